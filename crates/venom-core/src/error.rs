@@ -1,0 +1,285 @@
+//! Errors of the domain, one family per operation, and the protocol-free kind each maps to.
+//!
+//! Every message is one sentence that says what was expected and what came. It is safe to show to a
+//! caller; causes below it (`source`) are for the log. Protocols map [`ErrorKind`], nothing else.
+
+use crate::embedding::ModelStamp;
+use thiserror::Error;
+
+/// What went wrong, as far as a protocol needs to know. One table per protocol maps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The caller sent something that can never work.
+    InvalidInput,
+    /// The caller sent more than a named limit allows.
+    TooLarge,
+    /// What the caller named does not exist.
+    NotFound,
+    /// A queue is full: the same call may work in a moment.
+    Overloaded,
+    /// The store or the model cannot serve now; an operator has to act.
+    NotReady,
+    /// Damaged data or a bug.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Every kind, for tables and their tests.
+    pub const ALL: [Self; 6] = [
+        Self::InvalidInput,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::Overloaded,
+        Self::NotReady,
+        Self::Internal,
+    ];
+}
+
+/// A value that a caller sent and that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InputError {
+    /// Nothing but white space.
+    #[error("{field} is empty: expected at least 1 character besides white space")]
+    Blank {
+        /// The argument's name.
+        field: &'static str,
+    },
+    /// Longer than a limit in bytes.
+    #[error("{field} is too long: expected at most {bytes_max} bytes of UTF-8, received {bytes}")]
+    TooLong {
+        /// The argument's name.
+        field: &'static str,
+        /// What came.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// A NUL character, which full-text search and other tools cut text at.
+    #[error("{field} contains a NUL character (U+0000) at byte {at}: expected text without it")]
+    Nul {
+        /// The argument's name.
+        field: &'static str,
+        /// Where it stands.
+        at: usize,
+    },
+    /// A number outside its range.
+    #[error("{field} is out of range: expected {min} to {max}, received {received}")]
+    OutOfRange {
+        /// The argument's name.
+        field: &'static str,
+        /// Smallest value taken.
+        min: i64,
+        /// Largest value taken.
+        max: i64,
+        /// What came.
+        received: i64,
+    },
+    /// More tags than one memory may carry.
+    #[error("too many tags: expected at most {max}, received {received}")]
+    TooManyTags {
+        /// The limit.
+        max: usize,
+        /// What came.
+        received: usize,
+    },
+    /// One tag is empty or too long.
+    #[error("tag {position} has {chars} characters: expected 1 to {chars_max}")]
+    TagLength {
+        /// Its place in the list, counted from 1.
+        position: usize,
+        /// What came, after trimming.
+        chars: usize,
+        /// The limit.
+        chars_max: usize,
+    },
+    /// A text that does not have the form its field needs.
+    #[error("{field} is malformed: expected {expected}, received {received:?}")]
+    Malformed {
+        /// The argument's name.
+        field: &'static str,
+        /// The form that is taken.
+        expected: &'static str,
+        /// What came, shortened.
+        received: String,
+    },
+}
+
+impl InputError {
+    /// The kind a protocol maps.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TooLong { .. } => ErrorKind::TooLarge,
+            _ => ErrorKind::InvalidInput,
+        }
+    }
+
+    /// A [`Self::Malformed`] that quotes at most 40 characters of what came.
+    pub fn malformed(field: &'static str, expected: &'static str, received: &str) -> Self {
+        let mut quoted: String = received.chars().take(40).collect();
+        if quoted.len() < received.len() {
+            quoted.push('…');
+        }
+        Self::Malformed {
+            field,
+            expected,
+            received: quoted,
+        }
+    }
+}
+
+/// The embedding model could not be opened or did not answer.
+#[derive(Debug, Error)]
+pub enum EmbedError {
+    /// No file where the model should be.
+    #[error("{0}")]
+    ModelNotFound(String),
+    /// A model file is not the one expected: says both.
+    #[error("{0}")]
+    ModelDamaged(String),
+    /// The forward pass failed.
+    #[error("the embedding model failed: {0}")]
+    Inference(String),
+}
+
+impl EmbedError {
+    /// The kind a protocol maps.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::ModelNotFound(_) | Self::ModelDamaged(_) => ErrorKind::NotReady,
+            Self::Inference(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// The store could not do what was asked. Nothing was changed by the failed call.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process owns the data folder.
+    #[error("{0}")]
+    Owned(String),
+    /// The data folder cannot be read or written.
+    #[error("{0}")]
+    Folder(String),
+    /// No room on the device: nothing was stored, the store goes on.
+    #[error(
+        "the disk that holds the data folder is full: nothing was changed, free some space and try again"
+    )]
+    DiskFull,
+    /// A newer Venom wrote this folder.
+    #[error(
+        "the data folder has schema version {found}, this Venom knows versions up to {known}: \
+         expected a Venom at least as new as the one that wrote it"
+    )]
+    NewerSchema {
+        /// Version in the folder.
+        found: i64,
+        /// Newest version this build knows.
+        known: i64,
+    },
+    /// The memories were embedded with another model; vectors of two models never mix.
+    #[error(
+        "the memories in this data folder were embedded with {stored}, the configured model is \
+         {configured}: run `venom reembed` to embed them again, or configure the former model"
+    )]
+    OtherModel {
+        /// The model the stored vectors come from.
+        stored: Box<ModelStamp>,
+        /// The model this process runs.
+        configured: Box<ModelStamp>,
+    },
+    /// The database file is damaged.
+    #[error("the database is damaged ({0}): restore the data folder from a backup")]
+    Corrupt(String),
+    /// A write or sync failed in a way that leaves the file in doubt; the store takes no more writes.
+    #[error(
+        "the store stopped taking writes after a failed write ({0}): restart Venom once the disk is sound"
+    )]
+    Failed(String),
+    /// An id that already exists.
+    #[error("memory {0} exists already")]
+    DuplicateId(crate::memory::MemoryId),
+    /// Anything else: a bug.
+    #[error("the store failed: {0}")]
+    Other(String),
+}
+
+impl StoreError {
+    /// The kind a protocol maps.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Owned(_)
+            | Self::Folder(_)
+            | Self::DiskFull
+            | Self::NewerSchema { .. }
+            | Self::OtherModel { .. }
+            | Self::Failed(_) => ErrorKind::NotReady,
+            Self::Corrupt(_) | Self::DuplicateId(_) | Self::Other(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// A persona could not be served.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PersonaError {
+    /// No file of that name in any folder searched.
+    #[error("persona {name:?} was not found: looked for {file} in {searched}")]
+    NotFound {
+        /// The persona asked for.
+        name: String,
+        /// Its file name.
+        file: String,
+        /// The folders, in order.
+        searched: String,
+    },
+    /// The file is there but cannot be served.
+    #[error("persona file {file} cannot be read: {reason}")]
+    Unreadable {
+        /// The file's path.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl PersonaError {
+    /// The kind a protocol maps.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Unreadable { .. } => ErrorKind::NotReady,
+        }
+    }
+}
+
+/// Any failure of a use case.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Bad input; nothing was changed.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The model failed; nothing was changed.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The store failed; nothing was changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No persona.
+    #[error(transparent)]
+    Persona(#[from] PersonaError),
+    /// The memory named does not exist, or was forgotten.
+    #[error("memory {0} was not found")]
+    MemoryNotFound(crate::memory::MemoryId),
+}
+
+impl Error {
+    /// The kind a protocol maps.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Input(e) => e.kind(),
+            Self::Embed(e) => e.kind(),
+            Self::Store(e) => e.kind(),
+            Self::Persona(e) => e.kind(),
+            Self::MemoryNotFound(_) => ErrorKind::NotFound,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The domain of Venom: what a memory is, what a persona is, and the use cases over them.
+//!
+//! This crate is pure and synchronous. It reads no file, opens no socket and knows no wire format;
+//! everything outside comes through the [`ports`]. Start reading at [`use_cases::Venom`].
+
+pub mod embedding;
+pub mod error;
+pub mod limits;
+pub mod memory;
+pub mod persona;
+pub mod ports;
+pub mod query;
+#[cfg(feature = "test-support")]
+pub mod test_support;
+pub mod time;
+pub mod use_cases;
+
+pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
+pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
+pub use memory::{Content, Memory, MemoryId, NewMemory, RequestKey, SpaceName, Tag, Tags};
+pub use persona::{Persona, PersonaName};
+pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};
+pub use query::{Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats};
+pub use time::Timestamp;

@@ -1,0 +1,287 @@
+//! A memory and its parts. Values are parsed once, at the edge; what has one of these types is valid.
+
+use crate::error::InputError;
+use crate::limits;
+use crate::time::Timestamp;
+use std::fmt;
+
+/// `mem_<digits>`: unique, and ordered by the time of storing.
+///
+/// New ids carry microseconds since the epoch. Ids from the predecessor carry whole seconds and stay
+/// as they are: they have fewer digits, so number order is still time order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemoryId(u64);
+
+impl MemoryId {
+    /// The id with these digits. At most `i64::MAX`, which every store can hold.
+    pub const fn new(digits: u64) -> Option<Self> {
+        if digits <= i64::MAX as u64 {
+            Some(Self(digits))
+        } else {
+            None
+        }
+    }
+
+    /// The digits after `mem_`.
+    pub const fn digits(self) -> u64 {
+        self.0
+    }
+
+    /// Parses `mem_` and 1 to 19 digits.
+    ///
+    /// # Errors
+    /// [`InputError::Malformed`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InputError> {
+        let malformed = || InputError::malformed("memory_id", "mem_ followed by digits", text);
+        let digits = text.strip_prefix("mem_").ok_or_else(malformed)?;
+        let plain = !digits.is_empty()
+            && digits.bytes().all(|b| b.is_ascii_digit())
+            && (digits == "0" || !digits.starts_with('0'));
+        if !plain {
+            return Err(malformed());
+        }
+        digits
+            .parse()
+            .ok()
+            .and_then(Self::new)
+            .ok_or_else(malformed)
+    }
+}
+
+impl fmt::Display for MemoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mem_{}", self.0)
+    }
+}
+
+/// Rejects blank, oversized and NUL-carrying text; returns it without white space around it.
+pub(crate) fn parse_text(
+    field: &'static str,
+    text: &str,
+    bytes_max: usize,
+) -> Result<String, InputError> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(InputError::Blank { field });
+    }
+    if trimmed.len() > bytes_max {
+        return Err(InputError::TooLong {
+            field,
+            bytes: trimmed.len(),
+            bytes_max,
+        });
+    }
+    if let Some(at) = trimmed.find('\0') {
+        return Err(InputError::Nul { field, at });
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// The text of a memory: trimmed, not empty, within [`limits::CONTENT_BYTES_MAX`], no NUL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Content(String);
+
+impl Content {
+    /// Parses text from outside.
+    ///
+    /// # Errors
+    /// [`InputError`] if it is blank, too long or has a NUL character.
+    pub fn parse(text: &str) -> Result<Self, InputError> {
+        parse_text("content", text, limits::CONTENT_BYTES_MAX).map(Self)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One tag: trimmed, 1 to [`limits::TAG_CHARS_MAX`] characters, no NUL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(String);
+
+impl Tag {
+    /// Parses one tag; `position` (from 1) is for the error.
+    ///
+    /// # Errors
+    /// [`InputError`] if it is empty, too long or has a NUL character.
+    pub fn parse(text: &str, position: usize) -> Result<Self, InputError> {
+        let trimmed = text.trim();
+        let chars = trimmed.chars().count();
+        if chars == 0 || chars > limits::TAG_CHARS_MAX {
+            let chars_max = limits::TAG_CHARS_MAX;
+            return Err(InputError::TagLength {
+                position,
+                chars,
+                chars_max,
+            });
+        }
+        if let Some(at) = trimmed.find('\0') {
+            return Err(InputError::Nul { field: "tag", at });
+        }
+        Ok(Self(trimmed.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The tags of one memory: at most [`limits::TAGS_MAX`], in the order given, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tags(Vec<Tag>);
+
+impl Tags {
+    /// Parses a list of tags. A repeated tag counts towards the limit and is kept once.
+    ///
+    /// # Errors
+    /// [`InputError`] for too many tags, or the first tag that cannot be taken.
+    pub fn parse<S: AsRef<str>>(tags: &[S]) -> Result<Self, InputError> {
+        if tags.len() > limits::TAGS_MAX {
+            return Err(InputError::TooManyTags {
+                max: limits::TAGS_MAX,
+                received: tags.len(),
+            });
+        }
+        let mut parsed: Vec<Tag> = Vec::with_capacity(tags.len());
+        for (index, tag) in tags.iter().enumerate() {
+            let tag = Tag::parse(tag.as_ref(), index + 1)?;
+            if !parsed.contains(&tag) {
+                parsed.push(tag);
+            }
+        }
+        Ok(Self(parsed))
+    }
+
+    /// The tags, in order.
+    pub fn as_slice(&self) -> &[Tag] {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The name of a space. A memory lives in exactly one; searches see one space only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpaceName(String);
+
+impl SpaceName {
+    /// Parses 1 to [`limits::NAME_CHARS_MAX`] characters without control characters.
+    ///
+    /// # Errors
+    /// [`InputError::Malformed`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InputError> {
+        let trimmed = text.trim();
+        let chars = trimmed.chars().count();
+        if chars == 0 || chars > limits::NAME_CHARS_MAX || trimmed.chars().any(char::is_control) {
+            let expected = "1 to 128 characters without control characters";
+            return Err(InputError::malformed("space", expected, text));
+        }
+        Ok(Self(trimmed.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names one changing call, so that repeating it after a lost answer changes nothing twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestKey(pub u128);
+
+/// What a caller asks to be remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMemory {
+    /// Where it shall live.
+    pub space: SpaceName,
+    /// The text.
+    pub content: Content,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// A memory as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Its id.
+    pub id: MemoryId,
+    /// Where it lives.
+    pub space: SpaceName,
+    /// The text, verbatim but for white space around it.
+    pub content: Content,
+    /// Its tags, in the order given.
+    pub tags: Tags,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_id(text: &str, expected: Option<u64>) {
+        assert_eq!(
+            MemoryId::parse(text).ok().map(MemoryId::digits),
+            expected,
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn ids_are_mem_and_digits() {
+        check_id("mem_1700000000", Some(1_700_000_000));
+        check_id("mem_0", Some(0));
+        check_id("mem_9223372036854775807", Some(i64::MAX as u64));
+        for bad in [
+            "",
+            "mem_",
+            "mem_x",
+            "mem_-1",
+            "mem_+1",
+            "mem_01",
+            "1",
+            "mem_9223372036854775808",
+        ] {
+            check_id(bad, None);
+        }
+    }
+
+    #[test]
+    fn content_is_trimmed_and_bounded() {
+        assert_eq!(Content::parse("  a b \n").unwrap().as_str(), "a b");
+        assert_eq!(
+            Content::parse(" \t\n"),
+            Err(InputError::Blank { field: "content" })
+        );
+        assert_eq!(
+            Content::parse("a\0b"),
+            Err(InputError::Nul {
+                field: "content",
+                at: 1
+            })
+        );
+        let limit = limits::CONTENT_BYTES_MAX;
+        assert!(Content::parse(&"x".repeat(limit)).is_ok());
+        let error = Content::parse(&"x".repeat(limit + 1)).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn tags_are_counted_in_characters() {
+        assert!(Tags::parse(&["é".repeat(50)]).is_ok());
+        let error = Tags::parse(&["ok".to_owned(), "é".repeat(51)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "tag 2 has 51 characters: expected 1 to 50"
+        );
+        assert!(Tags::parse(&["  "]).is_err());
+        assert!(Tags::parse(&["x"; 11]).is_err());
+        assert_eq!(Tags::parse(&["a", "b", "a "]).unwrap().as_slice().len(), 2);
+    }
+}

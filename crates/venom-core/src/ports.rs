@@ -1,0 +1,136 @@
+//! The ports: what the domain needs from outside, each a small contract.
+//!
+//! Each has a second implementation in `test_support`, and a contract suite there that every
+//! adapter must pass. All are synchronous; callers own the threads.
+
+use crate::embedding::{Embedding, ModelStamp, Passage};
+use crate::error::{EmbedError, PersonaError, StoreError};
+use crate::memory::{Memory, MemoryId, RequestKey, SpaceName};
+use crate::persona::{Persona, PersonaName};
+use crate::query::{Filter, Hit, ListQuery, Stats};
+use crate::time::Timestamp;
+
+/// Turns text into vectors. Deterministic: the same text gives the same vector, alone or in a batch
+/// (to 1e-6 per component).
+pub trait Embedder: Send + Sync {
+    /// The model's identity; constant for the life of the value.
+    fn model(&self) -> &ModelStamp;
+
+    /// One vector per text, in order. Each text counts as a whole; what lies beyond the model's
+    /// window of tokens is not read. This is the reference behaviour of the model.
+    ///
+    /// # Errors
+    /// [`EmbedError`] if the model fails; then no result is given.
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError>;
+
+    /// Each text as passages that together cover all of it, in order, at least one per text. A text
+    /// that fits the window is one passage, with the same vector as from [`Self::embed`].
+    ///
+    /// # Errors
+    /// [`EmbedError`] if the model fails; then no result is given.
+    fn embed_passages(&self, texts: &[&str]) -> Result<Vec<Vec<Passage>>, EmbedError>;
+}
+
+/// A memory with everything a store keeps of it.
+#[derive(Clone, Debug)]
+pub struct MemoryRecord {
+    /// The memory.
+    pub memory: Memory,
+    /// Its passages, at least one.
+    pub passages: Vec<Passage>,
+    /// The call that stores it.
+    pub request: RequestKey,
+}
+
+/// What became of a record that was to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is new, and durable.
+    Stored,
+    /// A call with the same key stored this memory before; nothing was changed.
+    Before(Memory),
+}
+
+/// Keeps memories. What a call has reported as done survives the end of the process and of power.
+/// A failed call changes nothing.
+pub trait MemoryStore: Send + Sync {
+    /// Stores all records in one transaction, durable on return; one answer per record, in order.
+    /// A record whose request key was applied before is left out (`Inserted::Before`).
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none of the records is kept. [`StoreError::DuplicateId`] for an id that
+    /// is taken.
+    fn insert(&self, records: &[MemoryRecord]) -> Result<Vec<Inserted>, StoreError>;
+
+    /// The memories with these ids, in order; `None` where there is none or it was forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn get(&self, ids: &[MemoryId]) -> Result<Vec<Option<Memory>>, StoreError>;
+
+    /// The `limit` memories most similar to `query` that pass the filter, best first; equal
+    /// similarity: the newer (larger id) first. A memory counts once, by its best passage. Never
+    /// fewer than `limit` if that many pass the filter.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read, or `query` has other dimensions.
+    fn search(
+        &self,
+        query: &Embedding,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Vec<Hit>, StoreError>;
+
+    /// A page of memories, newest (largest id) first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError>;
+
+    /// Hides memories from every read, in one transaction, durable on return. For each id whether
+    /// it was there: `true` also if an earlier call with the same key hid it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is hidden.
+    fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError>;
+
+    /// What the store holds; O(spaces), without a scan.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn stats(&self, space: &SpaceName) -> Result<Stats, StoreError>;
+
+    /// Whether the store can serve reads and writes now.
+    ///
+    /// # Errors
+    /// [`StoreError`] that says why not.
+    fn check(&self) -> Result<(), StoreError>;
+}
+
+/// Finds personas. Reads anew on each call, so that an edited file is served at once.
+pub trait PersonaSource: Send + Sync {
+    /// The persona of that name.
+    ///
+    /// # Errors
+    /// [`PersonaError`] if there is none or it cannot be read.
+    fn load(&self, name: &PersonaName) -> Result<Persona, PersonaError>;
+
+    /// Every persona there is, sorted by name, each name once.
+    ///
+    /// # Errors
+    /// [`PersonaError`] if a folder cannot be listed. Unreadable files are left out.
+    fn list(&self) -> Result<Vec<Persona>, PersonaError>;
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Makes memory ids: each larger than every one before, and larger than every id in the store it
+/// serves, whatever the clock does.
+pub trait IdSource: Send + Sync {
+    /// The next id, for a memory stored at `now`.
+    fn next_id(&self, now: Timestamp) -> MemoryId;
+}

@@ -2,3 +2,5 @@
 
 pub mod contract;
 pub mod doubles;
+pub mod operations;
+pub mod samples;

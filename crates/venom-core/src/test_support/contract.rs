@@ -1,1 +1,507 @@
-//! The contract suites.
+//! The contract suites: what `ports` promises, as checks that run on any adapter.
+//!
+//! A suite takes a function that makes a fresh adapter and panics at the first broken promise.
+
+use super::samples::{self, id, in_space, model, record, space, tag, tagged, vector};
+use crate::embedding::dot;
+use crate::error::StoreError;
+use crate::memory::{Memory, MemoryId, RequestKey};
+use crate::persona::PersonaName;
+use crate::ports::{Embedder, Inserted, MemoryRecord, MemoryStore, PersonaSource};
+use crate::query::{Filter, Hit, ListPage, ListQuery};
+use crate::time::Timestamp;
+
+/// Makes an empty store for vectors of [`samples::model`].
+pub type MakeStore<'a> = &'a dyn Fn() -> Box<dyn MemoryStore>;
+
+/// Every promise of [`MemoryStore`].
+///
+/// # Panics
+/// At the first promise that is broken.
+pub fn memory_store(make: MakeStore<'_>) {
+    what_is_stored_can_be_read(make().as_ref());
+    a_batch_is_all_or_nothing(make().as_ref());
+    a_repeated_insert_changes_nothing(make().as_ref());
+    a_repeated_forget_answers_the_same(make().as_ref());
+    forgotten_is_hidden_everywhere(make().as_ref());
+    search_is_best_first_and_newer_first(make().as_ref());
+    the_best_passage_counts_once(make().as_ref());
+    filters_agree_with_their_definition(make().as_ref());
+    a_filter_never_cuts_results_short(make().as_ref());
+    pages_lose_and_repeat_nothing(make().as_ref());
+    stats_count(make().as_ref());
+    wrong_dimensions_are_refused(make().as_ref());
+}
+
+fn insert(store: &dyn MemoryStore, records: &[MemoryRecord]) -> Vec<Inserted> {
+    store
+        .insert(records)
+        .expect("the records are new and valid")
+}
+
+fn get(store: &dyn MemoryStore, ids: &[MemoryId]) -> Vec<Option<Memory>> {
+    store.get(ids).expect("the store can be read")
+}
+
+fn everything() -> Filter {
+    Filter::everything_in(space("default"))
+}
+
+fn list(store: &dyn MemoryStore, filter: Filter, limit: i64, before: Option<u64>) -> Vec<Memory> {
+    let query = ListQuery {
+        filter,
+        limit: ListPage::parse(limit).expect("the suite asks for valid pages"),
+        before: before.map(id),
+    };
+    store.list(&query).expect("the store can be read")
+}
+
+fn search(store: &dyn MemoryStore, raw: &[f32], filter: &Filter, limit: usize) -> Vec<Hit> {
+    let hits = store.search(&vector(raw), filter, limit);
+    hits.expect("the store can be read")
+}
+
+fn digits<'a>(memories: impl IntoIterator<Item = &'a Memory>) -> Vec<u64> {
+    memories.into_iter().map(|m| m.id.digits()).collect()
+}
+
+fn hit_digits(hits: &[Hit]) -> Vec<u64> {
+    digits(hits.iter().map(|hit| &hit.memory))
+}
+
+fn what_is_stored_can_be_read(store: &dyn MemoryStore) {
+    let text = "Größe: 3 m\n\"quoted\" — 茶 🍵";
+    let first = tagged(record(10, text, &[1.0]), &["z", "a", "ü"]);
+    let second = in_space(record(20, "two", &[0.0, 1.0]), "été");
+    let records = [first.clone(), second.clone()];
+    assert_eq!(insert(store, &[]), []);
+    assert_eq!(
+        insert(store, &records),
+        [Inserted::Stored, Inserted::Stored]
+    );
+    let (first, second) = (first.memory, second.memory);
+    assert_eq!(
+        get(store, &[id(20), id(15), id(10), id(20)]),
+        [
+            Some(second.clone()),
+            None,
+            Some(first.clone()),
+            Some(second)
+        ]
+    );
+    assert_eq!(get(store, &[]), []);
+    let hits = search(store, &[1.0], &everything(), 5);
+    assert_eq!(hits.len(), 1, "other spaces are not searched");
+    assert_eq!(hits[0].memory, first);
+    assert_eq!(hits[0].passage.0, 0..text.len());
+    assert!((hits[0].similarity - 1.0).abs() < 1e-5);
+    store.check().expect("a fresh store can serve");
+}
+
+fn a_batch_is_all_or_nothing(store: &dyn MemoryStore) {
+    insert(store, &[record(5, "taken", &[1.0])]);
+    let mut clash = record(5, "clash", &[1.0]);
+    clash.request = RequestKey(500);
+    let batch = [record(6, "six", &[1.0]), clash, record(7, "seven", &[1.0])];
+    assert!(matches!(
+        store.insert(&batch),
+        Err(StoreError::DuplicateId(taken)) if taken == id(5)
+    ));
+    let twins = [record(8, "eight", &[1.0]), {
+        let mut twin = record(8, "twin", &[1.0]);
+        twin.request = RequestKey(800);
+        twin
+    }];
+    assert!(matches!(
+        store.insert(&twins),
+        Err(StoreError::DuplicateId(twice)) if twice == id(8)
+    ));
+    assert_eq!(digits(&list(store, everything(), 10, None)), [5]);
+    assert_eq!(hit_digits(&search(store, &[1.0], &everything(), 10)), [5]);
+    assert_eq!(get(store, &[id(6), id(7), id(8)]), [None, None, None]);
+    // The keys of the failed batch were not applied either.
+    let again = insert(
+        store,
+        &[record(6, "six", &[1.0]), record(7, "seven", &[1.0])],
+    );
+    assert_eq!(again, [Inserted::Stored, Inserted::Stored]);
+}
+
+fn a_repeated_insert_changes_nothing(store: &dyn MemoryStore) {
+    let first = record(1, "first", &[1.0]);
+    insert(store, std::slice::from_ref(&first));
+    let mut again = record(2, "first, sent again", &[1.0]);
+    again.request = first.request;
+    let fresh = record(3, "fresh", &[1.0]);
+    let mut fresh_again = record(4, "fresh, in the same batch", &[1.0]);
+    fresh_again.request = fresh.request;
+    let answers = insert(store, &[again.clone(), fresh.clone(), fresh_again]);
+    assert_eq!(
+        answers,
+        [
+            Inserted::Before(first.memory.clone()),
+            Inserted::Stored,
+            Inserted::Before(fresh.memory)
+        ]
+    );
+    assert_eq!(digits(&list(store, everything(), 10, None)), [3, 1]);
+    // What was forgotten since is still what the call stored, and stays forgotten.
+    store.forget(&[id(1)], RequestKey(9)).expect("it is there");
+    assert_eq!(insert(store, &[again]), [Inserted::Before(first.memory)]);
+    assert_eq!(digits(&list(store, everything(), 10, None)), [3]);
+}
+
+fn a_repeated_forget_answers_the_same(store: &dyn MemoryStore) {
+    insert(store, &[record(1, "one", &[1.0]), record(2, "two", &[1.0])]);
+    let forget = |ids: &[u64], key| {
+        let ids: Vec<MemoryId> = ids.iter().map(|digits| id(*digits)).collect();
+        let answers = store.forget(&ids, RequestKey(key));
+        answers.expect("forgetting what is not there is no error")
+    };
+    assert_eq!(forget(&[1, 99], 7), [true, false]);
+    assert_eq!(forget(&[1, 99], 7), [true, false]);
+    assert_eq!(forget(&[1], 8), [false], "another call finds it gone");
+    // Keys of inserts and of forgets are apart: 2 is the key that stored memory 2.
+    assert_eq!(forget(&[2, 2], 2), [true, true]);
+    assert_eq!(forget(&[], 9), []);
+}
+
+fn forgotten_is_hidden_everywhere(store: &dyn MemoryStore) {
+    let records = [
+        tagged(record(1, "one", &[1.0]), &["t"]),
+        tagged(record(2, "two", &[1.0]), &["t"]),
+        in_space(record(3, "three", &[1.0]), "other"),
+    ];
+    insert(store, &records);
+    let forgotten = store.forget(&[id(2), id(3), id(4)], RequestKey(1));
+    assert_eq!(forgotten.expect("no error"), [true, true, false]);
+    assert_eq!(get(store, &[id(2), id(3)]), [None, None]);
+    let mut by_tag = everything();
+    by_tag.tags_any = vec![tag("t")];
+    for filter in [everything(), by_tag] {
+        assert_eq!(hit_digits(&search(store, &[1.0], &filter, 5)), [1]);
+        assert_eq!(digits(&list(store, filter, 5, None)), [1]);
+    }
+    let other = Filter::everything_in(space("other"));
+    assert_eq!(search(store, &[1.0], &other, 5), []);
+    let stats = store.stats(&space("default")).expect("it can be read");
+    assert_eq!((stats.memories, stats.space_memories), (1, 1));
+    assert_eq!((stats.forgotten, stats.passages), (2, 1));
+    assert_eq!(stats.spaces, [space("default")]);
+    // Its id stays taken.
+    let mut clash = record(2, "again", &[1.0]);
+    clash.request = RequestKey(22);
+    assert!(matches!(
+        store.insert(&[clash]),
+        Err(StoreError::DuplicateId(_))
+    ));
+}
+
+fn search_is_best_first_and_newer_first(store: &dyn MemoryStore) {
+    let records = [
+        record(4, "same, stored first", &[1.0, 1.0]),
+        record(1, "opposite", &[-1.0]),
+        record(3, "same, smaller id, stored later", &[1.0, 1.0]),
+        record(2, "best", &[1.0, 0.1]),
+        record(5, "across", &[0.0, 1.0]),
+    ];
+    insert(store, &records);
+    let hits = search(store, &[1.0], &everything(), 10);
+    assert_eq!(hit_digits(&hits), [2, 4, 3, 5, 1]);
+    for hit in &hits {
+        let kept = records.iter().find(|r| r.memory.id == hit.memory.id);
+        let kept = kept.expect("every hit was stored");
+        let expected = dot(
+            kept.passages[0].embedding.as_slice(),
+            vector(&[1.0]).as_slice(),
+        );
+        assert!((hit.similarity - expected).abs() < 1e-5);
+    }
+    assert_eq!(hit_digits(&search(store, &[1.0], &everything(), 2)), [2, 4]);
+    assert_eq!(search(store, &[1.0], &everything(), 0), []);
+}
+
+fn the_best_passage_counts_once(store: &dyn MemoryStore) {
+    let mut long = record(1, "first half, second half", &[0.0, 1.0]);
+    let mut near = long.passages[0].clone();
+    long.passages[0].span.0 = 0..11;
+    near.span.0 = 11..23;
+    near.embedding = vector(&[1.0, 0.1]);
+    let mut far = near.clone();
+    far.embedding = vector(&[0.5, 0.6]);
+    long.passages.extend([near, far]);
+    insert(store, &[long, record(2, "other", &[1.0, 1.0])]);
+    let hits = search(store, &[1.0], &everything(), 10);
+    assert_eq!(hit_digits(&hits), [1, 2]);
+    assert_eq!(hits[0].passage.0, 11..23);
+    assert_eq!(hit_digits(&search(store, &[1.0], &everything(), 1)), [1]);
+}
+
+/// 60 memories over three tags and 60 moments, with a memory of another space after each.
+fn mixed_records() -> Vec<MemoryRecord> {
+    let mut rng = samples::Rng::new(1);
+    let mut records = Vec::new();
+    for digits in (2..=120_u64).step_by(2) {
+        let tags: Vec<&str> = ["a", "b", "c"]
+            .into_iter()
+            .filter(|_| rng.below(2) == 0)
+            .collect();
+        let mut kept = tagged(record(digits, "text", &[1.0]), &tags);
+        kept.passages[0].embedding = rng.vector();
+        records.push(kept);
+        records.push(in_space(record(digits + 1, "text", &[1.0]), "other"));
+    }
+    records
+}
+
+/// Every combination of a few tag lists and times.
+fn filters() -> Vec<Filter> {
+    let lists = [
+        vec![],
+        vec![tag("a")],
+        vec![tag("b"), tag("c")],
+        vec![tag("no such tag")],
+    ];
+    let times = [
+        None,
+        Some(Timestamp::from_micros(40)),
+        Some(Timestamp::from_micros(41)),
+    ];
+    let mut filters = Vec::new();
+    for tags_any in &lists {
+        for tags_all in &lists {
+            for tags_none in &lists {
+                for (since, until) in times.iter().flat_map(|s| times.map(|u| (*s, u))) {
+                    filters.push(Filter {
+                        space: space("default"),
+                        tags_any: tags_any.clone(),
+                        tags_all: tags_all.clone(),
+                        tags_none: tags_none.clone(),
+                        since,
+                        until,
+                    });
+                }
+            }
+        }
+    }
+    filters
+}
+
+fn filters_agree_with_their_definition(store: &dyn MemoryStore) {
+    let records = mixed_records();
+    insert(store, &records);
+    for filter in filters() {
+        let matching = records
+            .iter()
+            .map(|r| &r.memory)
+            .filter(|m| filter.matches(m));
+        let mut expected = digits(matching);
+        expected.reverse();
+        assert_eq!(digits(&list(store, filter.clone(), 1000, None)), expected);
+        let mut found = hit_digits(&search(store, &[1.0], &filter, 1000));
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(found, expected, "{filter:?}");
+    }
+    let nowhere = Filter::everything_in(space("nowhere"));
+    assert_eq!(search(store, &[1.0], &nowhere, 5), []);
+    assert_eq!(list(store, nowhere, 5, None), []);
+}
+
+fn a_filter_never_cuts_results_short(store: &dyn MemoryStore) {
+    // 300 near memories without the tag, 7 far ones with it.
+    let mut records: Vec<MemoryRecord> =
+        (1..=300).map(|n| record(n, "near", &[1.0, 0.01])).collect();
+    records.extend((301..=307).map(|n| tagged(record(n, "far", &[-1.0]), &["rare"])));
+    insert(store, &records);
+    let mut rare = everything();
+    rare.tags_all = vec![tag("rare")];
+    let expected: Vec<u64> = (301..=307).rev().collect();
+    assert_eq!(hit_digits(&search(store, &[1.0], &rare, 20)), expected);
+    assert_eq!(hit_digits(&search(store, &[1.0], &rare, 5)), expected[..5]);
+    store
+        .forget(&[id(300)], RequestKey(0))
+        .expect("it is there");
+    assert_eq!(search(store, &[1.0], &everything(), 20).len(), 20);
+}
+
+fn pages_lose_and_repeat_nothing(store: &dyn MemoryStore) {
+    insert(store, &mixed_records());
+    for filter in [everything(), {
+        let mut tagged = everything();
+        tagged.tags_any = vec![tag("a")];
+        tagged
+    }] {
+        let whole = digits(&list(store, filter.clone(), 1000, None));
+        assert!(whole.is_sorted_by(|a, b| a > b), "newest first, each once");
+        let mut paged = Vec::new();
+        while let page @ [_, ..] =
+            digits(&list(store, filter.clone(), 7, paged.last().copied())).as_slice()
+        {
+            paged.extend_from_slice(page);
+        }
+        assert_eq!(paged, whole);
+    }
+    assert_eq!(list(store, everything(), 7, Some(2)), []);
+}
+
+fn stats_count(store: &dyn MemoryStore) {
+    let empty = store.stats(&space("default")).expect("it can be read");
+    assert_eq!((empty.memories, empty.space_memories), (0, 0));
+    assert_eq!((empty.forgotten, empty.passages), (0, 0));
+    assert_eq!(empty.spaces, []);
+    let mut long = in_space(record(3, "three", &[1.0]), "b");
+    long.passages.push(long.passages[0].clone());
+    let records = [
+        in_space(record(1, "one", &[1.0]), "b"),
+        in_space(record(2, "two", &[1.0]), "a"),
+        long,
+    ];
+    insert(store, &records);
+    let stats = store.stats(&space("b")).expect("it can be read");
+    assert_eq!((stats.memories, stats.space_memories), (3, 2));
+    assert_eq!((stats.forgotten, stats.passages), (0, 4));
+    assert_eq!(stats.spaces, [space("a"), space("b")]);
+    assert_eq!(stats.model, model());
+    let unknown = store.stats(&space("c")).expect("it can be read");
+    assert_eq!((unknown.memories, unknown.space_memories), (3, 0));
+}
+
+fn wrong_dimensions_are_refused(store: &dyn MemoryStore) {
+    let short = crate::Embedding::normalize(vec![1.0, 2.0, 2.0]).expect("it has a direction");
+    assert!(store.search(&short, &everything(), 5).is_err());
+    let mut bad = record(2, "two", &[1.0]);
+    bad.passages[0].embedding = short;
+    assert!(store.insert(&[record(1, "one", &[1.0]), bad]).is_err());
+    assert_eq!(list(store, everything(), 5, None), []);
+}
+
+/// Every promise of [`Embedder`]. `long` is a text beyond the window of the model.
+///
+/// # Panics
+/// At the first promise that is broken.
+pub fn embedder(embedder: &dyn Embedder, long: &str) {
+    let texts = [
+        "tea",
+        "",
+        "Größe 茶 🍵 \"quoted\"",
+        "a b c d e f g",
+        long,
+        "tea",
+    ];
+    let batch = embedder.embed(&texts).expect("any text can be embedded");
+    let passages = embedder
+        .embed_passages(&texts)
+        .expect("any text can be embedded");
+    assert_eq!((batch.len(), passages.len()), (texts.len(), texts.len()));
+    for ((text, row), parts) in texts.iter().zip(&batch).zip(&passages) {
+        assert_eq!(row.dimensions(), embedder.model().dimensions);
+        let length = dot(row.as_slice(), row.as_slice());
+        assert!((length - 1.0).abs() < 1e-4, "{text:?} has length² {length}");
+        let single = embedder.embed(&[text]).expect("it worked in a batch");
+        assert!(near(&single[0], row), "{text:?}: single and batch differ");
+        passages_cover(text, parts);
+        if let [only] = parts.as_slice() {
+            assert!(
+                near(&only.embedding, row),
+                "{text:?}: passage and text differ"
+            );
+        }
+        let alone = embedder
+            .embed_passages(&[text])
+            .expect("it worked in a batch");
+        let pairs = alone[0].iter().zip(parts);
+        assert_eq!(alone[0].len(), parts.len());
+        for (one, other) in pairs {
+            assert_eq!(one.span, other.span);
+            assert!(near(&one.embedding, &other.embedding));
+        }
+    }
+    assert!(
+        passages[4].len() > 1,
+        "the long text needs several passages"
+    );
+    assert_eq!(embedder.embed(&[]).expect("no text is no error"), []);
+    assert!(
+        embedder
+            .embed_passages(&[])
+            .expect("no text is no error")
+            .is_empty()
+    );
+}
+
+fn near(a: &crate::Embedding, b: &crate::Embedding) -> bool {
+    let pairs = a.as_slice().iter().zip(b.as_slice());
+    a.dimensions() == b.dimensions() && pairs.into_iter().all(|(x, y)| (x - y).abs() <= 1e-6)
+}
+
+/// Every byte but white space lies in a passage; passages come in order, on character boundaries.
+fn passages_cover(text: &str, passages: &[crate::Passage]) {
+    assert!(!passages.is_empty(), "{text:?} has no passage");
+    let mut covered = 0;
+    let mut last_start = 0;
+    for passage in passages {
+        let span = passage.span.0.clone();
+        assert!(span.start >= last_start, "{text:?}: passages out of order");
+        if span.start > covered {
+            let gap = text.get(covered..span.start).expect("character boundaries");
+            assert!(gap.trim().is_empty(), "{text:?}: no passage has {gap:?}");
+        }
+        assert!(text.get(span.clone()).is_some(), "{text:?} has no {span:?}");
+        last_start = span.start;
+        covered = covered.max(span.end);
+    }
+    let rest = text.get(covered..).expect("character boundaries");
+    assert!(rest.trim().is_empty(), "{text:?}: no passage has {rest:?}");
+}
+
+/// Every promise of [`PersonaSource`]. The source holds at least the persona `default` and none
+/// named `no-such-persona`.
+///
+/// # Panics
+/// At the first promise that is broken.
+pub fn persona_source(source: &dyn PersonaSource) {
+    let all = source.list().expect("the source can be listed");
+    assert!(
+        all.is_sorted_by(|a, b| a.name < b.name),
+        "sorted by name, each once"
+    );
+    assert!(all.iter().any(|p| p.name == PersonaName::default_persona()));
+    for persona in &all {
+        let loaded = source.load(&persona.name).expect("a listed persona loads");
+        assert_eq!(&loaded, persona);
+    }
+    let unknown = PersonaName::parse("no-such-persona").expect("the name is valid");
+    let error = source.load(&unknown).expect_err("there is no such persona");
+    assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+    assert!(error.to_string().contains(&unknown.file_name()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persona::Persona;
+    use crate::test_support::doubles::{HashEmbedder, MemoryMap, PersonaMap};
+
+    #[test]
+    fn the_doubles_keep_every_promise() {
+        memory_store(&|| Box::new(MemoryMap::new(model())));
+        embedder(&HashEmbedder::new(), &"one two three four ".repeat(100));
+        let persona = |name| {
+            let name = PersonaName::parse(name).unwrap();
+            Persona::new(name, "# Title\n\ntext".to_owned())
+        };
+        persona_source(&PersonaMap::new([persona("pirate"), persona("default")]));
+    }
+
+    #[test]
+    fn texts_that_share_words_are_near() {
+        let texts = [
+            "the red cat sat",
+            "the red cat slept",
+            "quantum chromodynamics",
+        ];
+        let rows = HashEmbedder::new().embed(&texts).unwrap();
+        let similar = dot(rows[0].as_slice(), rows[1].as_slice());
+        assert!(similar > 0.7 && similar > dot(rows[0].as_slice(), rows[2].as_slice()));
+    }
+}

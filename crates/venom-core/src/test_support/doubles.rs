@@ -1,1 +1,359 @@
-//! In-memory adapters.
+//! In-memory adapters: a store, an embedder, clocks and a source of personas.
+
+use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
+use crate::error::{EmbedError, PersonaError, StoreError};
+use crate::memory::{Memory, MemoryId, RequestKey, SpaceName};
+use crate::persona::{Persona, PersonaName};
+use crate::ports::{Clock, Embedder, Inserted, MemoryRecord, MemoryStore, PersonaSource};
+use crate::query::{Filter, Hit, ListQuery, Stats};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A store over plain maps that looks at every memory on each call: slow, and plainly right.
+#[derive(Debug)]
+pub struct MemoryMap {
+    model: ModelStamp,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    memories: BTreeMap<MemoryId, Entry>,
+    inserts: BTreeMap<u128, MemoryId>,
+    forgets: BTreeSet<(u128, MemoryId)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    memory: Memory,
+    passages: Vec<Passage>,
+    forgotten: bool,
+}
+
+impl Kept {
+    fn visible(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.memories.values().filter(|entry| !entry.forgotten)
+    }
+}
+
+impl MemoryMap {
+    /// An empty store for vectors of `model`.
+    pub fn new(model: ModelStamp) -> Self {
+        Self {
+            model,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// A panic of another test thread must not hide its own message behind a poisoned lock.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_dimensions(&self, embedding: &Embedding) -> Result<(), StoreError> {
+        let (expected, received) = (self.model.dimensions, embedding.dimensions());
+        if expected == received {
+            return Ok(());
+        }
+        Err(StoreError::Other(format!(
+            "expected {expected} dimensions, received {received}"
+        )))
+    }
+}
+
+impl MemoryStore for MemoryMap {
+    fn insert(&self, records: &[MemoryRecord]) -> Result<Vec<Inserted>, StoreError> {
+        let mut kept = self.kept();
+        let mut inserts = BTreeMap::new();
+        let mut fresh: BTreeMap<MemoryId, Entry> = BTreeMap::new();
+        let mut answers = Vec::with_capacity(records.len());
+        for record in records {
+            for passage in &record.passages {
+                self.check_dimensions(&passage.embedding)?;
+            }
+            let (key, id) = (record.request.0, record.memory.id);
+            if let Some(before) = kept.inserts.get(&key).or_else(|| inserts.get(&key)) {
+                let entry = kept.memories.get(before).or_else(|| fresh.get(before));
+                let entry = entry.expect("a key is kept with its memory, which is never removed");
+                answers.push(Inserted::Before(entry.memory.clone()));
+                continue;
+            }
+            if kept.memories.contains_key(&id) || fresh.contains_key(&id) {
+                return Err(StoreError::DuplicateId(id));
+            }
+            let entry = Entry {
+                memory: record.memory.clone(),
+                passages: record.passages.clone(),
+                forgotten: false,
+            };
+            fresh.insert(id, entry);
+            inserts.insert(key, id);
+            answers.push(Inserted::Stored);
+        }
+        kept.memories.append(&mut fresh);
+        kept.inserts.append(&mut inserts);
+        Ok(answers)
+    }
+
+    fn get(&self, ids: &[MemoryId]) -> Result<Vec<Option<Memory>>, StoreError> {
+        let kept = self.kept();
+        let find = |id| kept.memories.get(id).filter(|entry| !entry.forgotten);
+        Ok(ids
+            .iter()
+            .map(|id| find(id).map(|entry| entry.memory.clone()))
+            .collect())
+    }
+
+    fn search(
+        &self,
+        query: &Embedding,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Vec<Hit>, StoreError> {
+        self.check_dimensions(query)?;
+        let kept = self.kept();
+        let entries = kept.visible().filter(|entry| filter.matches(&entry.memory));
+        let mut hits: Vec<Hit> = entries.filter_map(|entry| best_hit(entry, query)).collect();
+        hits.sort_by(|a, b| {
+            let by_similarity = b.similarity.total_cmp(&a.similarity);
+            by_similarity.then(b.memory.id.cmp(&a.memory.id))
+        });
+        hits.truncate(limit);
+        Ok(hits)
+    }
+
+    fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError> {
+        let kept = self.kept();
+        let newest_first = kept.visible().rev().map(|entry| &entry.memory);
+        Ok(newest_first
+            .filter(|m| query.filter.matches(m) && query.before.is_none_or(|id| m.id < id))
+            .take(query.limit.get())
+            .cloned()
+            .collect())
+    }
+
+    fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+        let mut kept = self.kept();
+        let mut answers = Vec::with_capacity(ids.len());
+        for id in ids {
+            let found = match kept.memories.get_mut(id) {
+                Some(entry) if !entry.forgotten => {
+                    entry.forgotten = true;
+                    kept.forgets.insert((request.0, *id));
+                    true
+                }
+                Some(_) => kept.forgets.contains(&(request.0, *id)),
+                None => false,
+            };
+            answers.push(found);
+        }
+        Ok(answers)
+    }
+
+    fn stats(&self, space: &SpaceName) -> Result<Stats, StoreError> {
+        let kept = self.kept();
+        let count = |number: usize| u64::try_from(number).expect("usize has at most 64 bits");
+        let visible: Vec<&Entry> = kept.visible().collect();
+        let in_space = visible.iter().filter(|entry| entry.memory.space == *space);
+        let spaces: BTreeSet<&SpaceName> = visible.iter().map(|e| &e.memory.space).collect();
+        Ok(Stats {
+            space_memories: count(in_space.count()),
+            memories: count(visible.len()),
+            forgotten: count(kept.memories.len() - visible.len()),
+            passages: count(visible.iter().map(|entry| entry.passages.len()).sum()),
+            database_bytes: 0,
+            spaces: spaces.into_iter().cloned().collect(),
+            model: self.model.clone(),
+            location: "memory".to_owned(),
+        })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The hit of a memory's best passage; of equal passages the first counts.
+fn best_hit(entry: &Entry, query: &Embedding) -> Option<Hit> {
+    let mut best: Option<Hit> = None;
+    for passage in &entry.passages {
+        let cosine = dot(passage.embedding.as_slice(), query.as_slice());
+        // Adding zero turns -0.0 into 0.0, which it equals but is not ordered with.
+        let similarity = (cosine + 0.0).clamp(-1.0, 1.0);
+        if best.as_ref().is_none_or(|b| similarity > b.similarity) {
+            best = Some(Hit {
+                memory: entry.memory.clone(),
+                similarity,
+                passage: passage.span.clone(),
+            });
+        }
+    }
+    best
+}
+
+/// Counts words into buckets chosen by hash: texts that share words are near each other. Passages are
+/// a fixed number of words.
+#[derive(Debug)]
+pub struct HashEmbedder {
+    model: ModelStamp,
+    window_words: usize,
+}
+
+impl HashEmbedder {
+    /// 384 dimensions, 64 words to a passage.
+    pub fn new() -> Self {
+        Self::with("hash-embedder", 384, 64)
+    }
+
+    /// Another model: its name is part of the hash, so equal texts get other vectors.
+    pub fn with(name: &str, dimensions: usize, window_words: usize) -> Self {
+        let model = ModelStamp {
+            name: name.to_owned(),
+            sha256: format!("{:016x}", fnv1a(name, "")).repeat(4),
+            dimensions,
+        };
+        Self {
+            model,
+            window_words: window_words.max(1),
+        }
+    }
+
+    fn embed_text(&self, text: &str) -> Result<Embedding, EmbedError> {
+        let mut counts = vec![0.0_f32; self.model.dimensions];
+        let buckets = u64::try_from(counts.len()).expect("usize has at most 64 bits");
+        let mut count = |word: &str| {
+            let bucket = fnv1a(&self.model.name, &word.to_lowercase()) % buckets.max(1);
+            if let Some(slot) = usize::try_from(bucket).ok().and_then(|b| counts.get_mut(b)) {
+                *slot += 1.0;
+            }
+        };
+        text.split_whitespace().for_each(&mut count);
+        if text.split_whitespace().next().is_none() {
+            count("");
+        }
+        Embedding::normalize(counts)
+            .ok_or_else(|| EmbedError::Inference("a model needs at least 1 dimension".to_owned()))
+    }
+
+    /// Byte ranges that together are all of `text`, each of at most `window_words` words.
+    fn windows(&self, text: &str) -> Vec<PassageSpan> {
+        let starts = word_starts(text).step_by(self.window_words).skip(1);
+        let mut bounds = vec![0];
+        bounds.extend(starts);
+        bounds.push(text.len());
+        bounds.windows(2).map(|b| PassageSpan(b[0]..b[1])).collect()
+    }
+}
+
+impl Default for HashEmbedder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Embedder for HashEmbedder {
+    fn model(&self) -> &ModelStamp {
+        &self.model
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        let first = |text: &str| self.windows(text)[0].0.clone();
+        texts
+            .iter()
+            .map(|text| self.embed_text(&text[first(text)]))
+            .collect()
+    }
+
+    fn embed_passages(&self, texts: &[&str]) -> Result<Vec<Vec<Passage>>, EmbedError> {
+        let passage = |text: &str, span: PassageSpan| {
+            let embedding = self.embed_text(&text[span.0.clone()])?;
+            Ok(Passage { span, embedding })
+        };
+        let passages = |text: &&str| {
+            let spans = self.windows(text).into_iter();
+            spans.map(|span| passage(text, span)).collect()
+        };
+        texts.iter().map(passages).collect()
+    }
+}
+
+fn word_starts(text: &str) -> impl Iterator<Item = usize> {
+    let mut after_space = true;
+    text.char_indices().filter_map(move |(at, c)| {
+        let starts = after_space && !c.is_whitespace();
+        after_space = c.is_whitespace();
+        starts.then_some(at)
+    })
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo), over `salt`, a zero byte, and `text`.
+fn fnv1a(salt: &str, text: &str) -> u64 {
+    let bytes = salt.bytes().chain([0]).chain(text.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// A clock that stands still.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedClock(pub Timestamp);
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+/// A clock that moves on by a fixed step each time it is read.
+#[derive(Debug)]
+pub struct StepClock {
+    next_us: AtomicI64,
+    step_us: i64,
+}
+
+impl StepClock {
+    /// Tells `start` first, then `step_us` microseconds more each time.
+    pub const fn new(start: Timestamp, step_us: i64) -> Self {
+        Self {
+            next_us: AtomicI64::new(start.as_micros()),
+            step_us,
+        }
+    }
+}
+
+impl Clock for StepClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.next_us.fetch_add(self.step_us, Ordering::SeqCst))
+    }
+}
+
+/// Personas in a map.
+#[derive(Clone, Debug, Default)]
+pub struct PersonaMap {
+    personas: BTreeMap<PersonaName, Persona>,
+}
+
+impl PersonaMap {
+    /// A source of these personas; of two with one name the later counts.
+    pub fn new(personas: impl IntoIterator<Item = Persona>) -> Self {
+        let personas = personas.into_iter().map(|p| (p.name.clone(), p)).collect();
+        Self { personas }
+    }
+}
+
+impl PersonaSource for PersonaMap {
+    fn load(&self, name: &PersonaName) -> Result<Persona, PersonaError> {
+        let persona = self.personas.get(name).cloned();
+        persona.ok_or_else(|| PersonaError::NotFound {
+            name: name.as_str().to_owned(),
+            file: name.file_name(),
+            searched: "memory".to_owned(),
+        })
+    }
+
+    fn list(&self) -> Result<Vec<Persona>, PersonaError> {
+        Ok(self.personas.values().cloned().collect())
+    }
+}

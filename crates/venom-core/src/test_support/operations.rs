@@ -1,0 +1,179 @@
+//! Model-based test: seeded random operations with restarts, a store against [`MemoryMap`].
+
+use super::doubles::MemoryMap;
+use super::samples::{self, Rng};
+use crate::embedding::{Passage, PassageSpan};
+use crate::memory::{Content, MemoryId, RequestKey, Tags};
+use crate::ports::{MemoryRecord, MemoryStore};
+use crate::query::{Filter, ListPage, ListQuery};
+use crate::time::Timestamp;
+
+/// Opens the store; receives the one that was open before, which it must close first.
+pub type Reopen<'a> = &'a mut dyn FnMut(Option<Box<dyn MemoryStore>>) -> Box<dyn MemoryStore>;
+
+const SPACES: [&str; 3] = ["default", "work", "été"];
+const TAGS: [&str; 4] = ["a", "b", "c", "d"];
+const TEXTS: [&str; 5] = [
+    "tea",
+    "green tea",
+    "größe",
+    "two\nlines here",
+    "it's \"quoted\"",
+];
+
+/// Runs `steps` operations drawn from `seed` on a store and on a plain map, and compares every
+/// answer. The store starts empty, with the model of [`samples::model`]. About one step in twenty
+/// closes and opens the store again.
+///
+/// # Panics
+/// If an answer differs; the message has the seed and the step.
+pub fn random_operations(seed: u64, steps: usize, reopen: Reopen<'_>) {
+    let mut run = Run {
+        seed,
+        step: 0,
+        rng: Rng::new(seed),
+        expected: MemoryMap::new(samples::model()),
+        store: reopen(None),
+        ids: Vec::new(),
+    };
+    for step in 0..steps {
+        run.step = step;
+        match run.rng.below(20) {
+            0 => run.store = reopen(Some(run.store)),
+            1..=6 => run.insert(),
+            7..=8 => run.forget(),
+            9..=10 => run.get(),
+            11..=12 => run.list(),
+            13 => run.stats(),
+            _ => run.search(),
+        }
+    }
+}
+
+struct Run {
+    seed: u64,
+    step: usize,
+    rng: Rng,
+    expected: MemoryMap,
+    store: Box<dyn MemoryStore>,
+    /// Ids that were tried, stored or not.
+    ids: Vec<MemoryId>,
+}
+
+impl Run {
+    /// Answers must be equal; of errors, the text.
+    #[track_caller]
+    fn same<T: std::fmt::Debug + PartialEq>(
+        &self,
+        what: &str,
+        ask: impl Fn(&dyn MemoryStore) -> Result<T, crate::StoreError>,
+    ) {
+        let got = ask(self.store.as_ref()).map_err(|e| e.to_string());
+        let expected = ask(&self.expected).map_err(|e| e.to_string());
+        let (seed, step) = (self.seed, self.step);
+        assert_eq!(got, expected, "{what}, seed {seed}, step {step}");
+    }
+
+    fn insert(&mut self) {
+        let count = 1 + self.rng.below(4);
+        let records: Vec<MemoryRecord> = (0..count).map(|_| self.record()).collect();
+        self.ids.extend(records.iter().map(|r| r.memory.id));
+        self.same("insert", |store| store.insert(&records));
+    }
+
+    /// Ids and keys come from small ranges, so that some repeat.
+    fn record(&mut self) -> MemoryRecord {
+        let content = self.rng.pick(&TEXTS);
+        let digits = 1 + self.rng.bits() % 2_000;
+        let mut record = samples::record(digits, content, &[1.0]);
+        record.memory.space = samples::space(self.rng.pick(&SPACES));
+        record.memory.tags = self.tags();
+        record.memory.stored_at = Timestamp::from_micros(self.time_us());
+        record.request = RequestKey(u128::from(self.rng.bits() % 2_000) << 80);
+        let end = Content::parse(content).map_or(0, |c| c.as_str().len());
+        record.passages = (0..=self.rng.below(3))
+            .map(|_| Passage {
+                span: PassageSpan(0..end),
+                embedding: self.rng.vector(),
+            })
+            .collect();
+        record
+    }
+
+    fn tags(&mut self) -> Tags {
+        let tags: Vec<&str> = (0..self.rng.below(4))
+            .map(|_| self.rng.pick(&TAGS))
+            .collect();
+        Tags::parse(&tags).expect("at most three short tags")
+    }
+
+    fn time_us(&mut self) -> i64 {
+        i64::try_from(self.rng.below(100)).expect("below 100") - 10
+    }
+
+    fn filter(&mut self) -> Filter {
+        let mut filter = Filter::everything_in(samples::space(self.rng.pick(&SPACES)));
+        if self.rng.below(2) == 0 {
+            filter.tags_any = self.tags().as_slice().to_vec();
+        }
+        if self.rng.below(4) == 0 {
+            filter.tags_all = self.tags().as_slice().to_vec();
+        }
+        if self.rng.below(4) == 0 {
+            filter.tags_none = self.tags().as_slice().to_vec();
+        }
+        if self.rng.below(4) == 0 {
+            filter.since = Some(Timestamp::from_micros(self.time_us()));
+        }
+        if self.rng.below(4) == 0 {
+            filter.until = Some(Timestamp::from_micros(self.time_us()));
+        }
+        filter
+    }
+
+    fn some_ids(&mut self) -> Vec<MemoryId> {
+        let mut ids: Vec<MemoryId> = Vec::new();
+        for _ in 0..self.rng.below(4) {
+            let unknown = samples::id(1 + self.rng.bits() % 2_000);
+            let known = self.ids.get(self.rng.below(self.ids.len().max(1)));
+            ids.push(*known.unwrap_or(&unknown));
+        }
+        ids
+    }
+
+    fn forget(&mut self) {
+        let ids = self.some_ids();
+        let key = RequestKey(u128::from(self.rng.bits() % 20));
+        self.same("forget", |store| store.forget(&ids, key));
+    }
+
+    fn get(&mut self) {
+        let ids = self.some_ids();
+        self.same("get", |store| store.get(&ids));
+    }
+
+    fn list(&mut self) {
+        let page = i64::try_from(1 + self.rng.below(10)).expect("at most 10");
+        let query = ListQuery {
+            filter: self.filter(),
+            limit: ListPage::parse(page).expect("1 to 10"),
+            before: self.some_ids().pop(),
+        };
+        self.same("list", |store| store.list(&query));
+    }
+
+    fn search(&mut self) {
+        let (query, filter, limit) = (self.rng.vector(), self.filter(), self.rng.below(25));
+        self.same("search", |store| store.search(&query, &filter, limit));
+    }
+
+    fn stats(&mut self) {
+        let space = samples::space(self.rng.pick(&SPACES));
+        self.same("stats", |store| {
+            let mut stats = store.stats(&space)?;
+            stats.database_bytes = 0;
+            stats.location.clear();
+            Ok(stats)
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! Reads a model's files once, checking size and SHA-256 on the way.
+//!
+//! Weights go from the file in blocks: a block is turned into floats here while a second thread
+//! hashes it. So no second copy of the 91 MB ever exists, and nothing unchecked leaves this module.
+
+use crate::model_files::{KnownFile, damaged};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use venom_core::EmbedError;
+
+/// Bytes read, converted and hashed at a time; a multiple of 4.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Blocks that may wait for the hashing thread.
+const BLOCKS_WAITING_MAX: usize = 8;
+/// Longest header of a weights file, in bytes. The known files have about 10,000.
+const HEADER_BYTES_MAX: u64 = 1 << 20;
+
+/// Tensors by name, each row-major as in the file.
+pub(crate) type Weights = HashMap<String, Vec<f32>>;
+
+/// Reads the f32 tensors of a safetensors file.
+///
+/// # Errors
+/// [`EmbedError::ModelDamaged`] if the content is not the expected one, [`EmbedError::ModelNotFound`]
+/// if it cannot be read.
+pub(crate) fn read_weights(folder: &Path, file: &KnownFile) -> Result<Weights, EmbedError> {
+    let mut input = open(folder, file)?;
+    let (blocks, incoming) = sync_channel::<Vec<u8>>(BLOCKS_WAITING_MAX);
+    let (parsed, sha256) = thread::scope(|scope| {
+        let hasher = scope.spawn(move || {
+            let mut hash = Sha256::new();
+            for block in incoming {
+                hash.update(block);
+            }
+            hex(hash)
+        });
+        let mut tee = Tee {
+            input: &mut input,
+            blocks,
+        };
+        let parsed = parse(&mut tee, file.bytes);
+        let rest = tee.drain();
+        drop(tee);
+        (
+            parsed.and_then(|weights| rest.map(|()| weights)),
+            hasher.join(),
+        )
+    });
+    let sha256 = sha256.map_err(|_| EmbedError::Inference("the hashing thread died".into()))?;
+    match parsed {
+        _ if sha256 != file.sha256 => Err(damaged(folder, file, &format!("sha256 {sha256}"))),
+        Ok(weights) => Ok(weights),
+        Err(error) => Err(unreadable(folder, file, &error)),
+    }
+}
+
+/// Reads a whole small file.
+///
+/// # Errors
+/// As [`read_weights`].
+pub(crate) fn read_text(folder: &Path, file: &KnownFile) -> Result<String, EmbedError> {
+    let mut bytes = Vec::new();
+    open(folder, file)?
+        .take(file.bytes + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(folder, file, &error))?;
+    let sha256 = hex(Sha256::new().chain_update(&bytes));
+    if sha256 != file.sha256 {
+        return Err(damaged(
+            folder,
+            file,
+            &format!("{} bytes with sha256 {sha256}", bytes.len()),
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| damaged(folder, file, "bytes that are not UTF-8"))
+}
+
+fn open(folder: &Path, file: &KnownFile) -> Result<File, EmbedError> {
+    File::open(folder.join(file.name)).map_err(|error| unreadable(folder, file, &error))
+}
+
+fn unreadable(folder: &Path, file: &KnownFile, error: &io::Error) -> EmbedError {
+    let path = folder.join(file.name);
+    EmbedError::ModelNotFound(format!(
+        "the model file {} cannot be read: {error}",
+        path.display()
+    ))
+}
+
+/// Hands out a file block by block, and each block to the hashing thread too.
+struct Tee<'a> {
+    input: &'a mut File,
+    blocks: SyncSender<Vec<u8>>,
+}
+
+impl Tee<'_> {
+    /// Reads exactly `bytes` bytes, at most [`BLOCK_BYTES`], and shows them to `use_block`.
+    fn read(&mut self, bytes: usize, use_block: impl FnOnce(&[u8])) -> io::Result<()> {
+        let mut block = vec![0; bytes];
+        self.input.read_exact(&mut block)?;
+        use_block(&block);
+        self.blocks
+            .send(block)
+            .map_err(|_| io::Error::other("the hashing thread died"))
+    }
+
+    /// Hashes what is left of the file, whatever it is.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            let mut block = Vec::new();
+            self.input
+                .take(BLOCK_BYTES as u64)
+                .read_to_end(&mut block)?;
+            if block.is_empty() {
+                return Ok(());
+            }
+            self.blocks
+                .send(block)
+                .map_err(|_| io::Error::other("the hashing thread died"))?;
+        }
+    }
+}
+
+/// Reads a file of `file_bytes` bytes: header length (8 bytes), header (JSON), tensors one behind the
+/// other, little-endian.
+fn parse(tee: &mut Tee<'_>, file_bytes: u64) -> io::Result<Weights> {
+    let mut length = [0; 8];
+    tee.read(8, |block| length.copy_from_slice(block))?;
+    let length = u64::from_le_bytes(length);
+    if length > HEADER_BYTES_MAX {
+        return Err(io::Error::other("its header is too long"));
+    }
+    let mut header = None;
+    tee.read(
+        usize::try_from(length).map_err(io::Error::other)?,
+        |block| {
+            header = Some(serde_json::from_slice::<Metadata>(block));
+        },
+    )?;
+    let header = header.ok_or_else(|| io::Error::other("it has no header"))?;
+    let header = header.map_err(io::Error::other)?;
+    if u64::try_from(header.data_len()).ok() != file_bytes.checked_sub(8 + length) {
+        return Err(io::Error::other("its header is for another length"));
+    }
+
+    let mut weights = Weights::new();
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else {
+            continue;
+        };
+        let bytes = info.data_offsets.1 - info.data_offsets.0;
+        let mut floats = Vec::new();
+        let wanted = info.dtype == Dtype::F32;
+        if wanted {
+            floats.reserve_exact(bytes / 4);
+        }
+        let mut left = bytes;
+        while left > 0 {
+            let size = left.min(BLOCK_BYTES);
+            tee.read(size, |block| {
+                if wanted {
+                    floats.extend(
+                        block
+                            .as_chunks()
+                            .0
+                            .iter()
+                            .map(|four| f32::from_le_bytes(*four)),
+                    );
+                }
+            })?;
+            left -= size;
+        }
+        if wanted {
+            weights.insert(name, floats);
+        }
+    }
+    Ok(weights)
+}
+
+/// The digest as 64 lower-case hex digits.
+fn hex(hash: Sha256) -> String {
+    hash.finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing into a `String` cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

@@ -1,1 +1,25 @@
-//! Stub.
+//! Durable memories: one SQLite file is the truth, an exact vector index in memory is derived from it.
+//!
+//! A process takes the [`Lease`] of a data folder, opens the [`SqliteStore`] with it, and is then the
+//! only one that reads or writes there. What lies in the folder is in `docs/file-format.md`. Start
+//! reading at [`SqliteStore`] in `store`; `open` says what is checked before a byte is trusted, `write`
+//! and `read` have the statements, `index` the search.
+
+mod fault;
+mod folder;
+mod index;
+mod lease;
+mod open;
+mod read;
+mod reembed;
+mod rows;
+mod schema;
+mod store;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use lease::{Holder, Lease, LeaseError};
+pub use open::{Journal, StoreInfo};
+pub use reembed::reembed;
+pub use store::{FREE_BYTES_MIN, SqliteStore};

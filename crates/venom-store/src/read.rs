@@ -1,0 +1,302 @@
+//! The reading statements. Each takes the connection; none writes.
+
+use crate::fault::Fault;
+use crate::index::{Found, Index, Key, Selection};
+use crate::rows;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use std::collections::BTreeSet;
+use venom_core::{
+    Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, SpaceName, Stats, StoreError, Tag,
+    Timestamp,
+};
+
+/// The model whose vectors are searched, with its row.
+pub(crate) fn active_model(connection: &Connection) -> Result<Option<(i64, ModelStamp)>, Fault> {
+    let sql = "SELECT model, name, sha256, dimensions FROM models WHERE active = 1";
+    let found = connection.query_row(sql, [], |row| Ok((row.get(0)?, rows::model(row, 1)?)));
+    Ok(found.optional()?)
+}
+
+/// Whether no memory was ever stored. O(1).
+pub(crate) fn is_empty(connection: &Connection) -> Result<bool, Fault> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM memories)";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// Reads every vector of `model` and every visible memory into a new index. O(vectors).
+pub(crate) fn load_index(
+    connection: &Connection,
+    (model, stamp): (i64, &ModelStamp),
+) -> Result<Index, Fault> {
+    let largest: Option<i64> =
+        connection.query_row("SELECT max(id) FROM memories", [], |row| row.get(0))?;
+    let largest = largest.map(rows::memory_id).transpose()?;
+    let mut index = Index::new(stamp.dimensions, largest);
+    // In the order of rows in the file, which is the order of `memory` too: see `docs/file-format.md`.
+    let sql = "SELECT p.memory, p.ordinal, p.embedding, m.id, s.name, m.stored_at_us
+               FROM passages AS p CROSS JOIN memories AS m ON m.seq = p.memory
+               CROSS JOIN spaces AS s ON s.space = m.space
+               WHERE p.model = ?1 AND m.forgotten_at_us IS NULL ORDER BY p.passage";
+    let mut statement = connection.prepare(sql)?;
+    let mut passages = statement.query([model])?;
+    let mut pending: Option<Pending> = None;
+    while let Some(row) = passages.next()? {
+        let seq: i64 = row.get(0)?;
+        if pending.as_ref().is_none_or(|p| p.key.seq != seq) {
+            flush(&mut index, pending.take())?;
+            let name = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
+            pending = Some(Pending {
+                key: Key {
+                    seq,
+                    id: rows::memory_id(row.get(3)?)?,
+                    stored_at: Timestamp::from_micros(row.get(5)?),
+                },
+                space: SpaceName::parse(name)
+                    .map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))?,
+                rows: 0,
+                vectors: Vec::with_capacity(stamp.dimensions),
+            });
+        }
+        let column = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let ordinal: usize = row.get(1)?;
+        let next = pending.as_mut().filter(|p| p.rows == ordinal);
+        next.and_then(|p| {
+            p.rows += 1;
+            rows::decode_vector(column, stamp.dimensions, &mut p.vectors)
+        })
+        .ok_or_else(|| {
+            Fault::corrupt(format!(
+                "passage {ordinal} of memory row {seq} is not valid"
+            ))
+        })?;
+    }
+    flush(&mut index, pending)?;
+    Ok(index)
+}
+
+/// A memory whose passages are being read.
+struct Pending {
+    key: Key,
+    space: SpaceName,
+    rows: usize,
+    vectors: Vec<f32>,
+}
+
+fn flush(index: &mut Index, pending: Option<Pending>) -> Result<(), Fault> {
+    let Some(p) = pending else { return Ok(()) };
+    if index.add(&p.space, p.key, |v| v.extend_from_slice(&p.vectors)) {
+        return Ok(());
+    }
+    let seq = p.key.seq;
+    Err(Fault::corrupt(format!(
+        "the passages of memory row {seq} are out of order"
+    )))
+}
+
+/// The visible memory with this id.
+pub(crate) fn memory(connection: &Connection, id: MemoryId) -> Result<Option<Memory>, Fault> {
+    let columns = rows::MEMORY_COLUMNS;
+    let sql = format!(
+        "SELECT {columns} FROM memories AS m JOIN spaces AS s USING (space)
+         WHERE m.id = ?1 AND m.forgotten_at_us IS NULL"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([rows::id_column(id)])?;
+    let row = found.next()?;
+    row.map(|row| rows::memory(connection, row)).transpose()
+}
+
+/// The memory in this row, forgotten or not.
+pub(crate) fn memory_in_row(connection: &Connection, seq: i64) -> Result<Memory, Fault> {
+    let columns = rows::MEMORY_COLUMNS;
+    let sql = format!(
+        "SELECT {columns} FROM memories AS m JOIN spaces AS s USING (space) WHERE m.seq = ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([seq])?;
+    let row = found.next()?;
+    let memory = row.map(|row| rows::memory(connection, row)).transpose()?;
+    memory.ok_or_else(|| Fault::corrupt(format!("memory row {seq} is missing")))
+}
+
+/// `Filter::matches` in SQL, over `memories AS m`; one `?` per value, in order.
+fn condition(filter: &Filter) -> (String, Vec<Value>) {
+    let mut sql = "m.forgotten_at_us IS NULL \
+                   AND m.space = (SELECT space FROM spaces WHERE name = ?)"
+        .to_owned();
+    let mut values = vec![Value::from(filter.space.as_str().to_owned())];
+    let mut tags = |operator: &str, tags: &[Tag], tail: &str| {
+        let tags: BTreeSet<&Tag> = tags.iter().collect();
+        if tags.is_empty() {
+            return;
+        }
+        let marks = vec!["?"; tags.len()].join(", ");
+        let tail = tail.replace("COUNT", &tags.len().to_string());
+        let clause =
+            format!(" AND m.seq {operator} (SELECT memory FROM tags WHERE tag IN ({marks}){tail})");
+        sql.push_str(&clause);
+        values.extend(tags.iter().map(|tag| Value::from(tag.as_str().to_owned())));
+    };
+    tags("IN", &filter.tags_any, "");
+    tags(
+        "IN",
+        &filter.tags_all,
+        " GROUP BY memory HAVING count(*) = COUNT",
+    );
+    tags("NOT IN", &filter.tags_none, "");
+    if let Some(since) = filter.since {
+        sql.push_str(" AND m.stored_at_us >= ?");
+        values.push(Value::from(since.as_micros()));
+    }
+    if let Some(until) = filter.until {
+        sql.push_str(" AND m.stored_at_us < ?");
+        values.push(Value::from(until.as_micros()));
+    }
+    (sql, values)
+}
+
+/// What the index needs to know to select the memories that pass the filter. Tags are looked up here,
+/// among the memories of all spaces and the forgotten; the index knows which of them count.
+pub(crate) fn selection(connection: &Connection, filter: &Filter) -> Result<Selection, Fault> {
+    let any = with_tags(connection, &filter.tags_any, 1)?;
+    let distinct = filter.tags_all.iter().collect::<BTreeSet<_>>().len();
+    let all = with_tags(connection, &filter.tags_all, distinct)?;
+    let none = with_tags(connection, &filter.tags_none, 1)?;
+    let included = match (any, all) {
+        (Some(mut any), Some(all)) => {
+            any.retain(|seq| all.binary_search(seq).is_ok());
+            Some(any)
+        }
+        (any, all) => any.or(all),
+    };
+    Ok(Selection {
+        included,
+        excluded: none.unwrap_or_default(),
+        since: filter.since,
+        until: filter.until,
+    })
+}
+
+/// The rows of the memories with at least `least` of the tags, increasing; `None` if no tag is given.
+fn with_tags(
+    connection: &Connection,
+    tags: &[Tag],
+    least: usize,
+) -> Result<Option<Vec<i64>>, Fault> {
+    let tags: BTreeSet<&str> = tags.iter().map(Tag::as_str).collect();
+    if tags.is_empty() {
+        return Ok(None);
+    }
+    let marks = vec!["?"; tags.len()].join(", ");
+    let sql = format!("SELECT memory FROM tags WHERE tag IN ({marks})");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_map(params_from_iter(&tags), |row| row.get(0))?;
+    let mut seqs = found.collect::<Result<Vec<i64>, _>>()?;
+    seqs.sort_unstable();
+    let groups = seqs.chunk_by(|a, b| a == b);
+    Ok(Some(
+        groups
+            .filter(|group| group.len() >= least)
+            .map(|group| group[0])
+            .collect(),
+    ))
+}
+
+/// A page of memories, newest first.
+pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<Memory>, Fault> {
+    let (condition, mut values) = condition(&query.filter);
+    let columns = rows::MEMORY_COLUMNS;
+    let sql = format!(
+        "SELECT {columns} FROM memories AS m JOIN spaces AS s USING (space)
+         WHERE {condition} AND m.id <= ? ORDER BY m.id DESC LIMIT ?"
+    );
+    // The ids below `before` are those up to the one before it; there is none below 0.
+    let largest = query.before.map_or(i64::MAX, |id| rows::id_column(id) - 1);
+    values.push(Value::from(largest));
+    values.push(Value::from(rows::count_column(query.limit.get())));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut memories = Vec::new();
+    while let Some(row) = found.next()? {
+        memories.push(rows::memory(connection, row)?);
+    }
+    Ok(memories)
+}
+
+/// What the index found, with text. `None` if one of the memories was forgotten meanwhile, or does not
+/// pass the filter because it came after its tags were looked up.
+pub(crate) fn hits(
+    connection: &Connection,
+    (model, filter): (i64, &Filter),
+    found: &[Found],
+) -> Result<Option<Vec<Hit>>, Fault> {
+    let columns = rows::MEMORY_COLUMNS;
+    let sql = format!(
+        "SELECT {columns}, p.start_byte, p.end_byte
+         FROM memories AS m JOIN spaces AS s USING (space) JOIN passages AS p ON p.memory = m.seq
+         WHERE m.seq = ?1 AND m.forgotten_at_us IS NULL AND p.model = ?2 AND p.ordinal = ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut hits = Vec::with_capacity(found.len());
+    for one in found {
+        let ordinal = rows::count_column(one.ordinal);
+        let mut rows = statement.query(params![one.seq, model, ordinal])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let memory = rows::memory(connection, row)?;
+        if !filter.matches(&memory) {
+            return Ok(None);
+        }
+        hits.push(Hit {
+            memory,
+            similarity: one.similarity,
+            passage: rows::span(row, 5)?,
+        });
+    }
+    Ok(Some(hits))
+}
+
+/// The counters of every space, added up. What no table knows is left for the caller.
+pub(crate) fn stats(
+    connection: &Connection,
+    space: &SpaceName,
+    model: &ModelStamp,
+) -> Result<Stats, Fault> {
+    let mut stats = Stats {
+        space_memories: 0,
+        memories: 0,
+        forgotten: 0,
+        passages: 0,
+        database_bytes: 0,
+        spaces: Vec::new(),
+        model: model.clone(),
+        location: String::new(),
+    };
+    let sql = "SELECT name, memories, forgotten, passages FROM spaces";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        let name: String = row.get(0)?;
+        let memories: u64 = row.get(1)?;
+        let name = SpaceName::parse(&name)
+            .map_err(|_| StoreError::Corrupt(format!("a space has the name {name:?}")))?;
+        stats.memories += memories;
+        stats.forgotten += row.get::<_, u64>(2)?;
+        stats.passages += row.get::<_, u64>(3)?;
+        if name == *space {
+            stats.space_memories = memories;
+        }
+        if memories > 0 {
+            stats.spaces.push(name);
+        }
+    }
+    stats.spaces.sort();
+    Ok(stats)
+}
+
+/// Reads one page of the file at least, which is all a health check needs to know.
+pub(crate) fn probe(connection: &Connection) -> Result<(), Fault> {
+    active_model(connection).map(drop)
+}

@@ -1,0 +1,113 @@
+//! The tables, as numbered migrations. `docs/file-format.md` explains each column.
+//!
+//! A migration that was released never changes: a new version of the schema is a new entry at the end.
+
+use crate::fault::Fault;
+use rusqlite::Transaction;
+use venom_core::StoreError;
+
+/// "Veno" in ASCII, in the header of every database of ours.
+pub(crate) const APPLICATION_ID: i32 = 0x5665_6e6f;
+
+/// Entry `n` leads from version `n` to `n + 1`.
+const MIGRATIONS: [&str; 1] = [V1];
+
+/// Full text is contentless: a row can be deleted without its old text, the text is not kept twice,
+/// and what is indexed may come to differ from what is shown.
+const V1: &str = "
+CREATE TABLE models (
+    model      INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    sha256     TEXT NOT NULL,
+    dimensions INTEGER NOT NULL CHECK (dimensions > 0),
+    active     INTEGER NOT NULL CHECK (active IN (0, 1)),
+    UNIQUE (name, sha256, dimensions)
+) STRICT;
+CREATE UNIQUE INDEX models_active ON models (active) WHERE active = 1;
+
+CREATE TABLE spaces (
+    space     INTEGER PRIMARY KEY,
+    name      TEXT NOT NULL UNIQUE,
+    memories  INTEGER NOT NULL CHECK (memories >= 0),
+    forgotten INTEGER NOT NULL CHECK (forgotten >= 0),
+    passages  INTEGER NOT NULL CHECK (passages >= 0)
+) STRICT;
+
+CREATE TABLE memories (
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    id              INTEGER NOT NULL UNIQUE CHECK (id >= 0),
+    space           INTEGER NOT NULL REFERENCES spaces,
+    stored_at_us    INTEGER NOT NULL,
+    forgotten_at_us INTEGER,
+    content         TEXT NOT NULL
+) STRICT;
+CREATE INDEX memories_by_id ON memories (space, id) WHERE forgotten_at_us IS NULL;
+CREATE INDEX memories_by_time ON memories (space, stored_at_us) WHERE forgotten_at_us IS NULL;
+
+CREATE TABLE tags (
+    memory   INTEGER NOT NULL REFERENCES memories,
+    position INTEGER NOT NULL,
+    tag      TEXT NOT NULL,
+    PRIMARY KEY (memory, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tags_by_tag ON tags (tag, memory);
+
+CREATE TABLE passages (
+    passage    INTEGER PRIMARY KEY,
+    model      INTEGER NOT NULL REFERENCES models,
+    memory     INTEGER NOT NULL REFERENCES memories,
+    ordinal    INTEGER NOT NULL,
+    start_byte INTEGER NOT NULL,
+    end_byte   INTEGER NOT NULL CHECK (end_byte >= start_byte),
+    embedding  BLOB NOT NULL,
+    UNIQUE (model, memory, ordinal)
+) STRICT;
+
+CREATE TABLE requests (
+    number        INTEGER PRIMARY KEY,
+    key           BLOB NOT NULL CHECK (length(key) = 16),
+    kind          INTEGER NOT NULL CHECK (kind IN (1, 2)),
+    memory        INTEGER NOT NULL REFERENCES memories,
+    applied_at_us INTEGER NOT NULL,
+    UNIQUE (key, kind, memory)
+) STRICT;
+
+CREATE VIRTUAL TABLE memories_fts USING fts5 (
+    content,
+    content = '',
+    contentless_delete = 1,
+    tokenize = 'unicode61 remove_diacritics 2'
+);
+";
+
+/// Brings the database to the newest version, inside the caller's transaction.
+///
+/// # Errors
+/// [`StoreError::NewerSchema`] for a database of a newer program, [`StoreError::Folder`] for one of
+/// another program.
+pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<(), Fault> {
+    let found: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(Fault::Store(StoreError::Folder(format!(
+            "venom.db belongs to another program: expected application id {APPLICATION_ID:#x}, \
+             found {application:#x}"
+        ))));
+    }
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(Fault::Store(StoreError::NewerSchema { found, known }));
+    }
+    let done = usize::try_from(found)
+        .map_err(|_| Fault::corrupt(format!("the schema version is {found}")))?;
+    let Some(missing @ [_, ..]) = MIGRATIONS.get(done..) else {
+        return Ok(());
+    };
+    for migration in missing {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", known)?;
+    Ok(())
+}

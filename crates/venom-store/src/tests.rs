@@ -1,0 +1,55 @@
+//! Tests of the whole store, by theme. What concerns one module alone is tested beside it.
+
+mod crash;
+mod faults;
+mod format;
+mod promises;
+mod reembedding;
+
+use crate::lease::Lease;
+use crate::open::{self, Journal, StoreInfo};
+use crate::store::SqliteStore;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tempfile::TempDir;
+use venom_core::StoreError;
+use venom_core::test_support::samples::model;
+
+/// A folder that is removed at the end of the test, with a fresh data folder for each store.
+struct Folders {
+    root: TempDir,
+    count: AtomicUsize,
+}
+
+impl Folders {
+    fn new() -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    fn fresh(&self) -> PathBuf {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        self.root.path().join(number.to_string())
+    }
+}
+
+fn open(folder: &Path) -> SqliteStore {
+    try_open(folder).unwrap()
+}
+
+fn try_open(folder: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(&Lease::try_acquire(folder).unwrap(), &model())
+}
+
+/// A store as on a network file system.
+fn open_with_rollback(folder: &Path) -> SqliteStore {
+    let lease = Lease::try_acquire(folder).unwrap();
+    let info = StoreInfo {
+        journal: Journal::Rollback,
+        network_file_system: Some("SMB"),
+    };
+    let database = open::open_as(&lease.share(), lease.folder(), info).unwrap();
+    SqliteStore::with(database, &lease, &model()).unwrap()
+}

@@ -1,0 +1,75 @@
+//! The file format: old folders open, and the page about it names every table and column.
+
+use super::Folders;
+use crate::{Lease, SqliteStore};
+use rusqlite::Connection;
+use std::path::Path;
+use venom_core::ports::MemoryStore;
+use venom_core::test_support::samples::{id, model, record, space, vector};
+use venom_core::{Filter, RequestKey};
+
+/// The folder `tests/golden/v1` was made with `cargo run -p venom-store --example golden FOLDER` by
+/// the first version of the format.
+#[test]
+fn a_data_folder_of_version_1_still_opens() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/venom.db");
+    let folder = Folders::new().fresh();
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(golden, folder.join("venom.db")).unwrap();
+    let store = SqliteStore::open(&Lease::try_acquire(&folder).unwrap(), &model()).unwrap();
+    let stats = store.stats(&space("default")).unwrap();
+    assert_eq!((stats.memories, stats.space_memories), (3, 2));
+    assert_eq!((stats.forgotten, stats.passages), (1, 4));
+    assert_eq!(stats.spaces, [space("default"), space("été")]);
+    let memory = store.get(&[id(2)]).unwrap().pop().unwrap().unwrap();
+    assert_eq!(memory.content.as_str(), "Größe: 3 m, 茶 🍵");
+    let tags: Vec<_> = memory
+        .tags
+        .as_slice()
+        .iter()
+        .map(venom_core::Tag::as_str)
+        .collect();
+    assert_eq!(tags, ["z", "a"]);
+    let filter = Filter::everything_in(space("default"));
+    let hits = store.search(&vector(&[0.0, 1.0]), &filter, 5).unwrap();
+    assert_eq!(
+        (hits[0].memory.id, hits[0].passage.0.clone()),
+        (id(2), 0..8)
+    );
+    assert_eq!(hits.len(), 2);
+    // Keys of calls are known across versions, and the next id is larger than the forgotten one's.
+    assert_eq!(store.forget(&[id(4)], RequestKey(40)).unwrap(), [true]);
+    assert_eq!(store.largest_id(), Some(id(4)));
+    store.insert(&[record(5, "five", &[1.0])]).unwrap();
+}
+
+#[test]
+fn the_page_on_the_format_names_every_table_and_column() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/file-format.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let folder = Folders::new().fresh();
+    drop(super::open(&folder));
+    let connection = Connection::open(folder.join("venom.db")).unwrap();
+    let sql = "SELECT t.name, group_concat(c.name) FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
+               WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name NOT LIKE '%_fts_%'
+               GROUP BY t.name";
+    let mut statement = connection.prepare(sql).unwrap();
+    let mut tables = statement.query([]).unwrap();
+    let mut count = 0;
+    while let Some(row) = tables.next().unwrap() {
+        let (table, columns): (String, String) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let heading = format!("### `{table}`\n");
+        let (_, section) = page
+            .split_once(&heading)
+            .unwrap_or_else(|| panic!("no {heading}"));
+        let section = section.split("\n### ").next().unwrap();
+        for column in columns.split(',') {
+            assert!(
+                section.contains(&format!("| `{column}` |")),
+                "{table}.{column}"
+            );
+        }
+        count += 1;
+    }
+    assert_eq!(count, 7);
+}

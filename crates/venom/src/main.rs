@@ -1,2 +1,21 @@
-//! Stub.
-fn main() {}
+//! Venom: one private, lasting memory and one personality for every AI assistant.
+//!
+//! The binary wires the crates together: settings ([`settings`], [`config`]), the use cases behind one
+//! owner per data folder ([`hub`]), and the doors: MCP ([`mcp`]), HTTP ([`http`]) and the command line
+//! ([`cli`]). Start reading at [`cli::run`].
+
+mod cli;
+mod config;
+mod failure;
+mod http;
+mod hub;
+mod mcp;
+mod personas;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,283 @@
+//! The binary as a process: a command that ends, or a server that stays.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::Arc;
+use std::sync::Mutex;
+
+/// A call of the binary that is being put together. Starts from an environment without any of
+/// Venom's variables and works in the test's folder, where there is no `.env`.
+#[derive(Debug)]
+pub struct Command(std::process::Command);
+
+impl Command {
+    /// The binary, working in `folder`, its data in `folder/data`.
+    pub fn new(binary: impl AsRef<OsStr>, folder: &Path) -> Self {
+        let mut command = std::process::Command::new(binary);
+        let ours = [
+            "VENOM_DATA",
+            "CHROMADB_PATH",
+            "COLLECTION_NAME",
+            "HOST",
+            "PORT",
+            "EMBEDDING_MODEL",
+            "VENOM_PERSONALITY",
+            "PERSONALITY_DIR",
+            "ICON_URL",
+            "VENOM_ALLOWED_HOSTS",
+            "VENOM_ALLOWED_ORIGINS",
+            "VENOM_OPEN_TO_EVERYONE",
+            "VENOM_WORKERS",
+            "VENOM_QUEUE",
+            "VENOM_LOG",
+        ];
+        for name in ours {
+            command.env_remove(name);
+        }
+        command
+            .current_dir(folder)
+            .env("VENOM_DATA", folder.join("data"));
+        Self(command)
+    }
+
+    /// Adds words.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.0.args(args);
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Removes a variable.
+    #[must_use]
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.0.env_remove(name);
+        self
+    }
+
+    /// Runs to the end with these bytes on stdin.
+    pub fn run_with(mut self, input: &[u8]) -> Output {
+        self.0
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.0.spawn().expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let input = input.to_vec();
+        // A process that ends without reading its input closes the pipe: that is its right.
+        let feeder = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child
+            .wait_with_output()
+            .expect("the process can be waited for");
+        let _ = feeder.join();
+        Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs to the end with nothing on stdin.
+    pub fn run(self) -> Output {
+        self.run_with(b"")
+    }
+
+    /// Starts with stdin and stdout piped, stderr collected.
+    pub fn spawn(mut self) -> Process {
+        self.0
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.0.spawn().expect("the binary starts");
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut stderr = child.stderr.take().expect("stderr is piped");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let collected = log.clone();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut chunk) {
+                collected
+                    .lock()
+                    .expect("nobody panics under this lock")
+                    .extend_from_slice(&chunk[..count]);
+            }
+        });
+        Process {
+            child,
+            stdin,
+            stdout,
+            log,
+        }
+    }
+}
+
+/// What a process that ended left behind.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// All of stdout.
+    pub stdout: String,
+    /// All of stderr.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Stdout of a process that must have succeeded.
+    #[track_caller]
+    pub fn success(self) -> String {
+        assert_eq!(
+            self.code,
+            Some(0),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
+        self.stdout
+    }
+
+    /// Stderr of a process that must have failed with this code.
+    #[track_caller]
+    pub fn failure(self, code: i32) -> String {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
+        self.stderr
+    }
+}
+
+/// A running process. Killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Its stdin, until taken or closed.
+    pub stdin: Option<ChildStdin>,
+    /// Its stdout.
+    pub stdout: BufReader<ChildStdout>,
+    log: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Process {
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of stdout, without its line feed; `None` at the end.
+    pub fn read_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let count = self.stdout.read_line(&mut line).expect("stdout is UTF-8");
+        (count > 0).then(|| line.trim_end_matches('\n').to_owned())
+    }
+
+    /// Everything it wrote to stderr so far.
+    pub fn log(&self) -> String {
+        let log = self.log.lock().expect("nobody panics under this lock");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Ends it at once, as a power cut would (SIGKILL).
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &self.id().to_string()])
+            .status()
+            .expect("kill is part of every system");
+        assert!(status.success());
+    }
+
+    /// Waits for its end; the exit code, or `None` if a signal ended it.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child
+            .wait()
+            .expect("the process can be waited for")
+            .code()
+    }
+
+    /// Resident memory in bytes; `None` where the system does not tell.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace()
+            .nth(1)?
+            .parse::<u64>()
+            .ok()
+            .map(|kib| kib * 1024)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A running `venom serve`.
+#[derive(Debug)]
+pub struct Server {
+    /// The process.
+    pub process: Process,
+    /// Its port on loopback.
+    pub port: u16,
+    /// The lines it printed at its start.
+    pub banner: Vec<String>,
+    /// Where its memories lie.
+    pub folder: PathBuf,
+}
+
+impl Server {
+    /// Starts one in `folder` on a free port and waits until it says that it listens.
+    pub fn start(binary: impl AsRef<OsStr>, folder: &Path) -> Self {
+        Self::start_with(Command::new(binary, folder), folder, free_port())
+    }
+
+    /// The same, from a command that was put together before.
+    ///
+    /// # Panics
+    /// If it ends instead; the message holds its log.
+    pub fn start_with(command: Command, folder: &Path, port: u16) -> Self {
+        let mut process = command
+            .args(["serve"])
+            .env("PORT", port.to_string())
+            .spawn();
+        let mut banner = Vec::new();
+        while banner.len() < 3 {
+            let Some(line) = process.read_line() else {
+                let code = process.wait();
+                panic!("the server ended with {code:?}: {}", process.log());
+            };
+            banner.push(line);
+        }
+        Self {
+            process,
+            port,
+            banner,
+            folder: folder.to_owned(),
+        }
+    }
+}
+
+/// A TCP port on loopback that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    listener.local_addr().expect("it is bound").port()
+}

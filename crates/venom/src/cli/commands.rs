@@ -1,0 +1,326 @@
+//! The commands: the use cases without a server. Where a server owns the folder, through it.
+
+use super::output;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use crate::personas::FilePersonas;
+use clap::ArgMatches;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::sync::Arc;
+use venom_core::{
+    Content, Filter, InputError, ListPage, ListQuery, MemoryId, NewMemory, PersonaName,
+    PersonaSource, QueryText, RecallQuery, ResultLimit, Tag, Tags, Timestamp, limits,
+};
+use venom_embed::MiniLm;
+use venom_store::{Lease, LeaseError};
+
+/// Texts that `embed` sends at a time.
+const EMBED_BATCH_TEXTS: usize = 16;
+/// Longest line that `embed` takes, in bytes.
+const EMBED_LINE_BYTES_MAX: usize = limits::CONTENT_BYTES_MAX;
+
+/// Runs one command.
+///
+/// # Errors
+/// [`Failure`] with the sentence and kind to show.
+pub(super) async fn run(
+    name: &str,
+    arguments: &ArgMatches,
+    config: Arc<Config>,
+) -> Result<(), Failure> {
+    match name {
+        "persona" => return persona(arguments, &config),
+        "reembed" => return reembed(&config),
+        _ => {}
+    }
+    // Bad input is found before the data folder is touched.
+    let command = Command::parse(name, arguments, &config)?;
+    let hub = Hub::open(config.clone()).await?;
+    let outcome = command.carry_out(&hub).await;
+    hub.close().await;
+    outcome
+}
+
+/// A parsed command.
+enum Command {
+    Store { new: NewMemory, json: bool },
+    Search { query: RecallQuery, json: bool },
+    List { query: ListQuery, json: bool },
+    Show { id: MemoryId, json: bool },
+    Forget { id: MemoryId },
+    Stats { config: Arc<Config>, json: bool },
+    Embed,
+}
+
+impl Command {
+    fn parse(name: &str, arguments: &ArgMatches, config: &Arc<Config>) -> Result<Self, Failure> {
+        let json = arguments
+            .try_get_one::<bool>("json")
+            .ok()
+            .flatten()
+            .copied()
+            .unwrap_or_default();
+        Ok(match name {
+            "store" => {
+                let text = text_or_stdin(arguments, "content", limits::CONTENT_BYTES_MAX)?;
+                let content = Content::parse(&text)?;
+                let tags = Tags::parse(&texts(arguments, "tag"))?;
+                Self::Store {
+                    new: NewMemory {
+                        space: config.space.clone(),
+                        content,
+                        tags,
+                    },
+                    json,
+                }
+            }
+            "search" => {
+                let limit =
+                    ResultLimit::parse(number(arguments, "limit", "a whole number from 1 to 20")?)?;
+                let filter = filter(arguments, config)?;
+                let text = text_or_stdin(arguments, "query", limits::QUERY_BYTES_MAX)?;
+                Self::Search {
+                    query: RecallQuery {
+                        text: QueryText::parse(&text)?,
+                        limit,
+                        filter,
+                    },
+                    json,
+                }
+            }
+            "list" => {
+                let limit =
+                    ListPage::parse(number(arguments, "limit", "a whole number from 1 to 1000")?)?;
+                let before = arguments
+                    .get_one::<String>("before")
+                    .map(|id| MemoryId::parse(id));
+                let filter = filter(arguments, config)?;
+                Self::List {
+                    query: ListQuery {
+                        filter,
+                        limit,
+                        before: before.transpose()?,
+                    },
+                    json,
+                }
+            }
+            "show" => Self::Show {
+                id: memory_id(arguments)?,
+                json,
+            },
+            "forget" => Self::Forget {
+                id: memory_id(arguments)?,
+            },
+            "stats" => Self::Stats {
+                config: config.clone(),
+                json,
+            },
+            "embed" => Self::Embed,
+            other => {
+                return Err(Failure::internal(format!(
+                    "the command {other} is not wired"
+                )));
+            }
+        })
+    }
+
+    async fn carry_out(self, hub: &Hub) -> Result<(), Failure> {
+        match self {
+            Self::Store { new, json } => output::stored(&hub.remember(new).await?, json),
+            Self::Search { query, json } => output::hits(&hub.recall(query).await?, json),
+            Self::List { query, json } => output::memories(&hub.list(query).await?, json),
+            Self::Show { id, json } => output::memory(&hub.show(id).await?, json),
+            Self::Forget { id } => {
+                hub.forget(id).await?;
+                output::line(&format!("Forgot {id}."))
+            }
+            Self::Stats { config, json } => {
+                let stats = hub.stats(config.space.clone()).await?;
+                output::stats(&stats, &config.space, &hub.describe().await, json)
+            }
+            Self::Embed => embed(hub).await,
+        }
+    }
+}
+
+fn memory_id(arguments: &ArgMatches) -> Result<MemoryId, Failure> {
+    let id = arguments.get_one::<String>("id").map_or("", String::as_str);
+    Ok(MemoryId::parse(id)?)
+}
+
+fn number(
+    arguments: &ArgMatches,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<i64, Failure> {
+    let text = arguments.get_one::<String>(name).map_or("", String::as_str);
+    Ok(text
+        .parse()
+        .map_err(|_| InputError::malformed(name, expected, text))?)
+}
+
+fn texts(arguments: &ArgMatches, name: &str) -> Vec<String> {
+    arguments
+        .get_many::<String>(name)
+        .unwrap_or_default()
+        .cloned()
+        .collect()
+}
+
+fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
+    let time = |name: &'static str| match arguments.get_one::<String>(name) {
+        None => Ok(None),
+        Some(text) => {
+            let expected = "a date such as 2026-03-01 or an RFC 3339 time";
+            Timestamp::parse(text)
+                .map(Some)
+                .ok_or_else(|| InputError::malformed(name, expected, text))
+        }
+    };
+    let tags = texts(arguments, "tag");
+    let tags = tags
+        .iter()
+        .enumerate()
+        .map(|(index, tag)| Tag::parse(tag, index + 1));
+    let mut filter = Filter::everything_in(config.space.clone());
+    filter.tags_any = tags.collect::<Result<_, _>>()?;
+    (filter.since, filter.until) = (time("since")?, time("until")?);
+    Ok(filter)
+}
+
+/// The text given as an argument, or all of stdin. Reads no more than can be taken.
+fn text_or_stdin(
+    arguments: &ArgMatches,
+    field: &'static str,
+    bytes_max: usize,
+) -> Result<String, Failure> {
+    if let Some(text) = arguments
+        .get_one::<String>("text")
+        .filter(|text| *text != "-")
+    {
+        return Ok(text.clone());
+    }
+    if io::stdin().is_terminal() && arguments.get_one::<String>("text").is_none() {
+        return Err(Failure::invalid(format!(
+            "{field} is missing: expected a text, or a text on stdin"
+        )));
+    }
+    // White space around the text does not count towards the limit, so more than the limit is read.
+    let most = u64::try_from(2 * bytes_max).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().take(most).read_to_end(&mut bytes);
+    read.map_err(|e| Failure::invalid(format!("stdin cannot be read: {e}")))?;
+    utf8(bytes, field)
+}
+
+fn utf8(bytes: Vec<u8>, field: &str) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::invalid(format!(
+            "{field} is not UTF-8: expected text, received an invalid byte at {at}"
+        ))
+    })
+}
+
+fn persona(arguments: &ArgMatches, config: &Config) -> Result<(), Failure> {
+    let personas = FilePersonas::new(config.persona_folders.clone());
+    match arguments.subcommand() {
+        Some(("list", arguments)) => output::personas(
+            &personas.list()?,
+            &config.persona,
+            arguments.get_flag("json"),
+        ),
+        Some(("show", arguments)) => {
+            let persona = match arguments.get_one::<String>("name") {
+                Some(name) => personas.load(&PersonaName::parse(name)?)?,
+                None => personas.load_or_default(&config.persona)?,
+            };
+            output::line(persona.markdown.trim_end())
+        }
+        _ => Err(Failure::invalid("expected persona list or persona show")),
+    }
+}
+
+/// One vector a line for one text a line. Every line counts, so that lines in and out correspond.
+async fn embed(hub: &Hub) -> Result<(), Failure> {
+    let mut input = io::stdin().lock();
+    let mut number = 0_usize;
+    loop {
+        let mut batch = Vec::with_capacity(EMBED_BATCH_TEXTS);
+        while batch.len() < EMBED_BATCH_TEXTS {
+            match embed_line(&mut input, number + 1)? {
+                Some(text) => batch.push(text),
+                None => break,
+            }
+            number += 1;
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut lines = String::new();
+        for vector in hub.embed(batch).await? {
+            let json = serde_json::to_string(&vector);
+            lines.push_str(&json.map_err(|e| Failure::internal(e.to_string()))?);
+            lines.push('\n');
+        }
+        output::text(&lines)?;
+    }
+}
+
+fn embed_line(input: &mut impl BufRead, number: usize) -> Result<Option<String>, Failure> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(EMBED_LINE_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+    let read = input.take(most).read_until(b'\n', &mut bytes);
+    read.map_err(|e| Failure::invalid(format!("stdin cannot be read: {e}")))?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    if bytes.pop_if(|byte| *byte == b'\n').is_some() {
+        bytes.pop_if(|byte| *byte == b'\r');
+    }
+    if bytes.len() > EMBED_LINE_BYTES_MAX {
+        let error = InputError::TooLong {
+            field: "text",
+            bytes: bytes.len(),
+            bytes_max: EMBED_LINE_BYTES_MAX,
+        };
+        return Err(Failure::new(
+            error.kind(),
+            format!("line {number}: {error}"),
+        ));
+    }
+    utf8(bytes, &format!("line {number}")).map(Some)
+}
+
+/// Embeds everything again with the configured model. Needs the data folder for itself.
+fn reembed(config: &Config) -> Result<(), Failure> {
+    let lease = match Lease::try_acquire(&config.data) {
+        Ok(lease) => lease,
+        Err(LeaseError::Store(error)) => return Err(error.into()),
+        Err(LeaseError::Busy(holder)) => {
+            let holder = holder.map_or_else(|| "another process".to_owned(), |h| h.to_string());
+            let data = config.data.display();
+            return Err(Failure::not_ready(format!(
+                "the data folder {data} is in use by {holder}: stop it before you run reembed"
+            )));
+        }
+    };
+    let embedder = MiniLm::open(&venom_embed::locate(&config.model, &config.model_folders)?)?;
+    let mut shown = 0;
+    let mut progress = |done: u64, total: u64| {
+        let percent = (100 * done).checked_div(total).unwrap_or(100);
+        if percent >= shown + 5 || done == total {
+            shown = percent;
+            let _ = writeln!(
+                io::stderr(),
+                "embedded {done} of {total} memories ({percent} %)"
+            );
+        }
+    };
+    let count = venom_store::reembed(&lease, &embedder, &mut progress)?;
+    output::line(&format!(
+        "Embedded {count} memories again with {}.",
+        config.model
+    ))
+}

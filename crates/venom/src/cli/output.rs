@@ -1,0 +1,202 @@
+//! Answers on stdout, for people or as JSON.
+
+use crate::failure::Failure;
+use crate::mcp::{relevance_score, result_json};
+use clap::ArgMatches;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use venom_core::{Hit, Memory, Persona, PersonaName, SpaceName, Stats};
+
+/// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
+pub(super) fn text(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::internal(format!(
+            "the answer cannot be written: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes one line.
+pub(super) fn line(line: &str) -> Result<(), Failure> {
+    text(&format!("{line}\n"))
+}
+
+fn json_line(value: &Value) -> Result<(), Failure> {
+    line(&format!("{value:#}"))
+}
+
+/// Stored text may hold anything; to a terminal go no control characters but line feeds and tabs.
+fn printable(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            '\u{FFFD}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(plain).collect()
+}
+
+/// A memory in JSON.
+fn memory_json(memory: &Memory) -> Value {
+    let tags: Vec<&str> = memory
+        .tags
+        .as_slice()
+        .iter()
+        .map(venom_core::Tag::as_str)
+        .collect();
+    json!({
+        "memory_id": memory.id.to_string(),
+        "content": memory.content.as_str(),
+        "timestamp": memory.stored_at.to_string(),
+        "space": memory.space.as_str(),
+        "tags": if tags.is_empty() { Value::Null } else { json!(tags) },
+    })
+}
+
+/// Head line (id, day, tags) and indented text of a memory.
+fn memory_text(memory: &Memory) -> String {
+    let mut text = memory.id.to_string();
+    let time = memory.stored_at.to_string();
+    let _ = write!(text, "  {}", time.get(..10).unwrap_or(&time));
+    for tag in memory.tags.as_slice() {
+        let _ = write!(text, "  #{}", printable(tag.as_str()));
+    }
+    text.push('\n');
+    for line in printable(memory.content.as_str()).lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+    text
+}
+
+/// The answer to `store`.
+pub(super) fn stored(memory: &Memory, json: bool) -> Result<(), Failure> {
+    if json {
+        return json_line(&memory_json(memory));
+    }
+    line(&format!("Remembered as {}.", memory.id))
+}
+
+/// The answer to `search`.
+pub(super) fn hits(hits: &[Hit], json: bool) -> Result<(), Failure> {
+    if json {
+        let results: Vec<Value> = hits.iter().map(result_json).collect();
+        return json_line(&json!({ "total_results": results.len(), "results": results }));
+    }
+    if hits.is_empty() {
+        return line("Nothing found.");
+    }
+    let mut answer = String::new();
+    for hit in hits {
+        let _ = write!(
+            answer,
+            "{:5.1}  {}",
+            relevance_score(hit.similarity),
+            memory_text(&hit.memory)
+        );
+    }
+    text(&answer)
+}
+
+/// The answer to `list`.
+pub(super) fn memories(memories: &[Memory], json: bool) -> Result<(), Failure> {
+    if json {
+        let items: Vec<Value> = memories.iter().map(memory_json).collect();
+        return json_line(&json!({ "memories": items }));
+    }
+    if memories.is_empty() {
+        return line("No memories.");
+    }
+    text(&memories.iter().map(memory_text).collect::<String>())
+}
+
+/// The answer to `show`.
+pub(super) fn memory(memory: &Memory, json: bool) -> Result<(), Failure> {
+    if json {
+        json_line(&memory_json(memory))
+    } else {
+        text(&memory_text(memory))
+    }
+}
+
+/// The answer to `stats`.
+pub(super) fn stats(
+    stats: &Stats,
+    space: &SpaceName,
+    process: &str,
+    json: bool,
+) -> Result<(), Failure> {
+    if json {
+        let spaces: Vec<&str> = stats.spaces.iter().map(SpaceName::as_str).collect();
+        return json_line(&json!({
+            "space": space.as_str(),
+            "space_memories": stats.space_memories,
+            "memories": stats.memories,
+            "forgotten": stats.forgotten,
+            "passages": stats.passages,
+            "database_bytes": stats.database_bytes,
+            "spaces": spaces,
+            "model": stats.model.name,
+            "model_sha256": stats.model.sha256,
+            "embedding_dimensions": stats.model.dimensions,
+            "data": stats.location,
+        }));
+    }
+    let spaces: Vec<&str> = stats.spaces.iter().map(SpaceName::as_str).collect();
+    text(&format!(
+        "memories   {} in {}, {} in all, {} forgotten\npassages   {}\nspaces     {}\nmodel      {}\n\
+         data       {} ({:.1} MB)\nprocess    {process}\n",
+        stats.space_memories,
+        space.as_str(),
+        stats.memories,
+        stats.forgotten,
+        stats.passages,
+        if spaces.is_empty() {
+            "none".to_owned()
+        } else {
+            spaces.join(", ")
+        },
+        stats.model,
+        stats.location,
+        stats.database_bytes as f64 / 1e6,
+    ))
+}
+
+/// The answer to `persona list`.
+pub(super) fn personas(
+    personas: &[Persona],
+    chosen: &PersonaName,
+    json: bool,
+) -> Result<(), Failure> {
+    if json {
+        let items = personas.iter().map(|persona| {
+            json!({
+                "name": persona.name.as_str(),
+                "title": persona.title,
+                "configured": persona.name == *chosen,
+            })
+        });
+        return json_line(&json!({ "personas": items.collect::<Vec<_>>() }));
+    }
+    let line = |persona: &Persona| {
+        let mark = if persona.name == *chosen { '*' } else { ' ' };
+        format!(
+            "{mark} {:<16}  {}\n",
+            persona.name.as_str(),
+            printable(&persona.title)
+        )
+    };
+    text(&personas.iter().map(line).collect::<String>())
+}
+
+/// Prints a completion script.
+pub(super) fn completions(arguments: &ArgMatches) {
+    if let Some(shell) = arguments.get_one::<clap_complete::Shell>("shell") {
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut super::words::command(), "venom", &mut script);
+        let _ = io::stdout().write_all(&script);
+    }
+}

@@ -1,0 +1,173 @@
+//! The words of the command line. Flags of settings come from the settings table.
+
+use crate::settings::SETTINGS;
+use clap::{Arg, ArgAction, Command, value_parser};
+
+/// The whole command line.
+pub(super) fn command() -> Command {
+    let mut command = Command::new("venom")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("One private, lasting memory and one personality for every AI assistant")
+        .after_help(
+            "Without a command, venom serves MCP over HTTP. A setting is read from its flag, then from \
+             the environment, then from a .env file in the working folder.",
+        )
+        .arg(
+            Arg::new("stdio")
+                .long("stdio")
+                .action(ArgAction::SetTrue)
+                .help("The same as the command stdio"),
+        )
+        .subcommands([
+            Command::new("serve").about("Serve MCP over HTTP, until SIGTERM or Ctrl-C (the default)"),
+            Command::new("stdio").about("Serve MCP over stdin and stdout, for a client that starts it"),
+            store(),
+            search(),
+            list(),
+            Command::new("show").about("Show one memory").arg(memory_id()).arg(json()),
+            Command::new("forget").about("Hide a memory from every search").arg(memory_id()),
+            Command::new("stats").about("Show what the data folder holds").arg(json()),
+            persona(),
+            Command::new("embed")
+                .about("Embed texts: one text a line on stdin, one JSON vector a line on stdout"),
+            Command::new("reembed").about("Embed all memories again, after a change of the model"),
+            Command::new("completions").about("Print the completion script for a shell").arg(
+                Arg::new("shell")
+                    .required(true)
+                    .value_parser(value_parser!(clap_complete::Shell))
+                    .help("Your shell"),
+            ),
+        ]);
+    for setting in SETTINGS {
+        let variables = setting.variables.join(", ");
+        command = command.arg(
+            Arg::new(setting.flag)
+                .long(setting.flag)
+                .value_name(setting.value)
+                .global(true)
+                .help_heading("Settings")
+                .hide_short_help(!matches!(setting.flag, "data" | "space" | "host" | "port"))
+                .help(format!(
+                    "{} [{variables}; default: {}]",
+                    setting.help, setting.default
+                )),
+        );
+    }
+    command
+}
+
+fn store() -> Command {
+    Command::new("store")
+        .about("Store a memory")
+        .arg(Arg::new("text").help("The text; - or nothing reads it from stdin"))
+        .arg(tags("Tag it; may be given up to 10 times"))
+        .arg(json())
+}
+
+fn search() -> Command {
+    Command::new("search")
+        .about("Find memories by meaning")
+        .arg(Arg::new("text").help("What to find; - or nothing reads it from stdin"))
+        .arg(limit("5", "Most results, 1 to 20"))
+        .arg(tags("Only memories with one of these tags"))
+        .args(times())
+        .arg(json())
+}
+
+fn list() -> Command {
+    Command::new("list")
+        .about("List memories, newest first")
+        .arg(limit("20", "Most memories, 1 to 1000"))
+        .arg(
+            Arg::new("before")
+                .long("before")
+                .value_name("ID")
+                .help("Only memories older than this one: the last one of the page before"),
+        )
+        .arg(tags("Only memories with one of these tags"))
+        .args(times())
+        .arg(json())
+}
+
+fn persona() -> Command {
+    Command::new("persona")
+        .about("Look at the personas")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("list")
+                .about("Name every persona there is")
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("show")
+                .about("Print a persona")
+                .arg(Arg::new("name").help("Its name; the configured one if left out")),
+        )
+}
+
+fn memory_id() -> Arg {
+    Arg::new("id")
+        .required(true)
+        .value_name("ID")
+        .help("The memory, such as mem_1795447200000000")
+}
+
+fn limit(default: &'static str, help: &'static str) -> Arg {
+    Arg::new("limit")
+        .long("limit")
+        .short('n')
+        .value_name("COUNT")
+        .default_value(default)
+        .allow_negative_numbers(true)
+        .help(help)
+}
+
+fn tags(help: &'static str) -> Arg {
+    Arg::new("tag")
+        .long("tag")
+        .short('t')
+        .value_name("TAG")
+        .action(ArgAction::Append)
+        .help(help)
+}
+
+fn times() -> [Arg; 2] {
+    [
+        ("since", "Only memories stored then or later"),
+        ("until", "Only memories stored before then"),
+    ]
+    .map(|(name, help)| {
+        let help = format!("{help}: 2026-03-01 or 2026-03-01T08:30:00Z");
+        Arg::new(name).long(name).value_name("TIME").help(help)
+    })
+}
+
+fn json() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Answer in JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_is_in_the_long_help() {
+        let help = command().render_long_help().to_string();
+        for setting in SETTINGS {
+            assert!(
+                help.contains(&format!("--{} ", setting.flag)),
+                "--{}",
+                setting.flag
+            );
+            assert!(setting.variables.iter().all(|name| help.contains(name)));
+        }
+    }
+}

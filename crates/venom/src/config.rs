@@ -1,0 +1,304 @@
+//! From texts to a valid configuration: every value parsed, every mistake reported at once.
+
+use crate::settings::{Given, Values};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use venom_core::{PersonaName, SpaceName};
+
+/// A valid configuration. Nothing in it has been opened yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Data folder.
+    pub(crate) data: PathBuf,
+    /// Space of calls that name none.
+    pub(crate) space: SpaceName,
+    /// Address to listen on.
+    pub(crate) host: IpAddr,
+    /// Port to listen on.
+    pub(crate) port: u16,
+    /// Model name or folder.
+    pub(crate) model: String,
+    /// Where models lie, in order of search.
+    pub(crate) model_folders: Vec<PathBuf>,
+    /// Persona of calls that name none.
+    pub(crate) persona: PersonaName,
+    /// Where personas lie, in order of search.
+    pub(crate) persona_folders: Vec<PathBuf>,
+    /// Icon for clients; the built-in one if `None`.
+    pub(crate) icon_url: Option<String>,
+    /// Host names taken besides loopback.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Origins taken besides loopback.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Whether a public server asks nobody for a token.
+    pub(crate) open_to_everyone: bool,
+    /// Inference workers.
+    pub(crate) workers: usize,
+    /// Calls that may wait.
+    pub(crate) queue_calls_max: usize,
+    /// Log level.
+    pub(crate) log: tracing_subscriber::filter::LevelFilter,
+}
+
+impl Config {
+    /// Whether the server can be reached from this machine only.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.host.is_loopback()
+    }
+}
+
+/// What the surroundings contribute; passed in so that parsing stays pure.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// The user's cache folder, if there is one.
+    pub(crate) cache: Option<PathBuf>,
+    /// The folder of the running program.
+    pub(crate) program: Option<PathBuf>,
+    /// Cores this process may use.
+    pub(crate) cores: usize,
+}
+
+impl Surroundings {
+    /// Reads them from this process.
+    pub(crate) fn of_this_process() -> Self {
+        let from = |name: &str| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        let cache = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")));
+        let program = std::env::current_exe()
+            .ok()
+            .and_then(|p| p.parent().map(Path::to_owned));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            cache,
+            program,
+            cores,
+        }
+    }
+}
+
+/// Parses all values. Beside the configuration comes one sentence per value that cannot be taken; in
+/// its place stands the default, so that everything else can still be checked.
+pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<String>) {
+    let mut problems = Vec::new();
+    let mut note = |problem: String| problems.push(problem);
+
+    let mut model_folders: Vec<PathBuf> = values
+        .get("model-dir")
+        .map(|given| PathBuf::from(&given.text))
+        .into_iter()
+        .collect();
+    model_folders.extend(around.cache.iter().map(|cache| cache.join("venom/models")));
+    model_folders.push(PathBuf::from("models"));
+    model_folders.extend(around.program.iter().map(|program| program.join("models")));
+
+    let mut persona_folders: Vec<PathBuf> = values
+        .get("persona-dir")
+        .map(|given| PathBuf::from(&given.text))
+        .into_iter()
+        .collect();
+    persona_folders.extend([PathBuf::from("personalities"), PathBuf::from(".")]);
+
+    let config = Config {
+        data: PathBuf::from(text_or(values, "data", "./data")),
+        space: parsed(values, "space", "venom_memories", &mut note, |text| {
+            SpaceName::parse(text).map_err(|e| e.to_string())
+        }),
+        host: parsed(values, "host", "127.0.0.1", &mut note, parse_host),
+        port: parsed(values, "port", "8000", &mut note, |text| {
+            let expected = "expected a number from 1 to 65535";
+            text.parse()
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(|| expected.to_owned())
+        }),
+        model: text_or(values, "model", "all-MiniLM-L6-v2"),
+        model_folders,
+        persona: parsed(values, "persona", "default", &mut note, |text| {
+            PersonaName::parse(text).map_err(|e| e.to_string())
+        }),
+        persona_folders,
+        icon_url: values
+            .get("icon-url")
+            .and_then(|given| match parse_icon_url(&given.text) {
+                Ok(url) => Some(url),
+                Err(expected) => {
+                    note(wrong(given, &expected));
+                    None
+                }
+            }),
+        allowed_hosts: list(values, "allowed-hosts"),
+        allowed_origins: list(values, "allowed-origins"),
+        open_to_everyone: parsed(values, "open-to-everyone", "no", &mut note, parse_yes_no),
+        workers: match values.get("workers") {
+            None => around.cores,
+            Some(_) => parsed(values, "workers", "1", &mut note, |text| count(text, 256)),
+        },
+        queue_calls_max: parsed(values, "queue", "1024", &mut note, |text| {
+            count(text, 100_000)
+        }),
+        log: parsed(values, "log", "info", &mut note, |text| {
+            let expected = "expected off, error, warn, info, debug or trace";
+            text.parse().map_err(|_| expected.to_owned())
+        }),
+    };
+    (config, problems)
+}
+
+/// The sentence for a value that cannot be taken.
+fn wrong(given: &Given, expected: &str) -> String {
+    let shown: String = given.text.chars().take(60).collect();
+    format!("{} is {shown:?}: {expected}", given.source)
+}
+
+fn text_or(values: &Values, flag: &'static str, default: &str) -> String {
+    values
+        .get(flag)
+        .map_or_else(|| default.to_owned(), |given| given.text.clone())
+}
+
+/// Parses a value or its default. After a mistake the default stands in, so that parsing goes on and
+/// finds every other mistake too.
+fn parsed<T>(
+    values: &Values,
+    flag: &'static str,
+    default: &str,
+    note: &mut impl FnMut(String),
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> T {
+    if let Some(given) = values.get(flag) {
+        match parse(given.text.trim()) {
+            Ok(value) => return value,
+            Err(expected) => note(wrong(given, &expected)),
+        }
+    }
+    parse(default).expect("every default in the table can be parsed: tested")
+}
+
+fn list(values: &Values, flag: &'static str) -> Vec<String> {
+    let text = values.get(flag).map_or("", |given| given.text.as_str());
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn parse_host(text: &str) -> Result<IpAddr, String> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(IpAddr::from([127, 0, 0, 1]));
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']'))
+        .unwrap_or(text);
+    let expected = "expected an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or localhost";
+    bare.parse().map_err(|_| expected.to_owned())
+}
+
+fn parse_icon_url(text: &str) -> Result<String, String> {
+    let known = ["http://", "https://", "data:"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if known {
+        Ok(text.to_owned())
+    } else {
+        Err("expected an http, https or data URL".to_owned())
+    }
+}
+
+fn parse_yes_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "1" | "on" => Ok(true),
+        "no" | "false" | "0" | "off" => Ok(false),
+        _ => Err("expected yes or no".to_owned()),
+    }
+}
+
+fn count(text: &str, max: usize) -> Result<usize, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=max).contains(number));
+    number.ok_or_else(|| format!("expected a number from 1 to {max}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn parse_with(flags: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let flag = |name: &str| {
+            flags
+                .iter()
+                .find(|(flag, _)| *flag == name)
+                .map(|(_, text)| (*text).to_owned())
+        };
+        let values = Values::collect(flag, |_| None, &HashMap::new());
+        let around = Surroundings {
+            cache: Some("/cache".into()),
+            program: None,
+            cores: 2,
+        };
+        let (config, problems) = parse(&values, &around);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(problems)
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_contract() {
+        let config = parse_with(&[]).unwrap();
+        assert_eq!(config.data, Path::new("./data"));
+        assert_eq!(config.space.as_str(), "venom_memories");
+        assert_eq!(
+            (config.host.to_string().as_str(), config.port),
+            ("127.0.0.1", 8000)
+        );
+        assert_eq!(
+            config.persona_folders,
+            [Path::new("personalities"), Path::new(".")]
+        );
+        assert_eq!(config.model_folders[0], Path::new("/cache/venom/models"));
+        assert!(config.is_loopback() && !config.open_to_everyone);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let wrong = [
+            ("port", "70000"),
+            ("host", "nowhere.example"),
+            ("persona", "../etc"),
+            ("icon-url", "ftp://x"),
+            ("open-to-everyone", "maybe"),
+            ("workers", "0"),
+            ("queue", "many"),
+            ("log", "loud"),
+            ("space", " "),
+        ];
+        let problems = parse_with(&wrong).unwrap_err();
+        assert_eq!(problems.len(), wrong.len(), "{problems:#?}");
+        assert!(
+            problems.contains(&"--port is \"70000\": expected a number from 1 to 65535".to_owned())
+        );
+    }
+
+    #[test]
+    fn ports_zero_and_text_are_refused() {
+        for bad in ["0", "-1", "65536", "http", ""] {
+            assert!(parse_with(&[("port", bad)]).is_err(), "{bad:?}");
+        }
+        assert_eq!(parse_with(&[("port", "65535")]).unwrap().port, 65535);
+    }
+
+    #[test]
+    fn lists_are_split_at_commas() {
+        let config = parse_with(&[("allowed-hosts", "a.example, b.example,,")]).unwrap();
+        assert_eq!(config.allowed_hosts, ["a.example", "b.example"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! The HTTP server: routes, the guard in front of them, and an orderly stop.
+
+mod guard;
+mod health;
+mod landing;
+mod mcp;
+mod sse;
+
+pub(crate) use guard::{Guard, owner_token};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use crate::mcp::{ICON_SVG, VenomServer};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long running requests may take to finish once the server was told to stop.
+pub(crate) const STOP_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    hub: Hub,
+    config: Arc<Config>,
+    server: VenomServer,
+    mcp: mcp::StreamableHttp,
+    sessions: sse::Sessions,
+    /// Cancelled when the server is told to stop: long-lived streams end then.
+    stop: CancellationToken,
+}
+
+/// Binds the address of the configuration.
+///
+/// # Errors
+/// [`Failure`] that names the address and the next step.
+pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::from((config.host, config.port));
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::not_ready(format!(
+            "port {} on {} is in use by another program: stop it, or choose another with --port",
+            config.port, config.host
+        )),
+        _ => Failure::not_ready(format!("{address} cannot be listened on: {error}")),
+    })
+}
+
+/// Serves until `stop` is cancelled, then finishes running requests within [`STOP_TIME_MAX`].
+///
+/// # Errors
+/// [`Failure`] if the listener fails.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    hub: Hub,
+    config: Arc<Config>,
+    guard: Guard,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let server = VenomServer::new(hub.clone(), config.clone());
+    let shared = Shared {
+        hub,
+        config,
+        mcp: mcp::StreamableHttp::new(server.clone(), stop.clone()),
+        server,
+        sessions: sse::Sessions::default(),
+        stop: stop.clone(),
+    };
+    let serving = axum::serve(listener, router(shared, guard))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = std::future::IntoFuture::into_future(serving);
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_TIME_MAX).await;
+    };
+    tokio::select! {
+        outcome = serving => outcome.map_err(|e| Failure::internal(format!("the server failed: {e}"))),
+        () = too_late => {
+            tracing::warn!("some requests did not finish in time and were cut off");
+            Ok(())
+        }
+    }
+}
+
+fn router(shared: Shared, guard: Guard) -> Router {
+    Router::new()
+        .route("/", get(landing::landing))
+        .route("/health", get(health::health))
+        .route("/icon.svg", get(icon))
+        .route("/favicon.ico", get(icon))
+        .route("/mcp", any(mcp::mcp))
+        .route("/sse", get(sse::open))
+        .route("/messages", post(sse::message))
+        .route("/messages/", post(sse::message))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(
+            crate::mcp::messages::MESSAGE_BYTES_MAX,
+        ))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::new(guard),
+            guard::check,
+        ))
+        .with_state(shared)
+}
+
+async fn icon() -> Response {
+    (
+        [
+            (header::CONTENT_TYPE, "image/svg+xml"),
+            (header::CACHE_CONTROL, "max-age=86400"),
+        ],
+        ICON_SVG,
+    )
+        .into_response()
+}
+
+async fn not_found(uri: axum::http::Uri) -> Response {
+    let path: String = uri.path().chars().take(60).collect();
+    let message = format!("{path} does not exist: expected /mcp, /sse, /messages/, /health or /");
+    error(StatusCode::NOT_FOUND, &message)
+}
+
+async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Response {
+    let expected = if uri.path().starts_with("/messages") {
+        "POST"
+    } else {
+        "GET"
+    };
+    let path = uri.path();
+    let message = format!("{path} does not take {method}: expected {expected}");
+    error(StatusCode::METHOD_NOT_ALLOWED, &message)
+}
+
+/// An error answer: one sentence, as JSON.
+fn error(status: StatusCode, message: &str) -> Response {
+    (status, axum::Json(json!({ "error": message }))).into_response()
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.http_status());
+        let mut response = error(
+            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            &self.message,
+        );
+        if self.kind == venom_core::ErrorKind::Overloaded {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

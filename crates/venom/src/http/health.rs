@@ -1,0 +1,49 @@
+//! `/health`: whether store and model can serve. Never needs a token, so it says nothing private.
+
+use super::Shared;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::time::Duration;
+
+/// How long store and model may take to answer before they count as unhealthy.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The handler.
+pub(super) async fn health(State(shared): State<Shared>) -> Response {
+    let config = &shared.config;
+    let checks = async {
+        shared.hub.check().await?;
+        shared.hub.stats(config.space.clone()).await
+    };
+    let outcome = match tokio::time::timeout(CHECK_TIME_MAX, checks).await {
+        Ok(Ok(stats)) => Ok(stats.space_memories),
+        Ok(Err(failure)) => Err(failure.message),
+        Err(_) => Err(format!(
+            "the store did not answer within {} s",
+            CHECK_TIME_MAX.as_secs()
+        )),
+    };
+    let mut body = json!({
+        "status": "healthy",
+        "server_name": "venom",
+        "version": env!("CARGO_PKG_VERSION"),
+        "personality_variant": config.persona.as_str(),
+        "embedding_model": config.model,
+        "collection_name": config.space.as_str(),
+        "memory_count": null,
+    });
+    let status = match outcome {
+        Ok(memories) => {
+            body["memory_count"] = json!(memories);
+            StatusCode::OK
+        }
+        Err(reason) => {
+            body["status"] = json!("unhealthy");
+            body["reason"] = json!(reason);
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    (status, axum::Json(body)).into_response()
+}

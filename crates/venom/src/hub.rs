@@ -1,0 +1,220 @@
+//! One owner per data folder, every process served.
+//!
+//! The first process that opens a data folder owns its store and model (an [`engine::Engine`]). Later
+//! ones attach to the owner over a local socket ([`link::Link`]). When the owner ends, one of them
+//! takes over: a call that was under way is sent again with the same key, so it is neither lost nor
+//! done twice. Doors (MCP, HTTP, CLI) see only [`Hub`], and never which of the two they have.
+
+mod calls;
+mod engine;
+mod link;
+mod queue;
+mod socket;
+mod wire;
+
+pub(crate) use calls::{Answer, Call};
+pub(crate) use engine::preflight;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use engine::Engine;
+use link::Link;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use venom_core::{
+    Hit, ListQuery, Memory, MemoryId, NewMemory, RecallQuery, RequestKey, SpaceName, Stats,
+};
+use venom_store::{Lease, LeaseError};
+
+/// How long a process tries to own a data folder or to reach its owner before it gives up.
+const JOIN_TIME_MAX: Duration = Duration::from_secs(30);
+/// Pause between two tries, at first and at most. Only a process that waits for another pays it.
+const JOIN_PAUSE_MIN: Duration = Duration::from_millis(2);
+const JOIN_PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// What this process is to the data folder.
+#[derive(Clone)]
+enum Role {
+    /// It owns the store and the model.
+    Owner(Arc<Engine>),
+    /// Another process does.
+    Attached(Arc<Link>),
+}
+
+/// The use cases, whichever process carries them out. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    config: Arc<Config>,
+    role: Arc<Mutex<Option<Role>>>,
+    closed: CancellationToken,
+}
+
+impl Hub {
+    /// Opens the data folder, or attaches to its owner.
+    ///
+    /// # Errors
+    /// [`Failure`] if neither works: folder, model or database cannot be opened, or the owner does
+    /// not answer.
+    pub(crate) async fn open(config: Arc<Config>) -> Result<Self, Failure> {
+        let hub = Self {
+            config,
+            role: Arc::default(),
+            closed: CancellationToken::new(),
+        };
+        hub.role().await?;
+        Ok(hub)
+    }
+
+    /// Takes over from an owner that ends even while no call is under way, so that the next call
+    /// finds the model loaded. For processes that stay; a short command does not need it.
+    pub(crate) fn keep_ready(&self) {
+        let hub = self.clone();
+        tokio::spawn(async move {
+            loop {
+                match hub.role().await {
+                    Ok(Role::Attached(link)) => link.lost().await,
+                    Ok(Role::Owner(_)) => return,
+                    Err(_) if hub.closed.is_cancelled() => return,
+                    Err(failure) => {
+                        tracing::warn!("the data folder has no owner now: {failure}");
+                        tokio::time::sleep(JOIN_PAUSE_MAX).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Finishes what is under way and hands the data folder over. Idempotent.
+    pub(crate) async fn close(&self) {
+        self.closed.cancel();
+        let role = self.role.lock().await.take();
+        if let Some(Role::Owner(engine)) = role {
+            engine.close().await;
+        }
+    }
+
+    /// Stores a memory; durable on return.
+    pub(crate) async fn remember(&self, new: NewMemory) -> Result<Memory, Failure> {
+        self.call(Call::Remember(new)).await?.memory()
+    }
+
+    /// Finds the memories nearest in meaning, best first.
+    pub(crate) async fn recall(&self, query: RecallQuery) -> Result<Vec<Hit>, Failure> {
+        self.call(Call::Recall(query)).await?.hits()
+    }
+
+    /// A page of memories, newest first.
+    pub(crate) async fn list(&self, query: ListQuery) -> Result<Vec<Memory>, Failure> {
+        self.call(Call::List(query)).await?.memories()
+    }
+
+    /// One memory.
+    pub(crate) async fn show(&self, id: MemoryId) -> Result<Memory, Failure> {
+        self.call(Call::Show(id)).await?.memory()
+    }
+
+    /// Hides a memory.
+    pub(crate) async fn forget(&self, id: MemoryId) -> Result<(), Failure> {
+        self.call(Call::Forget(id)).await?.done()
+    }
+
+    /// What the store holds.
+    pub(crate) async fn stats(&self, space: SpaceName) -> Result<Stats, Failure> {
+        self.call(Call::Stats(space)).await?.stats()
+    }
+
+    /// Whether store and model can serve now.
+    pub(crate) async fn check(&self) -> Result<(), Failure> {
+        self.call(Call::Check).await?.done()
+    }
+
+    /// Vectors for texts.
+    pub(crate) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Failure> {
+        self.call(Call::Embed(texts)).await?.vectors()
+    }
+
+    /// Whether this process owns the data folder, for people.
+    pub(crate) async fn describe(&self) -> String {
+        match self.role.lock().await.as_ref() {
+            Some(Role::Owner(_)) => "owns the data folder".to_owned(),
+            Some(Role::Attached(link)) => format!("attached to process {}", link.owner_pid()),
+            None => "closed".to_owned(),
+        }
+    }
+
+    /// Carries out a call, wherever the store is. A call whose answer is lost with its owner is sent
+    /// again, with the same key, to the next owner.
+    async fn call(&self, call: Call) -> Result<Answer, Failure> {
+        let key = new_request_key()?;
+        loop {
+            match self.role().await? {
+                Role::Owner(engine) => return engine.call(call, key).await,
+                Role::Attached(link) => {
+                    if let Ok(reply) = link.call(&call, key).await {
+                        return reply;
+                    }
+                    tracing::info!("the owner of the data folder ended; the call goes to the next");
+                }
+            }
+        }
+    }
+
+    /// The role of this process, joining the folder anew where the former owner is gone.
+    async fn role(&self) -> Result<Role, Failure> {
+        let mut role = self.role.lock().await;
+        if self.closed.is_cancelled() {
+            return Err(Failure::not_ready(
+                "Venom is stopping: nothing was changed, try again",
+            ));
+        }
+        match role.as_ref() {
+            Some(Role::Attached(link)) if link.is_lost() => {}
+            Some(role) => return Ok(role.clone()),
+            None => {}
+        }
+        let joined = join(&self.config).await?;
+        *role = Some(joined.clone());
+        Ok(joined)
+    }
+}
+
+fn new_request_key() -> Result<RequestKey, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Failure::internal(format!("the system gave no random numbers: {e}")))?;
+    Ok(RequestKey(u128::from_le_bytes(bytes)))
+}
+
+/// Owns the data folder or attaches to its owner, whichever works first.
+async fn join(config: &Arc<Config>) -> Result<Role, Failure> {
+    let deadline = Instant::now() + JOIN_TIME_MAX;
+    let mut pause = JOIN_PAUSE_MIN;
+    loop {
+        let data = config.data.clone();
+        let lease = tokio::task::spawn_blocking(move || Lease::try_acquire(&data)).await;
+        let lease = lease.map_err(|e| Failure::internal(format!("opening failed: {e}")))?;
+        let why_not = match lease {
+            Ok(lease) => return Ok(Role::Owner(Engine::open(config.clone(), lease).await?)),
+            Err(LeaseError::Busy(Some(holder))) => match Link::attach(&holder, config).await? {
+                Some(link) => return Ok(Role::Attached(Arc::new(link))),
+                None => format!("{holder} owns it and does not answer"),
+            },
+            Err(LeaseError::Busy(None)) => {
+                "another process owns it and has not said which".to_owned()
+            }
+            Err(LeaseError::Store(error)) => return Err(error.into()),
+        };
+        if Instant::now() >= deadline {
+            let data = config.data.display();
+            let seconds = JOIN_TIME_MAX.as_secs();
+            return Err(Failure::not_ready(format!(
+                "the data folder {data} cannot be opened: {why_not} (waited {seconds} s)"
+            )));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(JOIN_PAUSE_MAX);
+    }
+}

@@ -1,0 +1,126 @@
+//! The calls that doors make and the answers they get, in domain types.
+
+use crate::failure::Failure;
+use venom_core::use_cases::Venom;
+use venom_core::{
+    Error, Hit, ListQuery, Memory, MemoryId, NewMemory, RecallQuery, RequestKey, SpaceName, Stats,
+};
+
+/// One use case with its arguments.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    /// Store a memory.
+    Remember(NewMemory),
+    /// Search.
+    Recall(RecallQuery),
+    /// List, newest first.
+    List(ListQuery),
+    /// Show one memory.
+    Show(MemoryId),
+    /// Hide a memory.
+    Forget(MemoryId),
+    /// Count.
+    Stats(SpaceName),
+    /// Can it serve?
+    Check,
+    /// Vectors for texts.
+    Embed(Vec<String>),
+}
+
+/// What a use case answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// One memory.
+    Memory(Memory),
+    /// Results of a search.
+    Hits(Vec<Hit>),
+    /// A page.
+    Memories(Vec<Memory>),
+    /// Nothing to tell.
+    Done,
+    /// Counts.
+    Stats(Box<Stats>),
+    /// One vector per text.
+    Vectors(Vec<Vec<f32>>),
+}
+
+/// Carries out a call on this thread.
+pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<Answer, Error> {
+    Ok(match call {
+        Call::Remember(new) => Answer::Memory(venom.remember(new, key)?),
+        Call::Recall(query) => Answer::Hits(venom.recall(&query)?),
+        Call::List(query) => Answer::Memories(venom.list(&query)?),
+        Call::Show(id) => Answer::Memory(venom.show(id)?),
+        Call::Forget(id) => {
+            venom.forget(id, key)?;
+            Answer::Done
+        }
+        Call::Stats(space) => Answer::Stats(Box::new(venom.stats(&space)?)),
+        Call::Check => {
+            venom.check()?;
+            Answer::Done
+        }
+        Call::Embed(texts) => {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let vectors = venom.embed(&texts)?;
+            Answer::Vectors(vectors.iter().map(|v| v.as_slice().to_vec()).collect())
+        }
+    })
+}
+
+/// An answer of another kind than its call: only a bug on the other side of a socket makes one.
+fn unexpected<T>(answer: &Answer) -> Result<T, Failure> {
+    Err(Failure::internal(format!(
+        "the owner answered another question: {answer:?}"
+    )))
+}
+
+impl Answer {
+    pub(super) fn memory(self) -> Result<Memory, Failure> {
+        if let Self::Memory(memory) = self {
+            Ok(memory)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn hits(self) -> Result<Vec<Hit>, Failure> {
+        if let Self::Hits(hits) = self {
+            Ok(hits)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn memories(self) -> Result<Vec<Memory>, Failure> {
+        if let Self::Memories(memories) = self {
+            Ok(memories)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn done(self) -> Result<(), Failure> {
+        if let Self::Done = self {
+            Ok(())
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn stats(self) -> Result<Stats, Failure> {
+        if let Self::Stats(stats) = self {
+            Ok(*stats)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn vectors(self) -> Result<Vec<Vec<f32>>, Failure> {
+        if let Self::Vectors(vectors) = self {
+            Ok(vectors)
+        } else {
+            unexpected(&self)
+        }
+    }
+}

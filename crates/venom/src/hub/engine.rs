@@ -1,0 +1,149 @@
+//! The owner's side: store and model in this process, behind a queue, and a socket for the others.
+
+use super::calls::{Answer, Call, carry_out};
+use super::queue::{Lane, Queue, Refused};
+use super::socket::Listener;
+use crate::config::Config;
+use crate::failure::Failure;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Mutex, oneshot};
+use venom_core::use_cases::{TimeIds, Venom};
+use venom_core::{Clock, Embedder, ErrorKind, MemoryStore, RequestKey, Timestamp};
+use venom_embed::MiniLm;
+use venom_store::{Lease, SqliteStore};
+
+/// Store, model, queue and socket of the process that owns a data folder.
+pub(super) struct Engine {
+    /// `None` once the engine is closed: the store must be shut before the lease is given up.
+    venom: RwLock<Option<Arc<Venom>>>,
+    queue: Arc<Queue>,
+    listener: Mutex<Option<Listener>>,
+}
+
+/// The system's clock.
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Finds the model without opening it, for the check of the configuration.
+///
+/// # Errors
+/// One sentence: unknown name, or not found and where it was sought.
+pub(crate) fn preflight(config: &Config) -> Result<(), Failure> {
+    Ok(venom_embed::locate(&config.model, &config.model_folders).map(drop)?)
+}
+
+impl Engine {
+    /// Opens model and store (at the same time), starts the workers and the socket.
+    pub(super) async fn open(config: Arc<Config>, lease: Lease) -> Result<Arc<Self>, Failure> {
+        let settings = config.clone();
+        let (venom, lease) = tokio::task::spawn_blocking(move || open_parts(&settings, lease))
+            .await
+            .map_err(|e| Failure::internal(format!("opening failed: {e}")))??;
+        let queue = Queue::start(config.workers, config.queue_calls_max)
+            .map_err(|e| Failure::not_ready(format!("worker threads cannot be started: {e}")))?;
+        let engine = Arc::new(Self {
+            venom: RwLock::new(Some(Arc::new(venom))),
+            queue: Arc::new(queue),
+            listener: Mutex::new(None),
+        });
+        match Listener::start(&config.data, engine.clone(), lease) {
+            Ok(listener) => *engine.listener.lock().await = Some(listener),
+            Err(failure) => return Err(failure),
+        }
+        Ok(engine)
+    }
+
+    /// Carries out a call on a worker and waits for its answer.
+    pub(super) async fn call(&self, call: Call, key: RequestKey) -> Result<Answer, Failure> {
+        let lane = match call {
+            Call::Remember(_) | Call::Embed(_) | Call::Forget(_) => Some(Lane::Bulk),
+            Call::Recall(_) | Call::List(_) | Call::Show(_) => Some(Lane::Quick),
+            // Asked by health checks: they must be answered when the queue is full, too.
+            Call::Stats(_) | Call::Check => None,
+        };
+        let (answer, answered) = oneshot::channel();
+        let venom = self
+            .venom
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let venom = venom.ok_or_else(|| refused(Refused::Closed))?;
+        let job = move || {
+            // The caller may have gone; what was asked is done all the same.
+            let _ = answer.send(carry_out(&venom, call, key));
+        };
+        match lane {
+            Some(lane) => self.queue.submit(lane, job).map_err(refused)?,
+            None => drop(tokio::task::spawn_blocking(job)),
+        }
+        match answered.await {
+            Ok(result) => Ok(result.inspect_err(log_cause)?),
+            Err(_) => Err(Failure::internal(
+                "the call failed because of a bug in Venom: see its log",
+            )),
+        }
+    }
+
+    /// Finishes what is under way, then lets the next process in.
+    pub(super) async fn close(&self) {
+        let Some(listener) = self.listener.lock().await.take() else {
+            return;
+        };
+        listener.stop().await;
+        let queue = self.queue.clone();
+        let _ = tokio::task::spawn_blocking(move || queue.close()).await;
+        self.venom
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        listener.release();
+    }
+}
+
+fn refused(why: Refused) -> Failure {
+    match why {
+        Refused::Full => Failure::new(
+            ErrorKind::Overloaded,
+            "Venom is busy: too many calls wait already; nothing was changed, try again in a moment",
+        ),
+        Refused::Closed => Failure::not_ready("Venom is stopping: nothing was changed, try again"),
+    }
+}
+
+/// Bad input is the caller's to read; what an operator has to act on goes to the log, too.
+fn log_cause(error: &venom_core::Error) {
+    if matches!(error.kind(), ErrorKind::NotReady | ErrorKind::Internal) {
+        tracing::error!(error = error as &dyn std::error::Error, "a call failed");
+    }
+}
+
+/// Opens store and model side by side: each takes tens of milliseconds.
+fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> {
+    let folder = venom_embed::locate(&config.model, &config.model_folders)?;
+    let stamp = folder.stamp();
+    let (store, embedder) = std::thread::scope(|scope| {
+        let embedder = scope.spawn(|| MiniLm::open(&folder));
+        let store = SqliteStore::open(&lease, &stamp);
+        let embedder = embedder
+            .join()
+            .expect("opening a model returns errors, it does not panic");
+        (store, embedder)
+    });
+    let (store, embedder) = (store?, embedder?);
+    let ids = Arc::new(TimeIds::after(store.largest_id()));
+    let store: Arc<dyn MemoryStore> = Arc::new(store);
+    let embedder: Arc<dyn Embedder> = Arc::new(embedder);
+    Ok((
+        Venom::new(embedder, store, Arc::new(SystemClock), ids),
+        lease,
+    ))
+}

@@ -1,0 +1,181 @@
+//! The two servers: start, announce, stop in order.
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::http::{self, Guard};
+use crate::hub::{self, Hub};
+use crate::mcp::{VenomServer, stdio as mcp_stdio};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long the store may take to close after the last request.
+const CLOSE_TIME_MAX: Duration = Duration::from_millis(1_500);
+
+/// Serves MCP over HTTP until a signal.
+///
+/// # Errors
+/// [`Failure`] if the address is taken or the data folder cannot be opened or reached.
+pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
+    let stop = on_signal()?;
+    let listener = http::bind(&config).await?;
+    let hub = Hub::open(config.clone()).await?;
+    hub.keep_ready();
+    let token = token(&config)?;
+    announce(&config);
+    let guard = Guard::new(&config, token);
+    let served = http::serve(listener, hub.clone(), config, guard, stop).await;
+    close(&hub).await;
+    served
+}
+
+/// Serves MCP over stdin and stdout until stdin ends or a signal.
+///
+/// # Errors
+/// [`Failure`] if the data folder cannot be opened or reached.
+pub(crate) async fn stdio(config: Arc<Config>) -> Result<(), Failure> {
+    let stop = on_signal()?;
+    let hub = Hub::open(config.clone()).await?;
+    hub.keep_ready();
+    tracing::info!(
+        "serving MCP on stdin and stdout; memories in {}",
+        config.data.display()
+    );
+    let served = mcp_stdio::serve(VenomServer::new(hub.clone(), config), stop).await;
+    close(&hub).await;
+    served
+}
+
+async fn close(hub: &Hub) {
+    if tokio::time::timeout(CLOSE_TIME_MAX, hub.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("calls that nobody waits for any more were cut off");
+    }
+}
+
+/// Checks what can be checked without opening anything for good: one failure for each thing wrong.
+pub(crate) fn preflight(config: &Config) -> Vec<Failure> {
+    let checks = [
+        check_data_folder(&config.data),
+        hub::preflight(config),
+        check_persona_folder(config),
+    ];
+    checks.into_iter().filter_map(Result::err).collect()
+}
+
+fn check_data_folder(data: &Path) -> Result<(), Failure> {
+    let shown = data.display();
+    match std::fs::metadata(data) {
+        Ok(found) if found.is_dir() => match std::fs::read_dir(data) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failure::not_ready(format!(
+                "the data folder {shown} cannot be read: {error}"
+            ))),
+        },
+        Ok(_) => Err(Failure::not_ready(format!(
+            "the data folder {shown} is a file: expected a folder"
+        ))),
+        // It is made when the store opens.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::not_ready(format!(
+            "the data folder {shown} cannot be read: {error}"
+        ))),
+    }
+}
+
+/// A folder that somebody named must be there; the usual places need not.
+fn check_persona_folder(config: &Config) -> Result<(), Failure> {
+    match config.persona_folders.as_slice() {
+        [named, _, _] if !named.is_dir() => {
+            let shown = named.display();
+            Err(Failure::not_ready(format!(
+                "the persona folder {shown} does not exist: expected a folder"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The hash of the token that callers must show, if this server asks for one. A new token is printed
+/// once.
+fn token(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
+    if config.is_loopback() {
+        return Ok(None);
+    }
+    if config.open_to_everyone {
+        tracing::warn!(
+            "open to everyone: whoever reaches {} reads and writes every memory",
+            config.host
+        );
+        return Ok(None);
+    }
+    let (hash, fresh) = http::owner_token(&config.data)?;
+    if let Some(token) = fresh {
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nThis server can be reached from other machines, so callers must show the owner token:\n\
+             \n    Authorization: Bearer {token}\n\n\
+             It is shown only now; Venom keeps its hash. Lost it? Delete owner-token.sha256 in the\n\
+             data folder and start again for a new one.\n"
+        );
+    } else {
+        tracing::info!("callers must show the owner token");
+    }
+    Ok(Some(hash))
+}
+
+/// The three lines that a newcomer needs.
+fn announce(config: &Config) {
+    let name = if config.host.is_unspecified() {
+        "localhost".to_owned()
+    } else {
+        host(config)
+    };
+    let url = format!("http://{name}:{}/mcp", config.port);
+    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading stdout; the server runs all the same.
+    let _ = writeln!(
+        out,
+        "Venom listens on  {url}\nMemories lie in   {}\nConnect a client  claude mcp add --transport \
+         http venom {url}   (others: docs/clients.md)",
+        data.display()
+    );
+    let _ = out.flush();
+}
+
+fn host(config: &Config) -> String {
+    if config.host.is_ipv6() {
+        format!("[{}]", config.host)
+    } else {
+        config.host.to_string()
+    }
+}
+
+/// Cancelled at the first SIGTERM or Ctrl-C. A second one ends the process at once.
+fn on_signal() -> Result<CancellationToken, Failure> {
+    let failed = |e: std::io::Error| Failure::not_ready(format!("signals cannot be received: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        for signals in 0.. {
+            let code = tokio::select! {
+                _ = terminate.recv() => 143,
+                _ = interrupt.recv() => 130,
+            };
+            if signals > 0 {
+                std::process::exit(code);
+            }
+            tracing::info!("stopping: running requests are finished first");
+            stopped.cancel();
+        }
+    });
+    Ok(stop)
+}

@@ -3,6 +3,10 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
+
+/// How long an answer may take before the test fails instead of hanging.
+const ANSWER_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// A connection that is kept open between requests.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ impl Connection {
     pub fn open(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
         Ok(Self {
             stream: BufReader::new(stream),
             host: format!("127.0.0.1:{port}"),
@@ -87,7 +92,8 @@ impl Connection {
         Ok(response)
     }
 
-    /// Sends a request without reading its answer. A `host` among the headers replaces the usual one.
+    /// Sends a request without reading its answer. A `host` or
+    /// `content-length` among the headers replaces the usual one.
     ///
     /// # Errors
     /// If the connection breaks.
@@ -98,11 +104,12 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<()> {
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\ncontent-length: {}\r\n",
-            body.len()
-        );
-        if !headers.iter().any(|(name, _)| *name == "host") {
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
+        let given = |wanted: &str| headers.iter().any(|(name, _)| *name == wanted);
+        if !given("content-length") {
+            let _ = write!(head, "content-length: {}\r\n", body.len());
+        }
+        if !given("host") {
             let _ = write!(head, "host: {}\r\n", self.host);
         }
         for (name, value) in headers {

@@ -11,5 +11,5 @@ pub mod process;
 
 pub use folder::Folder;
 pub use http::{Connection, Response};
-pub use mcp::{HttpClient, StdioClient, tool_error, tool_json};
+pub use mcp::{Door, HttpClient, SseClient, StdioClient, tool_error, tool_json};
 pub use process::{Command, Output, Server};

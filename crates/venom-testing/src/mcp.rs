@@ -49,6 +49,8 @@ pub fn tool_error(answer: &Value) -> String {
 #[derive(Debug)]
 pub struct HttpClient {
     connection: Connection,
+    revision: String,
+    session: Option<String>,
     next_id: u64,
 }
 
@@ -60,8 +62,24 @@ impl HttpClient {
     pub fn open(port: u16) -> io::Result<Self> {
         Ok(Self {
             connection: Connection::open(port)?,
+            revision: REVISION.to_owned(),
+            session: None,
             next_id: 0,
         })
+    }
+
+    /// Names this revision in every request from now on.
+    #[must_use]
+    pub fn speaking(mut self, revision: &str) -> Self {
+        revision.clone_into(&mut self.revision);
+        self
+    }
+
+    /// Names this session in every request from now on.
+    #[must_use]
+    pub fn in_session(mut self, id: &str) -> Self {
+        self.session = Some(id.to_owned());
+        self
     }
 
     /// Posts any bytes to `/mcp`.
@@ -69,11 +87,12 @@ impl HttpClient {
     /// # Errors
     /// If the connection breaks.
     pub fn post(&mut self, body: &[u8]) -> io::Result<Response> {
-        let headers = [
+        let mut headers = vec![
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
-            ("mcp-protocol-version", REVISION),
+            ("mcp-protocol-version", self.revision.as_str()),
         ];
+        headers.extend(self.session.as_deref().map(|id| ("mcp-session-id", id)));
         self.connection.request("POST", "/mcp", &headers, body)
     }
 
@@ -124,10 +143,21 @@ pub struct StdioClient {
 impl StdioClient {
     /// Starts `venom stdio`; nothing is sent yet.
     pub fn start(command: Command) -> Self {
+        Self::over(command.args(["stdio"]).spawn())
+    }
+
+    /// Talks to a process that was started otherwise.
+    pub const fn over(process: Process) -> Self {
         Self {
-            process: command.args(["stdio"]).spawn(),
+            process,
             next_id: 0,
         }
+    }
+
+    /// Closes stdin and waits for the end of the process; its exit code.
+    pub fn end(&mut self) -> Option<i32> {
+        self.process.stdin = None;
+        self.process.wait()
     }
 
     /// Initializes with a revision.
@@ -177,5 +207,151 @@ impl StdioClient {
     #[track_caller]
     pub fn call(&mut self, tool: &str, arguments: &Value) -> Value {
         self.request("tools/call", &call(tool, arguments))
+    }
+}
+
+/// A client over the legacy HTTP+SSE transport: one connection for the stream, one to send.
+#[derive(Debug)]
+pub struct SseClient {
+    stream: Connection,
+    sender: Connection,
+    /// Where messages are sent, as the server said.
+    pub endpoint: String,
+    unread: String,
+    next_id: u64,
+}
+
+impl SseClient {
+    /// Opens the stream and reads where to send; nothing is sent yet.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn open(port: u16) -> io::Result<Self> {
+        let mut stream = Connection::open(port)?;
+        stream.send("GET", "/sse", &[("accept", "text/event-stream")], b"")?;
+        let (status, _) = stream.read_head()?;
+        assert_eq!(status, 200);
+        let mut client = Self {
+            stream,
+            sender: Connection::open(port)?,
+            endpoint: String::new(),
+            unread: String::new(),
+            next_id: 0,
+        };
+        let (event, data) = client.read_event()?;
+        assert_eq!(event, "endpoint");
+        client.endpoint = data;
+        Ok(client)
+    }
+
+    /// The next event of the stream: its name and data.
+    fn read_event(&mut self) -> io::Result<(String, String)> {
+        loop {
+            while let Some((event, rest)) = self.unread.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.unread = rest;
+                let field = |name: &str| {
+                    let lines = event.lines().filter_map(|line| line.strip_prefix(name));
+                    lines.map(str::trim_start).collect::<Vec<_>>().join("\n")
+                };
+                let (name, data) = (field("event:"), field("data:"));
+                // A comment keeps the stream alive and says nothing.
+                if !name.is_empty() || !data.is_empty() {
+                    return Ok((name, data));
+                }
+            }
+            let chunk = self.stream.read_chunk()?;
+            let chunk = chunk.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            self.unread
+                .push_str(std::str::from_utf8(&chunk).map_err(io::Error::other)?);
+        }
+    }
+
+    /// Posts any bytes to the endpoint; answers come over the stream.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn post(&mut self, body: &[u8]) -> io::Result<Response> {
+        let headers = [("content-type", "application/json")];
+        self.sender.request("POST", &self.endpoint, &headers, body)
+    }
+
+    /// The next message of the stream.
+    ///
+    /// # Errors
+    /// If the stream ends.
+    pub fn receive(&mut self) -> io::Result<Value> {
+        let (event, data) = self.read_event()?;
+        assert_eq!(event, "message");
+        serde_json::from_str(&data).map_err(io::Error::other)
+    }
+
+    /// Sends a request and returns the next message.
+    ///
+    /// # Errors
+    /// If a connection breaks.
+    pub fn request(&mut self, method: &str, params: &Value) -> io::Result<Value> {
+        self.next_id += 1;
+        let body = request(self.next_id, method, params).to_string();
+        let taken = self.post(body.as_bytes())?;
+        assert_eq!(taken.status, 202, "{}", taken.text());
+        self.receive()
+    }
+}
+
+/// A client on any transport, for tests that hold on all of them.
+pub trait Door {
+    /// Sends a request and returns the whole JSON-RPC answer.
+    fn ask(&mut self, method: &str, params: &Value) -> Value;
+
+    /// Sends the bytes of one message and returns the answer to it.
+    fn ask_bytes(&mut self, message: &[u8]) -> Value;
+
+    /// Calls a tool and returns the whole JSON-RPC answer.
+    fn call_tool(&mut self, tool: &str, arguments: &Value) -> Value {
+        self.ask("tools/call", &call(tool, arguments))
+    }
+
+    /// Initializes with a revision.
+    fn open_with(&mut self, revision: &str) -> Value {
+        self.ask("initialize", &initialize_params(revision))
+    }
+}
+
+impl Door for HttpClient {
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
+        self.request(method, params).expect("the server answers")
+    }
+
+    fn ask_bytes(&mut self, message: &[u8]) -> Value {
+        self.post(message).expect("the server answers").json()
+    }
+}
+
+impl Door for StdioClient {
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
+        self.request(method, params)
+    }
+
+    fn ask_bytes(&mut self, message: &[u8]) -> Value {
+        self.send_bytes(message);
+        self.send_bytes(b"\n");
+        self.receive()
+    }
+}
+
+impl Door for SseClient {
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
+        self.request(method, params).expect("the server answers")
+    }
+
+    /// A message that cannot be read is refused by the POST, any other answered over the stream.
+    fn ask_bytes(&mut self, message: &[u8]) -> Value {
+        let taken = self.post(message).expect("the server answers");
+        if taken.status == 202 {
+            self.receive().expect("the stream goes on")
+        } else {
+            taken.json()
+        }
     }
 }

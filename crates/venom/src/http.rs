@@ -11,9 +11,10 @@ pub(crate) use guard::{Guard, owner_token};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::mcp::messages::MESSAGE_BYTES_MAX;
 use crate::mcp::{ICON_SVG, VenomServer};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -69,7 +70,7 @@ pub(crate) async fn serve(
     let shared = Shared {
         hub,
         config,
-        mcp: mcp::StreamableHttp::new(server.clone(), stop.clone()),
+        mcp: mcp::StreamableHttp::new(server.clone()),
         server,
         sessions: sse::Sessions::default(),
         stop: stop.clone(),
@@ -102,14 +103,21 @@ fn router(shared: Shared, guard: Guard) -> Router {
         .route("/messages/", post(sse::message))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(
-            crate::mcp::messages::MESSAGE_BYTES_MAX,
-        ))
         .layer(axum::middleware::from_fn_with_state(
             Arc::new(guard),
             guard::check,
         ))
         .with_state(shared)
+}
+
+/// A whole request body, if it is no longer than a message may be. A length that is announced is
+/// checked before anything is read.
+async fn read_body(body: Body) -> Option<Bytes> {
+    let announced = usize::try_from(body.size_hint().lower()).ok()?;
+    if announced > MESSAGE_BYTES_MAX {
+        return None;
+    }
+    axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await.ok()
 }
 
 async fn icon() -> Response {

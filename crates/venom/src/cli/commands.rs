@@ -4,6 +4,7 @@ use super::output;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::mcp::messages::MESSAGE_BYTES_MAX;
 use crate::personas::FilePersonas;
 use clap::ArgMatches;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -63,7 +64,7 @@ impl Command {
             .unwrap_or_default();
         Ok(match name {
             "store" => {
-                let text = text_or_stdin(arguments, "content", limits::CONTENT_BYTES_MAX)?;
+                let text = text_or_stdin(arguments, "content")?;
                 let content = Content::parse(&text)?;
                 let tags = Tags::parse(&texts(arguments, "tag"))?;
                 Self::Store {
@@ -79,7 +80,7 @@ impl Command {
                 let limit =
                     ResultLimit::parse(number(arguments, "limit", "a whole number from 1 to 20")?)?;
                 let filter = filter(arguments, config)?;
-                let text = text_or_stdin(arguments, "query", limits::QUERY_BYTES_MAX)?;
+                let text = text_or_stdin(arguments, "query")?;
                 Self::Search {
                     query: RecallQuery {
                         text: QueryText::parse(&text)?,
@@ -189,12 +190,8 @@ fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
     Ok(filter)
 }
 
-/// The text given as an argument, or all of stdin. Reads no more than can be taken.
-fn text_or_stdin(
-    arguments: &ArgMatches,
-    field: &'static str,
-    bytes_max: usize,
-) -> Result<String, Failure> {
+/// The text given as an argument, or all of stdin.
+fn text_or_stdin(arguments: &ArgMatches, field: &'static str) -> Result<String, Failure> {
     if let Some(text) = arguments
         .get_one::<String>("text")
         .filter(|text| *text != "-")
@@ -206,8 +203,8 @@ fn text_or_stdin(
             "{field} is missing: expected a text, or a text on stdin"
         )));
     }
-    // White space around the text does not count towards the limit, so more than the limit is read.
-    let most = u64::try_from(2 * bytes_max).unwrap_or(u64::MAX);
+    // Far more than fits, so that the error can tell how much came.
+    let most = u64::try_from(MESSAGE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     let read = io::stdin().lock().take(most).read_to_end(&mut bytes);
     read.map_err(|e| Failure::invalid(format!("stdin cannot be read: {e}")))?;

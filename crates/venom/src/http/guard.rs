@@ -5,9 +5,9 @@ use super::error;
 use crate::config::Config;
 use crate::failure::Failure;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -21,6 +21,12 @@ const TOKEN_FILE: &str = "owner-token.sha256";
 const TOKEN_BYTES: usize = 32;
 /// Paths that need no token and say nothing private.
 const OPEN_PATHS: [&str; 4] = ["/", "/health", "/icon.svg", "/favicon.ico"];
+
+/// Request headers that pages of allowed origins may send.
+const TAKEN_HEADERS: &str = "accept, authorization, content-type, last-event-id, mcp-method, mcp-name, \
+                             mcp-protocol-version, mcp-session-id";
+/// Response headers that they may read.
+const EXPOSED_HEADERS: &str = "mcp-protocol-version, mcp-session-id, www-authenticate";
 
 /// The rules for one server.
 pub(crate) struct Guard {
@@ -171,16 +177,48 @@ fn shows(headers: &HeaderMap, token: &[u8; 32]) -> bool {
     })
 }
 
-/// The middleware.
+/// The middleware. A page that may call gets what its browser needs to let it (CORS).
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
     request: Request,
     next: Next,
 ) -> Response {
-    match guard.admit(request.uri().path(), request.headers()) {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let preflight = request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = match guard.admit(request.uri().path(), request.headers()) {
+        // A browser asks without the token; the call itself will carry it.
+        Ok(()) | Err(Refusal::Token) if preflight => StatusCode::NO_CONTENT.into_response(),
         Ok(()) => next.run(request).await,
+        Err(Refusal::Origin(origin)) => return Refusal::Origin(origin).into_response(),
         Err(refusal) => refusal.into_response(),
+    };
+    if let Some(origin) = origin {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(EXPOSED_HEADERS),
+        );
+        if preflight {
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_METHODS,
+                HeaderValue::from_static("GET, POST"),
+            );
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                HeaderValue::from_static(TAKEN_HEADERS),
+            );
+            headers.insert(
+                header::ACCESS_CONTROL_MAX_AGE,
+                HeaderValue::from_static("600"),
+            );
+        }
     }
+    response
 }
 
 /// The owner token of a data folder: its hash, and the token itself if it was made now. Only the

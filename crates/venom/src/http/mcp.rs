@@ -4,7 +4,7 @@
 //! session id from before is simply not looked at. Around the SDK, this door reads bodies itself, to
 //! answer broken ones with one clear JSON-RPC error, and splits the batches of revision 2025-03-26.
 
-use super::Shared;
+use super::{Shared, read_body};
 use crate::mcp::VenomServer;
 use crate::mcp::messages::{MESSAGE_BYTES_MAX, Parsed, parse, too_long};
 use axum::body::{Body, Bytes};
@@ -16,7 +16,6 @@ use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 /// Both content types that a client of this transport has to accept.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -29,14 +28,14 @@ pub(super) type StreamableHttpSdk = StreamableHttpService<VenomServer, NeverSess
 pub(super) struct StreamableHttp(StreamableHttpSdk);
 
 impl StreamableHttp {
-    /// A transport for a server. Streams end when `stop` is cancelled.
-    pub(super) fn new(server: VenomServer, stop: CancellationToken) -> Self {
-        // Host and Origin are checked for every route by the guard.
+    /// A transport for a server.
+    pub(super) fn new(server: VenomServer) -> Self {
+        // Host and Origin are checked for every route by the guard. The SDK's own token for stopping is
+        // left alone: it cuts running requests off.
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
             .with_max_request_body_bytes(MESSAGE_BYTES_MAX)
-            .with_cancellation_token(stop)
             .disable_allowed_hosts();
         Self(StreamableHttpSdk::new(
             move || Ok(server.clone()),
@@ -57,7 +56,7 @@ pub(super) async fn mcp(State(shared): State<Shared>, request: Request) -> Respo
     if parts.method != Method::POST {
         return shared.mcp.pass(parts, Body::empty()).await;
     }
-    let Ok(bytes) = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await else {
+    let Some(bytes) = read_body(body).await else {
         return answer(StatusCode::PAYLOAD_TOO_LARGE, &too_long());
     };
     accept_what_we_send(&mut parts);

@@ -4,10 +4,9 @@
 //! A client whose stream broke opens a new one and goes on, also without initializing again: the
 //! server behind a session needs nothing from it.
 
-use super::{Shared, error};
-use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse};
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use super::{Shared, error, read_body};
+use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse, too_long};
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive};
@@ -47,7 +46,7 @@ impl Sessions {
     }
 }
 
-/// Ends its session when the stream is dropped, for whatever reason.
+/// Ends its session when the stream is dropped, because the client went or the last answer is sent.
 struct Open {
     id: String,
     sessions: Sessions,
@@ -92,14 +91,21 @@ pub(super) async fn open(State(shared): State<Shared>) -> Response {
     }
     let ended = shared.stop.child_token();
     let transport = ChannelTransport::new(messages, outgoing, ended.clone());
-    let running = serve_directly_with_ct(shared.server.clone(), transport, None, ended.clone());
-    tokio::spawn(running.waiting());
+    let server = shared.server.clone();
+    let running = serve_directly_with_ct(server, transport, None, CancellationToken::new());
+    let sessions = shared.sessions.clone();
+    let ended_id = id.clone();
+    // With the last answer the last sender goes, and so the stream ends.
+    tokio::spawn(async move {
+        let _ = running.waiting().await;
+        sessions.lock().remove(&ended_id);
+    });
     let open = Open {
         id: id.clone(),
         sessions: shared.sessions.clone(),
-        ended: ended.clone(),
+        ended,
     };
-    Sse::new(events(&id, answers, open).take_until(ended.cancelled_owned()))
+    Sse::new(events(&id, answers, open))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response()
 }
@@ -128,7 +134,7 @@ fn events(
 pub(super) async fn message(
     State(shared): State<Shared>,
     Query(query): Query<HashMap<String, String>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
     let Some(id) = query.get("session_id") else {
         let message = "session_id is missing: expected the address that /sse sent first";
@@ -139,10 +145,8 @@ pub(super) async fn message(
         let message = format!("no session {id:?} is open: open /sse again for a new one");
         return error(StatusCode::NOT_FOUND, &message);
     };
-    let Ok(bytes) = body else {
-        let limit = crate::mcp::messages::MESSAGE_BYTES_MAX;
-        let message = format!("the message is too long: expected at most {limit} bytes");
-        return error(StatusCode::PAYLOAD_TOO_LARGE, &message);
+    let Some(bytes) = read_body(body).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(*too_long())).into_response();
     };
     let messages = match parse(&bytes) {
         Ok(Parsed::Single(message)) => vec![Ok(*message)],

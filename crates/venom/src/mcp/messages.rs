@@ -187,8 +187,12 @@ impl Transport<rmcp::RoleServer> for ChannelTransport {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         let message = tokio::select! {
-            () = self.stop.cancelled() => None,
             message = self.incoming.recv() => message,
+            () = self.stop.cancelled() => {
+                // What was taken in before is still served.
+                self.incoming.close();
+                self.incoming.recv().await
+            }
         };
         if let Some(message) = message {
             self.note(&message);

@@ -232,7 +232,7 @@ fn required_text<'a>(arguments: &'a JsonObject, field: &'static str) -> Result<&
         None | Some(Value::Null) => Err(Failure::invalid(format!(
             "{field} is missing: expected a text"
         ))),
-        Some(other) => Err(InputError::malformed(field, "a text", &other.to_string()).into()),
+        Some(other) => Err(InputError::malformed(field, "a text", &shown(other)).into()),
     }
 }
 
@@ -245,9 +245,17 @@ fn optional_texts(arguments: &JsonObject, field: &'static str) -> Result<Vec<Str
                 .iter()
                 .map(|item| item.as_str().map(str::to_owned).ok_or(item));
             let texts: Result<Vec<String>, &Value> = texts.collect();
-            Ok(texts.map_err(|item| InputError::malformed(field, expected, &item.to_string()))?)
+            Ok(texts.map_err(|item| InputError::malformed(field, expected, &shown(item)))?)
         }
-        Some(other) => Err(InputError::malformed(field, expected, &other.to_string()).into()),
+        Some(other) => Err(InputError::malformed(field, expected, &shown(other)).into()),
+    }
+}
+
+/// A value as an error quotes it: a text without its own quotes, anything else as JSON.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -263,7 +271,7 @@ fn limit(arguments: &JsonObject) -> Result<ResultLimit, Failure> {
         _ => None,
     };
     let expected = "a whole number from 1 to 20";
-    let malformed = || InputError::malformed("limit", expected, &value.to_string());
+    let malformed = || InputError::malformed("limit", expected, &shown(value));
     Ok(ResultLimit::parse(number.ok_or_else(malformed)?)?)
 }
 
@@ -299,9 +307,7 @@ mod tests {
         );
         check_limit(
             &json!("five"),
-            Err(
-                "limit is malformed: expected a whole number from 1 to 20, received \"\\\"five\\\"\"",
-            ),
+            Err("limit is malformed: expected a whole number from 1 to 20, received \"five\""),
         );
         assert!(limit(json!({"limit": 2.5}).as_object().unwrap()).is_err());
     }

@@ -1,0 +1,284 @@
+//! Bad input through every door: always one clear sentence, nothing half written, the server goes on.
+
+use crate::{everything, search, serve, stdio, store, venom};
+use serde_json::{Value, json};
+use venom_testing::{Door, Folder, HttpClient, SseClient, tool_error};
+
+/// Calls that no door takes, each with its sentence.
+fn refused_calls() -> Vec<(&'static str, Value, String)> {
+    let store = |arguments, sentence: &str| ("store_memory", arguments, sentence.to_owned());
+    let search = |arguments, sentence: &str| ("search_memory", arguments, sentence.to_owned());
+    let blank = "is empty: expected at least 1 character besides white space";
+    let eleven: Vec<String> = (0..11).map(|n| format!("t{n}")).collect();
+    vec![
+        store(json!({"content": ""}), &format!("content {blank}")),
+        store(json!({"content": " \n\t\u{3000}"}), &format!("content {blank}")),
+        store(json!({}), "content is missing: expected a text"),
+        store(json!({"content": null}), "content is missing: expected a text"),
+        store(json!({"content": 5}), "content is malformed: expected a text, received \"5\""),
+        store(
+            json!({"content": "a\u{0}b"}),
+            "content contains a NUL character (U+0000) at byte 1: expected text without it",
+        ),
+        store(
+            json!({"content": "x".repeat(10_000_000)}),
+            "content is too long: expected at most 262144 bytes of UTF-8, received 10000000",
+        ),
+        store(json!({"content": "x", "tags": eleven}), "too many tags: expected at most 10, received 11"),
+        store(json!({"content": "x", "tags": ["ok", " "]}), "tag 2 has 0 characters: expected 1 to 50"),
+        store(json!({"content": "x", "tags": ["ü".repeat(51)]}), "tag 1 has 51 characters: expected 1 to 50"),
+        store(
+            json!({"content": "x", "tags": "pets"}),
+            "tags is malformed: expected a list of texts, received \"pets\"",
+        ),
+        store(
+            json!({"content": "x", "tags": ["a", 7]}),
+            "tags is malformed: expected a list of texts, received \"7\"",
+        ),
+        search(json!({"query": "  "}), &format!("query {blank}")),
+        search(json!({}), "query is missing: expected a text"),
+        search(json!({"query": "x", "limit": 0}), "limit is out of range: expected 1 to 20, received 0"),
+        search(json!({"query": "x", "limit": 21}), "limit is out of range: expected 1 to 20, received 21"),
+        search(
+            json!({"query": "x", "limit": "five"}),
+            "limit is malformed: expected a whole number from 1 to 20, received \"five\"",
+        ),
+        search(
+            json!({"query": "x\u{0}"}),
+            "query contains a NUL character (U+0000) at byte 1: expected text without it",
+        ),
+        (
+            "spawn_venom",
+            json!({"persona": "nobody"}),
+            "persona \"nobody\" was not found: looked for venom_personality_nobody.md in personalities, ."
+                .to_owned(),
+        ),
+    ]
+}
+
+/// Requests that are answered with a JSON-RPC error: method, parameters, code, and part of the sentence.
+fn refused_requests() -> Vec<(&'static str, Value, i64, &'static str)> {
+    vec![
+        (
+            "tools/call",
+            json!({"name": "forget_everything", "arguments": {}}),
+            -32602,
+            "unknown tool \"forget_everything\": expected one of search_memory, store_memory, spawn_venom",
+        ),
+        (
+            "tools/call",
+            json!({"arguments": {}}),
+            -32602,
+            "expected params.name, a text",
+        ),
+        (
+            "prompts/get",
+            json!({"name": "nobody"}),
+            -32602,
+            "unknown prompt \"nobody\"",
+        ),
+        (
+            "prompts/get",
+            json!({"name": "persona_nobody"}),
+            -32602,
+            "persona \"nobody\" was not found",
+        ),
+        (
+            "resources/read",
+            json!({"uri": "file:///etc/passwd"}),
+            -32002,
+            "unknown resource",
+        ),
+        (
+            "resources/read",
+            json!({"uri": "venom://persona/../x"}),
+            -32002,
+            "unknown resource",
+        ),
+        (
+            "memories/burn",
+            json!({}),
+            -32601,
+            "unknown method \"memories/burn\"",
+        ),
+    ]
+}
+
+/// Messages that are none: bytes, code, and part of the sentence.
+const REFUSED_MESSAGES: [(&[u8], i64, &str); 8] = [
+    (
+        b"{\"jsonrpc\": \"2.0\", ",
+        -32700,
+        "the message cannot be read: expected one JSON-RPC 2.0 object",
+    ),
+    (b"\xff\xfe", -32700, "received invalid UTF-8 at byte 0"),
+    (
+        br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\ud800"}}"#,
+        -32700,
+        "a lone surrogate",
+    ),
+    (br#""hello""#, -32600, "received something else"),
+    (b"[]", -32600, "received an empty batch"),
+    (
+        br#"{"id":1,"method":"ping"}"#,
+        -32600,
+        "without \"jsonrpc\": \"2.0\"",
+    ),
+    (br#"{"jsonrpc":"2.0","id":1}"#, -32600, "without a method"),
+    (
+        br#"{"jsonrpc":"2.0","id":[],"method":"ping"}"#,
+        -32600,
+        "id or params have a wrong type",
+    ),
+];
+
+fn check_door(door: &mut impl Door) {
+    door.open_with("2025-06-18");
+    for (tool, arguments, sentence) in refused_calls() {
+        assert_eq!(tool_error(&door.call_tool(tool, &arguments)), sentence);
+    }
+    for (method, params, code, words) in refused_requests() {
+        let answer = door.ask(method, &params);
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+        let sentence = answer["error"]["message"].as_str().expect("a sentence");
+        assert!(sentence.contains(words), "{sentence}");
+    }
+    for (bytes, code, words) in REFUSED_MESSAGES {
+        let answer = door.ask_bytes(bytes);
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+        let sentence = answer["error"]["message"].as_str().expect("a sentence");
+        assert!(sentence.contains(words), "{sentence}");
+    }
+    // Nothing of all that was kept, and the server goes on.
+    assert_eq!(search(door, "anything at all"), Vec::<String>::new());
+    store(door, "Tea, not coffee");
+    assert_eq!(search(door, "what to drink"), ["Tea, not coffee"]);
+}
+
+#[test]
+fn over_stdio() {
+    let folder = Folder::new();
+    check_door(&mut stdio(&folder));
+    assert_eq!(everything(&folder).len(), 1);
+}
+
+#[test]
+fn over_http() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    check_door(&mut HttpClient::open(server.port).unwrap());
+    assert_eq!(everything(&folder).len(), 1);
+}
+
+#[test]
+fn over_legacy_sse() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    check_door(&mut SseClient::open(server.port).unwrap());
+    assert_eq!(everything(&folder).len(), 1);
+}
+
+#[test]
+fn a_session_that_does_not_exist() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    let mut sse = SseClient::open(server.port).unwrap();
+    let good = std::mem::replace(&mut sse.endpoint, "/messages/?session_id=gone".to_owned());
+    let answer = sse
+        .post(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)
+        .unwrap();
+    assert_eq!(answer.status, 404);
+    assert_eq!(
+        answer.json()["error"],
+        "no session \"gone\" is open: open /sse again for a new one"
+    );
+    sse.endpoint = "/messages/".to_owned();
+    assert_eq!(sse.post(b"{}").unwrap().status, 400);
+    sse.endpoint = good;
+    assert_eq!(sse.ask("ping", &json!({}))["result"], json!({}));
+
+    // Streamable HTTP has no sessions: an id from elsewhere is not looked at.
+    let mut http = HttpClient::open(server.port).unwrap().in_session("gone");
+    assert_eq!(http.ask("ping", &json!({}))["result"], json!({}));
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_before_it_is_read() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    let sse = SseClient::open(server.port).unwrap();
+    for path in ["/mcp", &sse.endpoint] {
+        let mut connection = venom_testing::Connection::open(server.port).unwrap();
+        let headers = [
+            ("content-length", "67108865"),
+            ("content-type", "application/json"),
+        ];
+        connection.send("POST", path, &headers, b"").unwrap();
+        assert_eq!(connection.read_head().unwrap().0, 413, "{path}");
+    }
+}
+
+/// The same list through the command line, with its exit codes.
+#[test]
+fn over_the_command_line() {
+    let folder = Folder::new();
+    let mut checked = 0;
+    for (tool, arguments, sentence) in refused_calls() {
+        let mut input = Vec::new();
+        let text = |field: &str| arguments[field].as_str().map(str::to_owned);
+        let command = match tool {
+            "store_memory" => {
+                let Some(content) = text("content") else {
+                    continue;
+                };
+                input.extend(content.into_bytes());
+                let tags = match &arguments["tags"] {
+                    Value::Array(tags) if tags.iter().all(Value::is_string) => tags.clone(),
+                    Value::Null => Vec::new(),
+                    _ => continue,
+                };
+                let tags = tags
+                    .into_iter()
+                    .filter_map(|tag| tag.as_str().map(|tag| format!("--tag={tag}")));
+                venom(&folder, ["store"]).args(tags)
+            }
+            "search_memory" => {
+                let Some(query) = text("query") else { continue };
+                input.extend(query.into_bytes());
+                let limit = arguments
+                    .get("limit")
+                    .map(|limit| limit.to_string().replace('"', ""));
+                venom(&folder, ["search"]).args(limit.map(|limit| format!("--limit={limit}")))
+            }
+            _ => {
+                assert!(
+                    venom(&folder, ["persona", "show", "nobody"])
+                        .run()
+                        .failure(1)
+                        .contains(&sentence)
+                );
+                continue;
+            }
+        };
+        let said = command.run_with(&input).failure(2);
+        assert_eq!(said, format!("venom: {sentence}\n"));
+        checked += 1;
+    }
+    assert_eq!(checked, 12);
+    let invalid = venom(&folder, ["store"]).run_with(b"caf\xe9").failure(2);
+    assert_eq!(
+        invalid,
+        "venom: content is not UTF-8: expected text, received an invalid byte at 3\n"
+    );
+    venom(&folder, ["show", "mem_1"]).run().failure(1);
+    venom(&folder, ["forget", "mem_1"]).run().failure(1);
+    let id = venom(&folder, ["show", "42"]).run().failure(2);
+    assert!(
+        id.contains("expected mem_ and digits") || id.contains("expected"),
+        "{id}"
+    );
+    for words in [["nonsense"], ["--nonsense"]] {
+        venom(&folder, words).run().failure(2);
+    }
+    assert!(everything(&folder).is_empty());
+}

@@ -1,0 +1,81 @@
+//! Integration tests: the real binary, driven through its real doors as its users drive it.
+//!
+//! Every test has a folder and a port of its own. What needs namespaces of the Linux kernel (a full
+//! disk, a read-only folder, no network) says so and passes where the system refuses to make them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails with the place"
+)]
+
+mod bad_input;
+mod cli;
+mod clients;
+mod configuration;
+mod durability;
+mod faults;
+mod owner;
+mod routes;
+mod sandbox;
+mod transports;
+
+use serde_json::{Value, json};
+use venom_testing::{Command, Door, Folder, Server, StdioClient, tool_json};
+
+/// The program under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_venom");
+
+/// A call of the program in a test's folder.
+fn venom<const WORDS: usize>(folder: &Folder, words: [&str; WORDS]) -> Command {
+    Command::new(BINARY, folder.path()).args(words)
+}
+
+/// A server in a test's folder.
+fn serve(folder: &Folder) -> Server {
+    Server::start(BINARY, folder.path())
+}
+
+/// A stdio server in a test's folder, past its handshake.
+fn stdio(folder: &Folder) -> StdioClient {
+    let mut client = StdioClient::start(venom(folder, []));
+    client.initialize(venom_testing::mcp::REVISION);
+    client
+}
+
+/// Stores a text and returns its id.
+#[track_caller]
+fn store(door: &mut impl Door, content: &str) -> String {
+    let answer = tool_json(&door.call_tool("store_memory", &json!({ "content": content })));
+    answer["memory_id"].as_str().expect("an id").to_owned()
+}
+
+/// The contents found for a query, best first.
+#[track_caller]
+fn search(door: &mut impl Door, query: &str) -> Vec<String> {
+    let answer = tool_json(&door.call_tool("search_memory", &json!({ "query": query })));
+    let results = answer["results"].as_array().expect("a list");
+    let content = |hit: &Value| hit["content"].as_str().expect("a text").to_owned();
+    results.iter().map(content).collect()
+}
+
+/// Every memory in the folder by id, through the command line.
+#[track_caller]
+fn everything(folder: &Folder) -> std::collections::BTreeMap<String, String> {
+    let mut all = std::collections::BTreeMap::new();
+    let mut before: Option<String> = None;
+    loop {
+        let mut command = venom(folder, ["list", "--json", "--limit", "1000"]);
+        if let Some(id) = &before {
+            command = command.args(["--before", id.as_str()]);
+        }
+        let page: Value = serde_json::from_str(&command.run().success()).expect("JSON");
+        let page = page["memories"].as_array().expect("a list").clone();
+        let Some(last) = page.last() else { return all };
+        before = last["memory_id"].as_str().map(str::to_owned);
+        for memory in &page {
+            let text = |field: &str| memory[field].as_str().expect("a text").to_owned();
+            let twice = all.insert(text("memory_id"), text("content"));
+            assert_eq!(twice, None, "an id is listed once");
+        }
+    }
+}

@@ -191,6 +191,8 @@ pub struct Stats {
     pub model: ModelStamp,
     /// Where the data lies, for people.
     pub location: String,
+    /// How it lies there, for people: the kind of disk and of journal. Says nothing private.
+    pub storage: String,
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ impl Fault {
 
 fn from_code(code: ffi::Error, text: String, folder: &Path, doing: Doing) -> StoreError {
     let shown = folder.display();
+    // One error is one line, also where SQLite lists what is wrong.
+    let text = text.lines().collect::<Vec<_>>().join("; ");
     match code.code {
         ErrorCode::DiskFull => StoreError::DiskFull,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(text),

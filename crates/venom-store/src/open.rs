@@ -5,6 +5,7 @@ use crate::folder::{self, Identity};
 use crate::lease::LeaseFile;
 use crate::schema;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,19 @@ pub struct StoreInfo {
     pub journal: Journal,
     /// Name of the network file system below the data folder; `None` on a local disk.
     pub network_file_system: Option<&'static str>,
+}
+
+impl fmt::Display for StoreInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.network_file_system {
+            Some(name) => write!(f, "network file system ({name})")?,
+            None => f.write_str("local disk")?,
+        }
+        f.write_str(match self.journal {
+            Journal::WriteAhead => ", write-ahead log",
+            Journal::Rollback => ", rollback journal",
+        })
+    }
 }
 
 /// A database that is open, locked, sound as far as checked, and of the newest schema.

@@ -273,6 +273,7 @@ pub(crate) fn stats(
         spaces: Vec::new(),
         model: model.clone(),
         location: String::new(),
+        storage: String::new(),
     };
     let sql = "SELECT name, memories, forgotten, passages FROM spaces";
     let mut statement = connection.prepare_cached(sql)?;

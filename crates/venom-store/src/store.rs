@@ -322,6 +322,7 @@ impl MemoryStore for SqliteStore {
         Ok(Stats {
             database_bytes: self.place.bytes(),
             location: self.place.folder.display().to_string(),
+            storage: self.info.to_string(),
             ..stats
         })
     }

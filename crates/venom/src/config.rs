@@ -45,6 +45,13 @@ impl Config {
     pub(crate) fn is_loopback(&self) -> bool {
         self.host.is_loopback()
     }
+
+    /// Whether callers must show the owner token: as soon as they may come from another machine, be it
+    /// directly or through a proxy that addresses us by another name.
+    pub(crate) fn asks_for_token(&self) -> bool {
+        let reachable = !self.is_loopback() || !self.allowed_hosts.is_empty();
+        reachable && !self.open_to_everyone
+    }
 }
 
 /// What the surroundings contribute; passed in so that parsing stays pure.
@@ -300,5 +307,6 @@ mod tests {
     fn lists_are_split_at_commas() {
         let config = parse_with(&[("allowed-hosts", "a.example, b.example,,")]).unwrap();
         assert_eq!(config.allowed_hosts, ["a.example", "b.example"]);
+        assert!(config.asks_for_token(), "a proxy may stand in front");
     }
 }

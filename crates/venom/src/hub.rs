@@ -34,6 +34,8 @@ const JOIN_TIME_MAX: Duration = Duration::from_secs(30);
 /// Pause between two tries, at first and at most. Only a process that waits for another pays it.
 const JOIN_PAUSE_MIN: Duration = Duration::from_millis(2);
 const JOIN_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How many owners may end under one call before it counts as their undoing and is given up.
+const OWNERS_LOST_MAX: u32 = 8;
 
 /// What this process is to the data folder.
 #[derive(Clone)]
@@ -149,7 +151,7 @@ impl Hub {
     /// again, with the same key, to the next owner.
     async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let key = new_request_key()?;
-        loop {
+        for _ in 0..OWNERS_LOST_MAX {
             match self.role().await? {
                 Role::Owner(engine) => return engine.call(call, key).await,
                 Role::Attached(link) => {
@@ -160,6 +162,9 @@ impl Hub {
                 }
             }
         }
+        Err(Failure::internal(format!(
+            "the owner of the data folder ended {OWNERS_LOST_MAX} times during this call: see its log"
+        )))
     }
 
     /// The role of this process, joining the folder anew where the former owner is gone.

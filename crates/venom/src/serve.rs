@@ -104,14 +104,13 @@ fn check_persona_folder(config: &Config) -> Result<(), Failure> {
 /// The hash of the token that callers must show, if this server asks for one. A new token is printed
 /// once.
 fn token(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
-    if config.is_loopback() {
-        return Ok(None);
-    }
-    if config.open_to_everyone {
-        tracing::warn!(
-            "open to everyone: whoever reaches {} reads and writes every memory",
-            config.host
-        );
+    if !config.asks_for_token() {
+        if config.open_to_everyone {
+            tracing::warn!(
+                "open to everyone: whoever reaches {} reads and writes every memory",
+                config.host
+            );
+        }
         return Ok(None);
     }
     let (hash, fresh) = http::owner_token(&config.data)?;
@@ -138,12 +137,17 @@ fn announce(config: &Config) {
     };
     let url = format!("http://{name}:{}/mcp", config.port);
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let header = if config.asks_for_token() {
+        " --header \"Authorization: Bearer TOKEN\""
+    } else {
+        ""
+    };
     let mut out = std::io::stdout().lock();
     // Nobody may be reading stdout; the server runs all the same.
     let _ = writeln!(
         out,
         "Venom listens on  {url}\nMemories lie in   {}\nConnect a client  claude mcp add --transport \
-         http venom {url}   (others: docs/clients.md)",
+         http venom {url}{header}   (others: docs/clients.md)",
         data.display()
     );
     let _ = out.flush();

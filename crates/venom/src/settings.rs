@@ -90,7 +90,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variables: &["VENOM_ALLOWED_HOSTS"],
         value: "HOSTS",
         default: "loopback names",
-        help: "Host names, separated by commas, that requests may be addressed to besides loopback",
+        help: "Host names, separated by commas, that requests may be addressed to besides loopback, such as \
+               the name of a reverse proxy. With any, every call needs the owner token",
     },
     Setting {
         flag: "allowed-origins",
@@ -105,7 +106,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variables: &["VENOM_OPEN_TO_EVERYONE"],
         value: "YES",
         default: "no",
-        help: "With yes, a server beyond this machine asks nobody for a token: anyone who reaches it \
+        help: "With yes, a server that others can reach asks nobody for a token: anyone who reaches it \
                reads and writes every memory",
     },
     Setting {

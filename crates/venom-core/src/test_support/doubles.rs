@@ -167,6 +167,7 @@ impl MemoryStore for MemoryMap {
             spaces: spaces.into_iter().cloned().collect(),
             model: self.model.clone(),
             location: "memory".to_owned(),
+            storage: "memory".to_owned(),
         })
     }
 

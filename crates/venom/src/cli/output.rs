@@ -143,12 +143,13 @@ pub(super) fn stats(
             "model_sha256": stats.model.sha256,
             "embedding_dimensions": stats.model.dimensions,
             "data": stats.location,
+            "storage": stats.storage,
         }));
     }
     let spaces: Vec<&str> = stats.spaces.iter().map(SpaceName::as_str).collect();
     text(&format!(
         "memories   {} in {}, {} in all, {} forgotten\npassages   {}\nspaces     {}\nmodel      {}\n\
-         data       {} ({:.1} MB)\nprocess    {process}\n",
+         data       {} ({:.1} MB, {})\nprocess    {process}\n",
         stats.space_memories,
         space.as_str(),
         stats.memories,
@@ -162,6 +163,7 @@ pub(super) fn stats(
         stats.model,
         stats.location,
         stats.database_bytes as f64 / 1e6,
+        stats.storage,
     ))
 }
 

@@ -18,7 +18,11 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
         shared.hub.stats(config.space.clone()).await
     };
     let outcome = match tokio::time::timeout(CHECK_TIME_MAX, checks).await {
-        Ok(Ok(stats)) => Ok(stats.space_memories),
+        Ok(Ok(stats)) => Ok(stats),
+        // Whoever needs a token for the rest learns no paths here.
+        Ok(Err(_)) if config.asks_for_token() => {
+            Err("the store or the model cannot serve now: the log on stderr tells why".to_owned())
+        }
         Ok(Err(failure)) => Err(failure.message),
         Err(_) => Err(format!(
             "the store did not answer within {} s",
@@ -33,10 +37,12 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
         "embedding_model": config.model,
         "collection_name": config.space.as_str(),
         "memory_count": null,
+        "storage": null,
     });
     let status = match outcome {
-        Ok(memories) => {
-            body["memory_count"] = json!(memories);
+        Ok(stats) => {
+            body["memory_count"] = json!(stats.space_memories);
+            body["storage"] = json!(stats.storage);
             StatusCode::OK
         }
         Err(reason) => {

@@ -2,7 +2,7 @@
 
 use super::calls::{Answer, Call};
 use super::socket::{line, read_line};
-use super::wire::{CallLine, Hello, PROTOCOL, ReplyLine};
+use super::wire::{CallLine, Hello, PROTOCOL, REPLY_BYTES_MAX, ReplyLine};
 use crate::config::Config;
 use crate::failure::Failure;
 use std::collections::HashMap;
@@ -21,6 +21,8 @@ use venom_store::Holder;
 /// How long an owner may take to greet. It greets from its event loop, which nothing blocks.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Longest greeting, in bytes: whatever else listens there is not the owner.
+const HELLO_BYTES_MAX: u64 = 4096;
 /// Calls that may wait for the connection to take them before their callers wait, too.
 const CALLS_WAITING_MAX: usize = 64;
 
@@ -50,8 +52,8 @@ impl Link {
         let data = config.data.display();
         if !holder.is_on_this_host() {
             return Err(Failure::not_ready(format!(
-                "the data folder {data} is owned by {holder} on another machine: stop it first, or \
-                 connect to its /mcp address"
+                "the data folder {data} is owned by {holder}, which is another machine than this one: stop \
+                 it first, or connect to its /mcp address"
             )));
         }
         let Some(path) = &holder.socket else {
@@ -127,7 +129,7 @@ fn lock(replies: &Replies) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Se
 async fn greet(path: &Path) -> Option<(Hello, BufReader<OwnedReadHalf>, OwnedWriteHalf)> {
     let (reader, writer) = UnixStream::connect(path).await.ok()?.into_split();
     let mut reader = BufReader::new(reader);
-    let text = tokio::time::timeout(HELLO_TIME_MAX, read_line(&mut reader))
+    let text = tokio::time::timeout(HELLO_TIME_MAX, read_line(&mut reader, HELLO_BYTES_MAX))
         .await
         .ok()?
         .ok()??;
@@ -149,7 +151,7 @@ async fn receive(
     replies: Arc<Replies>,
     lost: CancellationToken,
 ) {
-    while let Ok(Some(text)) = read_line(&mut reader).await {
+    while let Ok(Some(text)) = read_line(&mut reader, REPLY_BYTES_MAX).await {
         let Ok(reply) = serde_json::from_slice::<ReplyLine>(&text) else {
             tracing::error!("the owner of the data folder sent a line that is no reply");
             break;

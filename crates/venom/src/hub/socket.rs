@@ -5,7 +5,7 @@
 //! mode 0700, below the user's run-time or temporary folder. The lease tells where.
 
 use super::engine::Engine;
-use super::wire::{CallLine, Hello, LINE_BYTES_MAX, PROTOCOL, ReplyLine};
+use super::wire::{CALL_BYTES_MAX, CallLine, Hello, PROTOCOL, ReplyLine};
 use crate::failure::Failure;
 use std::fs::DirBuilder;
 use std::io;
@@ -205,7 +205,7 @@ async fn serve(stream: UnixStream, engine: Arc<Engine>, stop: CancellationToken)
         loop {
             let text = tokio::select! {
                 () = stop.cancelled() => return,
-                text = read_line(&mut reader) => text,
+                text = read_line(&mut reader, CALL_BYTES_MAX) => text,
             };
             let Ok(Some(text)) = text else { return };
             let call: CallLine = match serde_json::from_slice(&text) {
@@ -237,16 +237,16 @@ pub(super) fn line(value: &impl serde::Serialize) -> Vec<u8> {
     bytes
 }
 
-/// The next line without its line feed; `None` at the end. A longer line than any call is an error.
+/// The next line without its line feed; `None` at the end. A longer line than the limit is an error.
 pub(super) async fn read_line(
     reader: &mut (impl tokio::io::AsyncBufRead + Unpin),
+    bytes_max: u64,
 ) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
-    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
-    reader.take(limit).read_until(b'\n', &mut text).await?;
+    let count = reader.take(bytes_max).read_until(b'\n', &mut text).await?;
     match text.pop() {
         Some(b'\n') => Ok(Some(text)),
-        Some(_) if text.len() + 1 >= LINE_BYTES_MAX => {
+        Some(_) if u64::try_from(count).is_ok_and(|count| count >= bytes_max) => {
             Err(io::Error::other("the line is too long"))
         }
         // The end, or the other end was killed in the middle of a line.

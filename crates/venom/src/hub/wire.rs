@@ -15,8 +15,11 @@ use venom_core::{
 
 /// Version of this protocol.
 pub(super) const PROTOCOL: u32 = 1;
-/// Longest line, in bytes: the largest text with every byte escaped, and room for the rest.
-pub(super) const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
+pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
+/// of a thousand long memories is as long as it is.
+pub(super) const REPLY_BYTES_MAX: u64 = u64::MAX;
 
 /// The owner's first line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,6 +127,7 @@ struct WireStats {
     model_sha256: String,
     model_dimensions: usize,
     location: String,
+    storage: String,
 }
 
 impl CallLine {
@@ -339,6 +343,7 @@ impl From<Stats> for WireStats {
             model_sha256: stats.model.sha256,
             model_dimensions: stats.model.dimensions,
             location: stats.location,
+            storage: stats.storage,
         }
     }
 }
@@ -359,6 +364,7 @@ impl WireStats {
                 dimensions: self.model_dimensions,
             },
             location: self.location,
+            storage: self.storage,
         })
     }
 }

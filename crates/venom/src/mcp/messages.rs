@@ -19,7 +19,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most messages in one batch (revision 2025-03-26 has batches).
 pub(crate) const BATCH_MESSAGES_MAX: usize = 100;
 /// How long a closed connection may take to answer what is under way.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(6);
 /// Messages that may wait for a slow reader or writer.
 pub(crate) const MESSAGES_WAITING_MAX: usize = 256;
 
@@ -126,6 +126,7 @@ pub(crate) struct ChannelTransport {
     /// A set: a cancelled request is never answered, and one id sent twice is answered once or twice.
     unanswered: watch::Sender<HashSet<RequestId>>,
     stop: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl ChannelTransport {
@@ -140,7 +141,13 @@ impl ChannelTransport {
             outgoing,
             unanswered: watch::Sender::default(),
             stop,
+            ended: CancellationToken::new(),
         }
+    }
+
+    /// Cancelled once the transport has nothing more to receive and has waited for the last answers.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Keeps the set of unanswered requests up to date.
@@ -203,6 +210,7 @@ impl Transport<rmcp::RoleServer> for ChannelTransport {
         if tokio::time::timeout(DRAIN_TIME_MAX, drained).await.is_err() {
             tracing::warn!("a connection was closed with calls unanswered");
         }
+        self.ended.cancel();
         None
     }
 

@@ -11,8 +11,13 @@ use crate::failure::Failure;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::serve_directly_with_ct;
 use std::io::{self, BufRead, Read, Write};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+/// How long the end of a connection may take once nothing more is to be answered, and how long its
+/// last lines may take to be read.
+const END_TIME_MAX: Duration = Duration::from_millis(750);
 
 /// Serves stdin and stdout until stdin ends or `stop` is cancelled; what is under way is answered.
 ///
@@ -34,11 +39,23 @@ pub(crate) async fn serve(server: VenomServer, stop: CancellationToken) -> Resul
         .map_err(no_thread)?;
 
     let transport = ChannelTransport::new(messages, outgoing, stop);
+    let ended = transport.ended();
     let running = serve_directly_with_ct(server, transport, None, CancellationToken::new());
-    if let Err(error) = running.waiting().await {
-        tracing::error!("the connection ended badly: {error}");
+    // The SDK waits on its own for calls that the transport has given up already.
+    let cut_off = async {
+        ended.cancelled().await;
+        tokio::time::sleep(END_TIME_MAX).await;
+    };
+    tokio::select! {
+        outcome = running.waiting() => {
+            if let Err(error) = outcome {
+                tracing::error!("the connection ended badly: {error}");
+            }
+        }
+        () = cut_off => {}
     }
-    let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+    let written = tokio::task::spawn_blocking(move || writer.join());
+    let _ = tokio::time::timeout(END_TIME_MAX, written).await;
     Ok(())
 }
 

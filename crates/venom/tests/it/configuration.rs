@@ -212,6 +212,20 @@ fn a_server_beyond_this_machine_asks_for_the_owner_token() {
     }
 }
 
+/// Behind a proxy a server listens on loopback and is reachable all the same.
+#[test]
+fn a_server_with_another_name_asks_for_the_owner_token() {
+    let folder = Folder::new();
+    let command = Command::new(BINARY, folder.path()).env("VENOM_ALLOWED_HOSTS", "venom.example");
+    let server = Server::start_with(command, folder.path(), free_port());
+    assert_eq!(
+        status(server.port, "/mcp", &[("host", "venom.example")]),
+        401
+    );
+    assert_eq!(status(server.port, "/mcp", &[]), 401);
+    assert!(server.banner[2].contains("--header \"Authorization: Bearer TOKEN\""));
+}
+
 #[test]
 fn open_to_everyone_is_said_and_logged() {
     let folder = Folder::new();
@@ -232,7 +246,8 @@ fn a_local_server_refuses_other_hosts_and_origins() {
     let folder = Folder::new();
     let command = Command::new(BINARY, folder.path())
         .env("VENOM_ALLOWED_ORIGINS", "https://app.example")
-        .env("VENOM_ALLOWED_HOSTS", "venom.example");
+        .env("VENOM_ALLOWED_HOSTS", "venom.example")
+        .env("VENOM_OPEN_TO_EVERYONE", "yes");
     let server = Server::start_with(command, folder.path(), free_port());
     let port = server.port;
     assert_eq!(status(port, "/mcp", &[("host", "evil.example")]), 403);

@@ -199,6 +199,34 @@ fn the_folder_and_the_socket_are_private() {
     assert!(names.iter().any(|name| name == "venom.sock"), "{names:?}");
 }
 
+/// Answers and calls of many megabytes cross the socket as any other.
+#[test]
+fn long_answers_and_calls_cross_the_socket() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    // One long word is one token, so this is quick to embed.
+    for letter in ["a", "b", "c", "d"] {
+        venom(&folder, ["store"])
+            .run_with(letter.repeat(250 * 1024).as_bytes())
+            .success();
+    }
+    let mut attached = stdio(&folder);
+    for round in 0..16 {
+        store(
+            &mut attached,
+            &format!("{round}{}", "\u{1}".repeat(255 * 1024)),
+        );
+    }
+    let listed = venom(&folder, ["list", "--json"]).run().success();
+    assert!(listed.len() > 20_000_000, "{}", listed.len());
+    let lines = format!("{}\n", "w".repeat(255 * 1024)).repeat(16);
+    let vectors = venom(&folder, ["embed"])
+        .run_with(lines.as_bytes())
+        .success();
+    assert_eq!(vectors.lines().count(), 16);
+    drop(server);
+}
+
 /// A path that is too long for a socket: the socket lies elsewhere, in a private folder.
 #[test]
 fn a_long_path_is_no_obstacle() {

@@ -69,6 +69,7 @@ fn health_has_the_fields_of_the_contract() {
         "embedding_model": "all-MiniLM-L6-v2",
         "collection_name": "diary",
         "memory_count": 0,
+        "storage": "local disk, write-ahead log",
     });
     assert_eq!(health.json(), expected);
 }

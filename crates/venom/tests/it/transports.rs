@@ -330,3 +330,22 @@ fn a_cancelled_call_does_not_hold_up_the_end() {
         client.process.log()
     );
 }
+
+/// However long the calls under way may take, the end of stdin ends the process in time.
+#[test]
+fn a_call_that_takes_too_long_does_not_hold_up_the_end() {
+    let folder = Folder::new();
+    let mut client = stdio(&folder);
+    let slow = "every sentence of this book is embedded ".repeat(6_000);
+    let call = json!({"name": "store_memory", "arguments": {"content": slow}});
+    let line = json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": call});
+    client.send_line(&line.to_string());
+    let asked = std::time::Instant::now();
+    assert_eq!(client.end(), Some(0));
+    let took = asked.elapsed();
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+    assert!(
+        crate::everything(&folder).is_empty(),
+        "what was not acknowledged was not half written"
+    );
+}

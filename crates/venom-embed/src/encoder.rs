@@ -5,7 +5,8 @@
 //! one row per token. What is done per token runs over all rows at once; attention runs per text. So
 //! a text's vector does not depend on its neighbours, and no arithmetic is spent on padding.
 
-use crate::kernels::{self, AddBias, AddBiasGelu, AddNorm, Softmax};
+use crate::kernels::{self, Softmax};
+use crate::product::Packed;
 use crate::weights::Weights;
 use candle_core::{Device, Result, Tensor};
 use std::ops::Range;
@@ -32,21 +33,36 @@ pub(crate) struct Encoder {
     layers: Vec<Layer>,
 }
 
-/// One layer. Matrices are `[in, out]`, the transpose of the file's: products are then up to a fifth
-/// faster, as nothing has to be packed.
+/// One layer.
 struct Layer {
-    /// Query, key and value side by side: `[384, 3 * 384]`.
-    query_key_value: Tensor,
-    query_key_value_bias: AddBias,
-    /// `[384, 384]`.
-    attended: Tensor,
-    attended_norm: AddNorm,
-    /// `[384, 1536]`.
-    widen: Tensor,
-    widen_gelu: AddBiasGelu,
-    /// `[1536, 384]`.
-    narrow: Tensor,
-    narrow_norm: AddNorm,
+    /// Query, key and value side by side: 384 to 3 * 384.
+    query_key_value: Linear,
+    /// 384 to 384.
+    attended: Linear,
+    attended_norm: Norm,
+    /// 384 to 1536.
+    widen: Linear,
+    /// 1536 to 384.
+    narrow: Linear,
+    narrow_norm: Norm,
+}
+
+/// A matrix and what is added to each row of its product.
+struct Linear {
+    matrix: Packed,
+    bias: Vec<f32>,
+}
+
+/// A layer norm.
+struct Norm {
+    gain: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Norm {
+    fn apply(&self, rows: &mut [f32]) {
+        kernels::layer_norm(rows, &self.gain, &self.shift);
+    }
 }
 
 impl Encoder {
@@ -89,12 +105,9 @@ impl Encoder {
             spans.push(first..rows.len() / WIDTH);
         }
         kernels::layer_norm(&mut rows, &self.norm_gain, &self.norm_shift);
-        let row_count = rows.len() / WIDTH;
-        let mut states = Tensor::from_vec(rows, (row_count, WIDTH), &Device::Cpu)?;
         for layer in &self.layers {
-            states = layer.forward(&states, &spans)?;
+            rows = layer.forward(&rows, &spans)?;
         }
-        let rows = states.flatten_all()?.to_vec1::<f32>()?;
         let mean = |span: Range<usize>| {
             kernels::mean_of_rows(&rows[span.start * WIDTH..span.end * WIDTH], WIDTH)
         };
@@ -140,62 +153,71 @@ impl Layer {
             )?);
             bias.extend(part(&format!("attention.self.{name}.bias"), WIDTH)?);
         }
-        let mut matrix = |name: &str, shape: (usize, usize)| {
-            Tensor::from_vec(part(name, shape.0 * shape.1)?, shape, &Device::Cpu)?
-                .t()?
-                .contiguous()
+        let query_key_value = Linear {
+            matrix: Packed::transposed(&weights, 3 * WIDTH, WIDTH),
+            bias,
         };
-        let attended = matrix("attention.output.dense.weight", (WIDTH, WIDTH))?;
-        let widen = matrix("intermediate.dense.weight", (INNER_WIDTH, WIDTH))?;
-        let narrow = matrix("output.dense.weight", (WIDTH, INNER_WIDTH))?;
-        let mut norm = |name: &str| -> Result<AddNorm> {
-            Ok(AddNorm {
-                bias: part(&format!("{name}.dense.bias"), WIDTH)?,
+        let mut linear = |name: &str, outputs: usize, inputs: usize| -> Result<Linear> {
+            let weights = part(&format!("{name}.weight"), outputs * inputs)?;
+            Ok(Linear {
+                matrix: Packed::transposed(&weights, outputs, inputs),
+                bias: part(&format!("{name}.bias"), outputs)?,
+            })
+        };
+        let attended = linear("attention.output.dense", WIDTH, WIDTH)?;
+        let widen = linear("intermediate.dense", INNER_WIDTH, WIDTH)?;
+        let narrow = linear("output.dense", WIDTH, INNER_WIDTH)?;
+        let mut norm = |name: &str| -> Result<Norm> {
+            Ok(Norm {
                 gain: part(&format!("{name}.LayerNorm.weight"), WIDTH)?,
                 shift: part(&format!("{name}.LayerNorm.bias"), WIDTH)?,
             })
         };
         let (attended_norm, narrow_norm) = (norm("attention.output")?, norm("output")?);
         Ok(Self {
-            query_key_value: Tensor::from_vec(weights, (3 * WIDTH, WIDTH), &Device::Cpu)?
-                .t()?
-                .contiguous()?,
-            query_key_value_bias: AddBias(bias),
+            query_key_value,
             attended,
             attended_norm,
             widen,
-            widen_gelu: AddBiasGelu(part("intermediate.dense.bias", INNER_WIDTH)?),
             narrow,
             narrow_norm,
         })
     }
 
     /// `[rows, 384]` to `[rows, 384]`.
-    fn forward(&self, states: &Tensor, spans: &[Range<usize>]) -> Result<Tensor> {
-        let query_key_value = states.matmul(&self.query_key_value)?;
-        query_key_value.inplace_op1(&self.query_key_value_bias)?;
-        let contexts = spans
-            .iter()
-            .map(|span| attend(&query_key_value.narrow(0, span.start, span.len())?))
-            .collect::<Result<Vec<_>>>()?;
-        let attended = Tensor::cat(&contexts, 0)?.matmul(&self.attended)?;
-        attended.inplace_op2(states, &self.attended_norm)?;
+    fn forward(&self, states: &[f32], spans: &[Range<usize>]) -> Result<Vec<f32>> {
+        let mut query_key_value = self.query_key_value.matrix.product(states);
+        kernels::add_bias(&mut query_key_value, &self.query_key_value.bias);
+        let mut contexts = Vec::with_capacity(states.len());
+        for span in spans {
+            let of_text = &query_key_value[span.start * 3 * WIDTH..span.end * 3 * WIDTH];
+            contexts.extend(attend(of_text)?);
+        }
+        let mut attended = self.attended.matrix.product(&contexts);
+        kernels::add_bias(&mut attended, &self.attended.bias);
+        kernels::add(&mut attended, states);
+        self.attended_norm.apply(&mut attended);
 
-        let wide = attended.matmul(&self.widen)?;
-        wide.inplace_op1(&self.widen_gelu)?;
-        let output = wide.matmul(&self.narrow)?;
-        output.inplace_op2(&attended, &self.narrow_norm)?;
+        let mut wide = self.widen.matrix.product(&attended);
+        kernels::add_bias_gelu(&mut wide, &self.widen.bias);
+        let mut output = self.narrow.matrix.product(&wide);
+        kernels::add_bias(&mut output, &self.narrow.bias);
+        kernels::add(&mut output, &attended);
+        self.narrow_norm.apply(&mut output);
         Ok(output)
     }
 }
 
 /// Attention within one text: `[n, 3 * 384]` queries, keys and values to `[n, 384]`.
-fn attend(query_key_value: &Tensor) -> Result<Tensor> {
-    let count = query_key_value.dim(0)?;
-    // Views, nothing is copied: `[3 * 12, n, 32]`.
-    let heads = query_key_value
-        .reshape((count, 3 * HEADS, HEAD_WIDTH))?
-        .transpose(0, 1)?;
+fn attend(query_key_value: &[f32]) -> Result<Vec<f32>> {
+    let count = query_key_value.len() / (3 * WIDTH);
+    // Views: `[3 * 12, n, 32]`.
+    let heads = Tensor::from_slice(
+        query_key_value,
+        (count, 3 * HEADS, HEAD_WIDTH),
+        &Device::Cpu,
+    )?
+    .transpose(0, 1)?;
     let queries = heads.narrow(0, 0, HEADS)?;
     let keys = heads.narrow(0, HEADS, HEADS)?;
     let values = heads.narrow(0, 2 * HEADS, HEADS)?;
@@ -204,5 +226,6 @@ fn attend(query_key_value: &Tensor) -> Result<Tensor> {
     scores
         .matmul(&values)?
         .transpose(0, 1)?
-        .reshape((count, WIDTH))
+        .flatten_all()?
+        .to_vec1()
 }

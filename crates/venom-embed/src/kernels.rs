@@ -1,14 +1,14 @@
 //! The arithmetic between matrix products: GELU, softmax, layer norm, pooling.
 //!
 //! Pure functions over row-major `f32` slices, in place, without allocation, O(elements). [`pulp`]
-//! compiles each for the vector instructions of the processor at hand. The wrappers that make them
-//! tensor operations are at the end.
+//! compiles each for the vector instructions of the processor at hand. The wrapper that makes softmax
+//! a tensor operation is at the end.
 #![expect(
     clippy::inline_always,
     reason = "bodies must be compiled inside the dispatched function"
 )]
 
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result};
 use std::sync::OnceLock;
 
 /// Independent partial sums per reduction, so that the compiler can keep them in vector registers.
@@ -89,11 +89,25 @@ pub(crate) fn mean_of_rows(rows: &[f32], width: usize) -> Vec<f32> {
     mean
 }
 
+/// Adds `other` to `rows`, element by element.
+pub(crate) fn add(rows: &mut [f32], other: &[f32]) {
+    vectorized(|| {
+        for (x, y) in rows.iter_mut().zip(other) {
+            *x += y;
+        }
+    });
+}
+
 /// Runs `f` compiled for the best vector instructions found. Everything `f` calls must be inlined.
 #[inline(always)]
 fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+    arch().dispatch(f)
+}
+
+/// The vector instructions of the processor at hand.
+pub(crate) fn arch() -> pulp::Arch {
     static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
-    ARCH.get_or_init(pulp::Arch::new).dispatch(f)
+    *ARCH.get_or_init(pulp::Arch::new)
 }
 
 #[inline(always)]
@@ -160,34 +174,6 @@ fn exp(x: f32) -> f32 {
     (series * r * r + r + 1.0) * f32::from_bits(power_bits)
 }
 
-/// `x + bias`, in place on `[n, width]`.
-pub(crate) struct AddBias(pub(crate) Vec<f32>);
-
-impl InplaceOp1 for AddBias {
-    fn name(&self) -> &'static str {
-        "add-bias"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        add_bias(slice_mut(storage, layout)?, &self.0);
-        Ok(())
-    }
-}
-
-/// `gelu(x + bias)`, in place on `[n, width]`.
-pub(crate) struct AddBiasGelu(pub(crate) Vec<f32>);
-
-impl InplaceOp1 for AddBiasGelu {
-    fn name(&self) -> &'static str {
-        "add-bias-gelu"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        add_bias_gelu(slice_mut(storage, layout)?, &self.0);
-        Ok(())
-    }
-}
-
 /// Softmax over the last dimension, in place.
 pub(crate) struct Softmax;
 
@@ -199,44 +185,6 @@ impl InplaceOp1 for Softmax {
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let width = *layout.dims().last().unwrap_or(&1);
         softmax(slice_mut(storage, layout)?, width);
-        Ok(())
-    }
-}
-
-/// `layer_norm(x + bias + residual)`, in place on `x`; all rows `[n, width]`.
-pub(crate) struct AddNorm {
-    pub(crate) bias: Vec<f32>,
-    pub(crate) gain: Vec<f32>,
-    pub(crate) shift: Vec<f32>,
-}
-
-impl InplaceOp2 for AddNorm {
-    fn name(&self) -> &'static str {
-        "add-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> Result<()> {
-        let rows = slice_mut(x, x_layout)?;
-        let Some((start, end)) = residual_layout.contiguous_offsets() else {
-            candle_core::bail!("the residual must be contiguous")
-        };
-        vectorized(|| -> Result<()> {
-            for (x, r) in rows
-                .iter_mut()
-                .zip(&residual.as_slice::<f32>()?[start..end])
-            {
-                *x += r;
-            }
-            Ok(())
-        })?;
-        add_bias(rows, &self.bias);
-        layer_norm(rows, &self.gain, &self.shift);
         Ok(())
     }
 }

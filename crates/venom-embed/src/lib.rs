@@ -2,7 +2,7 @@
 //!
 //! [`model_files::locate`] finds the model, [`MiniLm::open`] checks and loads it, and the
 //! [`Embedder`] port of the domain does the rest. Inside: text to tokens (`tokenizer`), long text to
-//! windows (`passages`), tokens to vectors (`encoder` over `kernels`).
+//! windows (`passages`), tokens to vectors (`encoder` over `product` and `kernels`).
 //!
 //! **Threads.** A call runs on one core. Callers get parallelism by calling from several threads,
 //! which share the weights; that is the best use of a server's cores, and one slow text does not hold
@@ -13,6 +13,7 @@ mod kernels;
 mod lanes;
 pub mod model_files;
 mod passages;
+mod product;
 #[cfg(test)]
 mod tests;
 mod tokenizer;

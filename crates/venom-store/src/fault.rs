@@ -45,7 +45,7 @@ impl Fault {
         match error {
             rusqlite::Error::SqliteFailure(code, message) => {
                 let text = message.unwrap_or_else(|| code.to_string());
-                from_code(code, text, folder, doing)
+                from_code(code, &text, folder, doing)
             }
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -56,7 +56,7 @@ impl Fault {
     }
 }
 
-fn from_code(code: ffi::Error, text: String, folder: &Path, doing: Doing) -> StoreError {
+fn from_code(code: ffi::Error, text: &str, folder: &Path, doing: Doing) -> StoreError {
     let shown = folder.display();
     // One error is one line, also where SQLite lists what is wrong.
     let text = text.lines().collect::<Vec<_>>().join("; ");

@@ -17,6 +17,7 @@ mod faults;
 mod owner;
 mod routes;
 mod sandbox;
+mod tidy;
 mod transports;
 
 use serde_json::{Value, json};

@@ -349,3 +349,24 @@ fn a_call_that_takes_too_long_does_not_hold_up_the_end() {
         "what was not acknowledged was not half written"
     );
 }
+
+/// With one thread for the event loop and one worker, a short call is answered while a long one runs.
+#[test]
+fn the_event_loop_is_never_blocked() {
+    let folder = Folder::new();
+    let mut client = StdioClient::start(venom(&folder, []).env("VENOM_WORKERS", "1"));
+    let slow = "a chapter of the long book ".repeat(400);
+    let call = json!({"name": "store_memory", "arguments": {"content": slow}});
+    let line = json!({"jsonrpc": "2.0", "id": 900, "method": "tools/call", "params": call});
+    client.send_line(&line.to_string());
+    client.request("ping", &json!({}));
+    tool_json(&client.call(
+        "search_memory",
+        &json!({"query": "a search passes a long store"}),
+    ));
+    assert_eq!(
+        client.receive()["id"],
+        900,
+        "the long call is answered last"
+    );
+}

@@ -39,9 +39,10 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, StoreError> {
 /// The sentence for a folder that the operating system refuses.
 pub(crate) fn unusable(folder: &Path, error: &io::Error) -> StoreError {
     StoreError::Folder(format!(
-        "the data folder {} cannot be used: expected a folder that this user may read and write, \
-         found: {error}",
-        folder.display()
+        "the data folder {} cannot be used: expected a folder that this user (uid {}) may read and \
+         write, found: {error}",
+        folder.display(),
+        rustix::process::geteuid().as_raw()
     ))
 }
 

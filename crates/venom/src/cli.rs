@@ -1,6 +1,7 @@
 //! The command line: from words to a command, from an outcome to an exit code.
 
 mod commands;
+mod healthcheck;
 mod output;
 mod words;
 
@@ -70,6 +71,7 @@ fn act(matches: &ArgMatches) -> Result<(), Failures> {
             _ if matches.get_flag("stdio") => serve::stdio(config).await,
             None | Some(("serve", _)) => serve::http(config).await,
             Some(("stdio", _)) => serve::stdio(config).await,
+            Some(("healthcheck", _)) => healthcheck::run(&config),
             Some((name, arguments)) => commands::run(name, arguments, config).await,
         }
         .map_err(|failure| vec![failure])

@@ -31,6 +31,8 @@ pub(super) fn command() -> Command {
             Command::new("embed")
                 .about("Embed texts: one text a line on stdin, one JSON vector a line on stdout"),
             Command::new("reembed").about("Embed all memories again, after a change of the model"),
+            Command::new("healthcheck")
+                .about("Ask the server on this machine whether it is healthy, for container engines"),
             Command::new("completions").about("Print the completion script for a shell").arg(
                 Arg::new("shell")
                     .required(true)

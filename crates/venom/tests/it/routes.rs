@@ -147,3 +147,26 @@ fn browsers_of_allowed_origins_may_read_the_answers() {
         (403, None)
     );
 }
+
+/// What a container engine runs to ask for health.
+#[test]
+fn healthcheck_is_the_health_route_as_a_command() {
+    let folder = Folder::new();
+    let mut server = serve(&folder);
+    let port = server.port.to_string();
+    let check = || {
+        crate::venom(&folder, ["healthcheck"])
+            .env("PORT", &port)
+            .run()
+    };
+    assert_eq!(check().success(), "healthy\n");
+    std::fs::rename(folder.join("data"), folder.join("moved")).unwrap();
+    let said = check().failure(69);
+    assert!(
+        said.contains("is unhealthy") && said.contains("moved or deleted"),
+        "{said}"
+    );
+    server.process.kill();
+    let said = check().failure(69);
+    assert!(said.contains("no healthy answer from 127.0.0.1"), "{said}");
+}

@@ -173,6 +173,7 @@ impl Run {
             let mut stats = store.stats(&space)?;
             stats.database_bytes = 0;
             stats.location.clear();
+            stats.storage.clear();
             Ok(stats)
         });
     }

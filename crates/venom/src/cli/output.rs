@@ -1,7 +1,7 @@
 //! Answers on stdout, for people or as JSON.
 
 use crate::failure::Failure;
-use crate::mcp::{relevance_score, result_json};
+use crate::mcp::{relevance_score, result_json, tags_json};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -42,18 +42,12 @@ fn printable(text: &str) -> String {
 
 /// A memory in JSON.
 fn memory_json(memory: &Memory) -> Value {
-    let tags: Vec<&str> = memory
-        .tags
-        .as_slice()
-        .iter()
-        .map(venom_core::Tag::as_str)
-        .collect();
     json!({
         "memory_id": memory.id.to_string(),
         "content": memory.content.as_str(),
         "timestamp": memory.stored_at.to_string(),
         "space": memory.space.as_str(),
-        "tags": if tags.is_empty() { Value::Null } else { json!(tags) },
+        "tags": tags_json(&memory.tags),
     })
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 use venom_core::{
     Content, Filter, Hit, InputError, NewMemory, PersonaName, PersonaSource as _, QueryText,
-    RecallQuery, ResultLimit, Tags,
+    RecallQuery, ResultLimit, Tag, Tags,
 };
 
 /// The tools as listed. Made once.
@@ -27,6 +27,15 @@ fn object(value: Value) -> Arc<JsonObject> {
         Value::Object(object) => Arc::new(object),
         _ => Arc::default(),
     }
+}
+
+/// Hints for a tool that stays on this machine and destroys nothing: it only reads, or each call adds.
+fn local(read_only: bool) -> ToolAnnotations {
+    ToolAnnotations::new()
+        .read_only(read_only)
+        .destructive(false)
+        .idempotent(read_only)
+        .open_world(false)
 }
 
 fn search_memory() -> Tool {
@@ -62,13 +71,7 @@ fn search_memory() -> Tool {
     Tool::new_with_raw("search_memory", Some(description.into()), object(input))
         .with_title("Search memory")
         .with_raw_output_schema(object(output))
-        .with_annotations(
-            ToolAnnotations::new()
-                .read_only(true)
-                .destructive(false)
-                .idempotent(true)
-                .open_world(false),
-        )
+        .with_annotations(local(true))
 }
 
 fn store_memory() -> Tool {
@@ -97,13 +100,7 @@ fn store_memory() -> Tool {
     Tool::new_with_raw("store_memory", Some(description.into()), object(input))
         .with_title("Store a memory")
         .with_raw_output_schema(object(output))
-        .with_annotations(
-            ToolAnnotations::new()
-                .read_only(false)
-                .destructive(false)
-                .idempotent(false)
-                .open_world(false),
-        )
+        .with_annotations(local(false))
 }
 
 fn spawn_venom() -> Tool {
@@ -115,13 +112,7 @@ fn spawn_venom() -> Tool {
                        start where prompts are not supported.";
     Tool::new_with_raw("spawn_venom", Some(description.into()), object(input))
         .with_title("Spawn Venom")
-        .with_annotations(
-            ToolAnnotations::new()
-                .read_only(true)
-                .destructive(false)
-                .idempotent(true)
-                .open_world(false),
-        )
+        .with_annotations(local(true))
 }
 
 impl VenomServer {
@@ -205,20 +196,23 @@ impl VenomServer {
 
 /// One search result in the form of the contract.
 pub(crate) fn result_json(hit: &Hit) -> Value {
-    let tags: Vec<&str> = hit
-        .memory
-        .tags
-        .as_slice()
-        .iter()
-        .map(venom_core::Tag::as_str)
-        .collect();
     json!({
         "memory_id": hit.memory.id.to_string(),
         "content": hit.memory.content.as_str(),
         "timestamp": hit.memory.stored_at.to_string(),
         "relevance_score": relevance_score(hit.similarity),
-        "tags": if tags.is_empty() { Value::Null } else { json!(tags) },
+        "tags": tags_json(&hit.memory.tags),
     })
+}
+
+/// Tags in the form of the contract: a list, or null for none.
+pub(crate) fn tags_json(tags: &Tags) -> Value {
+    let tags: Vec<&str> = tags.as_slice().iter().map(Tag::as_str).collect();
+    if tags.is_empty() {
+        Value::Null
+    } else {
+        json!(tags)
+    }
 }
 
 /// 100 times the cosine similarity, not below 0, with one decimal.

@@ -192,8 +192,9 @@ pub(super) async fn check(
         // A browser asks without the token; the call itself will carry it.
         Ok(()) | Err(Refusal::Token) if preflight => StatusCode::NO_CONTENT.into_response(),
         Ok(()) => next.run(request).await,
-        Err(Refusal::Origin(origin)) => return Refusal::Origin(origin).into_response(),
-        Err(refusal) => refusal.into_response(),
+        Err(Refusal::Token) => Refusal::Token.into_response(),
+        // Neither the page nor the name is known: the page is told nothing that it could read.
+        Err(refusal) => return refusal.into_response(),
     };
     if let Some(origin) = origin {
         let headers = response.headers_mut();

@@ -5,8 +5,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long words may take to come into a log before the test fails.
+const LOG_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// A call of the binary that is being put together. Starts from an environment without any of
 /// Venom's variables and works in the test's folder, where there is no `.env`.
@@ -101,15 +105,15 @@ impl Command {
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut stderr = child.stderr.take().expect("stderr is piped");
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let collected = log.clone();
-        std::thread::spawn(move || {
+        let collector = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(count @ 1..) = stderr.read(&mut chunk) {
-                collected
-                    .lock()
-                    .expect("nobody panics under this lock")
-                    .extend_from_slice(&chunk[..count]);
+                let mut bytes = collected.0.lock().expect("nobody panics under this lock");
+                bytes.extend_from_slice(&chunk[..count]);
+                drop(bytes);
+                collected.1.notify_all();
             }
         });
         Process {
@@ -117,6 +121,7 @@ impl Command {
             stdin,
             stdout,
             log,
+            collector: Some(collector),
         }
     }
 }
@@ -168,7 +173,8 @@ pub struct Process {
     pub stdin: Option<ChildStdin>,
     /// Its stdout.
     pub stdout: BufReader<ChildStdout>,
-    log: Arc<Mutex<Vec<u8>>>,
+    log: Arc<(Mutex<Vec<u8>>, Condvar)>,
+    collector: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -184,16 +190,37 @@ impl Process {
         (count > 0).then(|| line.trim_end_matches('\n').to_owned())
     }
 
-    /// Everything it wrote to stderr so far.
+    /// Everything it wrote to stderr; of a process that still runs, what was read so far.
     pub fn log(&self) -> String {
-        let log = self.log.lock().expect("nobody panics under this lock");
+        let log = self.log.0.lock().expect("nobody panics under this lock");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// What a running process wrote to stderr, once these words are in it.
+    ///
+    /// # Panics
+    /// If they do not come.
+    #[track_caller]
+    pub fn log_with(&self, words: &str) -> String {
+        let has_words = |log: &[u8]| String::from_utf8_lossy(log).contains(words);
+        let log = self.log.0.lock().expect("nobody panics under this lock");
+        let waited = self
+            .log
+            .1
+            .wait_timeout_while(log, LOG_TIME_MAX, |log| !has_words(log));
+        let (log, _) = waited.expect("nobody panics under this lock");
+        assert!(
+            has_words(&log),
+            "no {words:?} in: {}",
+            String::from_utf8_lossy(&log)
+        );
         String::from_utf8_lossy(&log).into_owned()
     }
 
     /// Ends it at once, as a power cut would (SIGKILL).
     pub fn kill(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.wait();
     }
 
     /// Sends a signal by name, such as `TERM`.
@@ -207,10 +234,12 @@ impl Process {
 
     /// Waits for its end; the exit code, or `None` if a signal ended it.
     pub fn wait(&mut self) -> Option<i32> {
-        self.child
-            .wait()
-            .expect("the process can be waited for")
-            .code()
+        let status = self.child.wait().expect("the process can be waited for");
+        // Its log is complete once stderr has ended, too.
+        if let Some(collector) = self.collector.take() {
+            let _ = collector.join();
+        }
+        status.code()
     }
 
     /// Resident memory in bytes; `None` where the system does not tell.

@@ -133,11 +133,8 @@ fn personas_are_read_anew_and_an_unknown_variant_falls_back() {
     fs::remove_file(&mine).unwrap();
     let fallback = spawn(&mut client);
     assert_eq!(fallback, spawn(&mut stdio(&folder)));
-    let log = client.process.log();
-    assert!(
-        log.contains("butler") && log.contains("default persona"),
-        "{log}"
-    );
+    let log = client.process.log_with("default persona");
+    assert!(log.contains("butler"), "{log}");
 }
 
 /// The status of a tool call at a server, with these headers.
@@ -164,7 +161,7 @@ fn a_server_beyond_this_machine_asks_for_the_owner_token() {
         Server::start_with(command, folder.path(), free_port())
     };
     let mut server = start();
-    let log = server.process.log();
+    let log = server.process.log_with("for a new one.");
     let token = log
         .split_whitespace()
         .find(|word| word.starts_with("venom_"))
@@ -191,11 +188,12 @@ fn a_server_beyond_this_machine_asks_for_the_owner_token() {
     server.process.kill();
 
     // The next start takes the same token, and shows it nowhere.
-    let server = start();
+    let mut server = start();
     assert_eq!(
         status(server.port, "/mcp", &[("authorization", &bearer)]),
         200
     );
+    server.process.kill();
     assert!(
         !server.process.log().contains("venom_"),
         "{}",
@@ -234,11 +232,7 @@ fn open_to_everyone_is_said_and_logged() {
         .env("VENOM_OPEN_TO_EVERYONE", "yes");
     let server = Server::start_with(command, folder.path(), free_port());
     assert_eq!(status(server.port, "/mcp", &[]), 200);
-    assert!(
-        server.process.log().contains("open to everyone"),
-        "{}",
-        server.process.log()
-    );
+    server.process.log_with("open to everyone");
 }
 
 #[test]

@@ -27,10 +27,13 @@ use tokio_util::sync::CancellationToken;
 use venom_core::{
     Hit, ListQuery, Memory, MemoryId, NewMemory, RecallQuery, RequestKey, SpaceName, Stats,
 };
-use venom_store::{Lease, LeaseError};
+use venom_store::{Holder, Lease, LeaseError};
 
 /// How long a process tries to own a data folder or to reach its owner before it gives up.
 const JOIN_TIME_MAX: Duration = Duration::from_secs(30);
+/// The same where the owner says it listens but runs under another host name: most likely on another
+/// machine, which no socket reaches.
+const JOIN_ELSEWHERE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Pause between two tries, at first and at most. Only a process that waits for another pays it.
 const JOIN_PAUSE_MIN: Duration = Duration::from_millis(2);
 const JOIN_PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -193,28 +196,50 @@ fn new_request_key() -> Result<RequestKey, Failure> {
     Ok(RequestKey(u128::from_le_bytes(bytes)))
 }
 
+/// What to say of an owner that does not answer, and how long to try.
+fn unreachable_owner(holder: &Holder) -> (String, Duration) {
+    match &holder.socket {
+        Some(_) if !holder.is_on_this_host() => (
+            format!(
+                "{holder} owns it and cannot be reached from here: stop it first, or connect to its /mcp \
+                 address"
+            ),
+            JOIN_ELSEWHERE_TIME_MAX,
+        ),
+        Some(_) => (
+            format!("{holder} owns it and does not answer"),
+            JOIN_TIME_MAX,
+        ),
+        None => (
+            format!("{holder} owns it and lets no other process in"),
+            JOIN_TIME_MAX,
+        ),
+    }
+}
+
 /// Owns the data folder or attaches to its owner, whichever works first.
 async fn join(config: &Arc<Config>) -> Result<Role, Failure> {
-    let deadline = Instant::now() + JOIN_TIME_MAX;
+    let start = Instant::now();
     let mut pause = JOIN_PAUSE_MIN;
     loop {
         let data = config.data.clone();
         let lease = tokio::task::spawn_blocking(move || Lease::try_acquire(&data)).await;
         let lease = lease.map_err(|e| Failure::internal(format!("opening failed: {e}")))?;
-        let why_not = match lease {
+        let (why_not, time_max) = match lease {
             Ok(lease) => return Ok(Role::Owner(Engine::open(config.clone(), lease).await?)),
             Err(LeaseError::Busy(Some(holder))) => match Link::attach(&holder, config).await? {
                 Some(link) => return Ok(Role::Attached(Arc::new(link))),
-                None => format!("{holder} owns it and does not answer"),
+                None => unreachable_owner(&holder),
             },
-            Err(LeaseError::Busy(None)) => {
-                "another process owns it and has not said which".to_owned()
-            }
+            Err(LeaseError::Busy(None)) => (
+                "another process owns it and has not said which".to_owned(),
+                JOIN_TIME_MAX,
+            ),
             Err(LeaseError::Store(error)) => return Err(error.into()),
         };
-        if Instant::now() >= deadline {
+        if start.elapsed() >= time_max {
             let data = config.data.display();
-            let seconds = JOIN_TIME_MAX.as_secs();
+            let seconds = time_max.as_secs();
             return Err(Failure::not_ready(format!(
                 "the data folder {data} cannot be opened: {why_not} (waited {seconds} s)"
             )));

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::http::{self, Guard};
 use crate::hub::{self, Hub};
 use crate::mcp::{VenomServer, stdio as mcp_stdio};
+use rustix::process::WaitOptions;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ const CLOSE_TIME_MAX: Duration = Duration::from_millis(1_500);
 /// [`Failure`] if the address is taken or the data folder cannot be opened or reached.
 pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
     let stop = on_signal()?;
+    reap_orphans()?;
     let listener = http::bind(&config).await?;
     let hub = Hub::open(config.clone()).await?;
     hub.keep_ready();
@@ -38,6 +40,7 @@ pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
 /// [`Failure`] if the data folder cannot be opened or reached.
 pub(crate) async fn stdio(config: Arc<Config>) -> Result<(), Failure> {
     let stop = on_signal()?;
+    reap_orphans()?;
     let hub = Hub::open(config.clone()).await?;
     hub.keep_ready();
     tracing::info!(
@@ -161,11 +164,27 @@ fn host(config: &Config) -> String {
     }
 }
 
+/// As the first process of a container this one inherits processes whose parent has ended, such as
+/// those of `docker exec`; they would stay as zombies if nobody took note of their end. Venom itself
+/// starts no processes, so there is no other end to be told of.
+fn reap_orphans() -> Result<(), Failure> {
+    if std::process::id() != 1 {
+        return Ok(());
+    }
+    let mut ended = signal(SignalKind::child()).map_err(no_signals)?;
+    tokio::spawn(async move {
+        while ended.recv().await.is_some() {
+            // One signal may stand for several ends. Without any child left this is an error.
+            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        }
+    });
+    Ok(())
+}
+
 /// Cancelled at the first SIGTERM or Ctrl-C. A second one ends the process at once.
 fn on_signal() -> Result<CancellationToken, Failure> {
-    let failed = |e: std::io::Error| Failure::not_ready(format!("signals cannot be received: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {
@@ -182,4 +201,12 @@ fn on_signal() -> Result<CancellationToken, Failure> {
         }
     });
     Ok(stop)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "stands where `map_err` hands the error over"
+)]
+fn no_signals(error: std::io::Error) -> Failure {
+    Failure::not_ready(format!("signals cannot be received: {error}"))
 }

@@ -1,12 +1,13 @@
 //! The attached side: sends calls to the owner over its socket, many at a time over one connection.
 
 use super::calls::{Answer, Call};
-use super::socket::{line, read_line};
+use super::socket::{self, line, read_line};
 use super::wire::{CallLine, Hello, PROTOCOL, REPLY_BYTES_MAX, ReplyLine};
 use crate::config::Config;
 use crate::failure::Failure;
 use std::collections::HashMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,25 +44,23 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects to the owner of the data folder. `None` if it has no socket yet or has just ended.
+    /// Connects to the owner of the data folder. `None` if it has no socket yet, has just ended or
+    /// runs on another machine.
     ///
     /// # Errors
-    /// [`Failure`] if the owner can never be attached to: it runs on another machine or speaks another
-    /// version of the protocol.
+    /// [`Failure`] if the owner can never be attached to: it speaks another version of the protocol.
     pub(super) async fn attach(holder: &Holder, config: &Config) -> Result<Option<Self>, Failure> {
-        let data = config.data.display();
-        if !holder.is_on_this_host() {
-            return Err(Failure::not_ready(format!(
-                "the data folder {data} is owned by {holder}, which is another machine than this one: stop \
-                 it first, or connect to its /mcp address"
-            )));
+        let mut greeted = None;
+        for path in sockets(holder, &config.data) {
+            greeted = greet(&path).await;
+            if greeted.is_some() {
+                break;
+            }
         }
-        let Some(path) = &holder.socket else {
+        let Some((hello, reader, writer)) = greeted else {
             return Ok(None);
         };
-        let Some((hello, reader, writer)) = greet(path).await else {
-            return Ok(None);
-        };
+        let data = config.data.display();
         if hello.protocol != PROTOCOL {
             return Err(Failure::not_ready(format!(
                 "the data folder {data} is owned by process {} of Venom {}, which this Venom {} cannot \
@@ -124,6 +123,17 @@ impl Link {
 
 fn lock(replies: &Replies) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<ReplyLine>>> {
     replies.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the owner may be reached. Seen from another container the data folder has another path and
+/// the owner another host name, yet the socket in that folder is the same; one that lies elsewhere is
+/// the owner's only on its own host.
+fn sockets(holder: &Holder, data: &Path) -> impl Iterator<Item = PathBuf> {
+    let announced = holder.socket.clone();
+    let shared = announced.as_deref().and_then(Path::file_name) == Some(OsStr::new(socket::NAME));
+    let in_data = shared.then(|| data.join(socket::NAME));
+    let elsewhere = announced.filter(|_| holder.is_on_this_host());
+    in_data.into_iter().chain(elsewhere)
 }
 
 async fn greet(path: &Path) -> Option<(Hello, BufReader<OwnedReadHalf>, OwnedWriteHalf)> {

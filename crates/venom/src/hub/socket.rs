@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use venom_store::Lease;
 
+/// The socket's name in the data folder.
+pub(super) const NAME: &str = "venom.sock";
 /// Longest path that every Unix takes for a socket, in bytes (macOS: 104 with the final NUL).
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 /// Replies that may wait for one slow reader before its calls wait, too.
@@ -28,23 +30,38 @@ const REPLIES_WAITING_MAX: usize = 64;
 /// The socket of an owner, and its lease.
 pub(super) struct Listener {
     lease: Lease,
-    path: PathBuf,
+    /// `None` where no socket can be made: then nobody attaches, and this process serves alone.
+    path: Option<PathBuf>,
     stop: CancellationToken,
     connections: TaskTracker,
 }
 
 impl Listener {
     /// Binds the socket, announces it in the lease and serves it.
+    ///
+    /// # Errors
+    /// [`Failure`] if the lease cannot be written.
     pub(super) fn start(
         data: &Path,
         engine: Arc<Engine>,
         mut lease: Lease,
     ) -> Result<Self, Failure> {
-        let (listener, path) = bind(data)?;
-        lease.announce(&path)?;
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
-        connections.spawn(accept(listener, engine, stop.clone(), connections.clone()));
+        let path = match bind(data) {
+            Ok((listener, path)) => {
+                lease.announce(&path)?;
+                connections.spawn(accept(listener, engine, stop.clone(), connections.clone()));
+                Some(path)
+            }
+            Err(reasons) => {
+                tracing::warn!(
+                    "other processes cannot use the data folder while this one does, as no local socket \
+                     can be made: {reasons}"
+                );
+                None
+            }
+        };
         Ok(Self {
             lease,
             path,
@@ -62,13 +79,15 @@ impl Listener {
 
     /// Gives the data folder up.
     pub(super) fn release(self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some(path) = self.path {
+            let _ = std::fs::remove_file(path);
+        }
         drop(self.lease);
     }
 }
 
-/// Binds at the first place that works.
-fn bind(data: &Path) -> Result<(UnixListener, PathBuf), Failure> {
+/// Binds at the first place that works. The error says why none does.
+fn bind(data: &Path) -> Result<(UnixListener, PathBuf), String> {
     let mut reasons = Vec::new();
     for path in candidates(data) {
         match path.and_then(|path| bind_at(&path).map(|listener| (listener, path))) {
@@ -76,17 +95,14 @@ fn bind(data: &Path) -> Result<(UnixListener, PathBuf), Failure> {
             Err(error) => reasons.push(error.to_string()),
         }
     }
-    let reasons = reasons.join("; ");
-    Err(Failure::not_ready(format!(
-        "no local socket can be made for other processes: {reasons}"
-    )))
+    Err(reasons.join("; "))
 }
 
 fn candidates(data: &Path) -> impl Iterator<Item = io::Result<PathBuf>> {
     let absolute = std::path::absolute(data);
     let in_data = absolute
         .as_ref()
-        .map(|data| data.join("venom.sock"))
+        .map(|data| data.join(NAME))
         .map_err(clone_error);
     let name = absolute.map(|data| {
         use sha2::{Digest, Sha256};

@@ -12,6 +12,7 @@ mod bad_input;
 mod cli;
 mod clients;
 mod configuration;
+mod containers;
 mod durability;
 mod faults;
 mod owner;

@@ -4,13 +4,14 @@ use crate::BINARY;
 use std::path::PathBuf;
 use venom_testing::{Command, Folder};
 
-/// The program in a new namespace (`--mount`, `--net`), after a shell command has prepared it. `None`
-/// where the system refuses to make one, as containers often do.
-pub(crate) fn venom_in(folder: &Folder, namespace: &str, prepare: &str) -> Option<Command> {
+/// The program in a new namespace (`--mount`, `--net`, `--uts`, `--pid --fork`), after a shell command
+/// has prepared it. `None` where the system refuses to make one, as containers often do.
+pub(crate) fn venom_in(folder: &Folder, namespaces: &str, prepare: &str) -> Option<Command> {
     // Only root may make namespaces directly; others become root of a user namespace first.
+    let namespaces: Vec<&str> = namespaces.split(' ').collect();
     let ways = [
-        vec![namespace],
-        vec!["--user", "--map-root-user", namespace],
+        namespaces.clone(),
+        [vec!["--user", "--map-root-user"], namespaces.clone()].concat(),
     ];
     let can_make = |way: &&Vec<&str>| {
         let tried = std::process::Command::new("unshare")
@@ -20,7 +21,7 @@ pub(crate) fn venom_in(folder: &Folder, namespace: &str, prepare: &str) -> Optio
         tried.is_ok_and(|output| output.status.success())
     };
     let Some(way) = ways.iter().find(can_make) else {
-        eprintln!("skipped: this system makes no namespaces ({namespace})");
+        eprintln!("skipped: this system makes no namespaces ({namespaces:?})");
         return None;
     };
     let script = format!("{prepare} && exec \"$0\" \"$@\"");
@@ -36,4 +37,16 @@ pub(crate) fn venom_in(folder: &Folder, namespace: &str, prepare: &str) -> Optio
 pub(crate) fn seen_from_here(process: u32, path: &std::path::Path) -> PathBuf {
     let inside = path.strip_prefix("/").expect("an absolute path");
     PathBuf::from(format!("/proc/{process}/root")).join(inside)
+}
+
+/// The processes whose parent is `process`, zombies among them.
+pub(crate) fn children_of(process: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |id: u32| -> Option<u32> {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        line.trim().parse().ok()
+    };
+    ids.filter(|id| parent(*id) == Some(process)).collect()
 }

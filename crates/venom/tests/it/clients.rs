@@ -25,8 +25,10 @@ fn run(command: &mut Command) -> String {
 /// One line of the client over all three transports, each with a data folder of its own.
 fn check_python_client(line: &str) {
     let python = run(Command::new("python3")
-        .arg(repository("tests/clients/setup"))
-        .arg(line));
+        .arg(repository("scripts/python-env"))
+        .arg(repository(&format!(
+            "tests/clients/requirements-{line}.txt"
+        ))));
     let check = |folder: &Folder, words: [&str; 4]| {
         let mut command = Command::new(python.trim());
         command

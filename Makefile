@@ -1,12 +1,15 @@
 # Two commands are all a fresh machine needs (Rust, a C compiler, python3 with pip, make):
 #   make run     get the embedding model, build, serve on 127.0.0.1:8000
 #   make test    get what the tests need and run all of them
+# In a container, on Debian or Ubuntu as root (elsewhere: docker build -t venom .):
+#   make image         build the image and its bill of materials into target/image
+#   make test-image    build the image and run it as people do
 # ARGS are passed on to venom: make run ARGS="--port 9000 --data ~/memories"
 
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: help run build model test lint clean
+.PHONY: help run build model test lint image test-image clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -23,6 +26,13 @@ run: model
 test: model
 	cargo test --workspace --all-features
 	$(PYTHON) -m unittest discover --start-directory scripts
+
+image:
+	$(PYTHON) scripts/image/build.py
+
+test-image:
+	$$($(PYTHON) scripts/python-env tests/image/requirements-deploy.txt) tests/image/check_files.py
+	$(PYTHON) tests/image/run.py
 
 lint:
 	cargo fmt --all --check

@@ -136,7 +136,9 @@ def stamp():
 def build(tag, base, *options, context=ROOT, processor=None):
     """Builds the Dockerfile of `context` and returns what the build printed."""
     source = git("config", "--get", "remote.origin.url")
-    arguments = base | {"REVISION": git("rev-parse", "HEAD") or "unknown"}
+    # Docker sets BUILDPLATFORM by itself; older versions of buildah do not.
+    builder = f"linux/{this_processor()}"
+    arguments = base | {"REVISION": git("rev-parse", "HEAD") or "unknown", "BUILDPLATFORM": builder}
     if source.startswith("https://"):
         arguments["SOURCE"] = source
     words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]

@@ -269,7 +269,7 @@ async def stored_memory_is_found(link, run):
     equal("total_results", found["total_results"], len(found["results"]))
     for memory in found["results"]:
         check_found_memory(memory)
-    scores = [memory["relevance_score"] for memory in found["results"]]
+    scores = [memory["score"] for memory in found["results"]]
     equal("order", scores, sorted(scores, reverse=True))
     hits = [memory for memory in found["results"] if memory["memory_id"] == stored["memory_id"]]
     expect(len(hits) == 1, f"{stored['memory_id']} was found {len(hits)} times")
@@ -280,7 +280,7 @@ async def stored_memory_is_found(link, run):
 
 
 def check_found_memory(memory):
-    fields = ["content", "memory_id", "relevance_score", "tags", "timestamp"]
+    fields = ["content", "memory_id", "rank", "relevance_score", "score", "tags", "timestamp"]
     equal("fields of a result", sorted(memory), fields)
     expect(MEMORY_ID.fullmatch(memory["memory_id"]), f"memory_id {memory['memory_id']!r}")
     expect(isinstance(memory["content"], str), "content is no text")

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod persona;
 pub mod ports;
 pub mod query;
+pub mod recall;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 pub mod time;
@@ -17,7 +18,10 @@ pub mod use_cases;
 
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
-pub use memory::{Content, Memory, MemoryId, NewMemory, RequestKey, SpaceName, Tag, Tags};
+pub use memory::{
+    Content, Context, Memory, MemoryId, NewMemory, RequestKey, SessionName, SpaceName, Speaker,
+    Tag, Tags,
+};
 pub use persona::{Persona, PersonaName};
 pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};
 pub use query::{Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats};

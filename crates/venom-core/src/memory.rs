@@ -175,19 +175,91 @@ impl SpaceName {
     /// # Errors
     /// [`InputError::Malformed`] for anything else.
     pub fn parse(text: &str) -> Result<Self, InputError> {
-        let trimmed = text.trim();
-        let chars = trimmed.chars().count();
-        if chars == 0 || chars > limits::NAME_CHARS_MAX || trimmed.chars().any(char::is_control) {
-            let expected = "1 to 128 characters without control characters";
-            return Err(InputError::malformed("space", expected, text));
-        }
-        Ok(Self(trimmed.to_owned()))
+        parse_name("space", text).map(Self)
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A name of at most [`limits::NAME_CHARS_MAX`] characters without control characters, trimmed.
+fn parse_name(field: &'static str, text: &str) -> Result<String, InputError> {
+    let trimmed = text.trim();
+    let chars = trimmed.chars().count();
+    if chars == 0 || chars > limits::NAME_CHARS_MAX || trimmed.chars().any(char::is_control) {
+        let expected = "1 to 128 characters without control characters";
+        return Err(InputError::malformed(field, expected, text));
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// Who said something: a name, or a role such as `user`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Speaker(String);
+
+impl Speaker {
+    /// The roles of a conversation with an assistant; every other speaker is a name.
+    const ROLES: [&str; 4] = ["assistant", "system", "tool", "user"];
+
+    /// Parses 1 to [`limits::NAME_CHARS_MAX`] characters without control characters.
+    ///
+    /// # Errors
+    /// [`InputError::Malformed`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InputError> {
+        parse_name("speaker", text).map(Self)
+    }
+
+    /// The name or role.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What names of the same speaker have in common: the name in lower case.
+    pub fn key(&self) -> String {
+        self.0.to_lowercase()
+    }
+
+    /// Whether it is a role, which says nothing about who the person is.
+    pub fn is_role(&self) -> bool {
+        Self::ROLES.contains(&self.key().as_str())
+    }
+
+    /// Whether it is the role of the person, not of the assistant.
+    pub fn is_user(&self) -> bool {
+        self.key() == "user"
+    }
+}
+
+/// The name of a session: memories of one conversation, which are each other's context.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionName(String);
+
+impl SessionName {
+    /// Parses 1 to [`limits::NAME_CHARS_MAX`] characters without control characters.
+    ///
+    /// # Errors
+    /// [`InputError::Malformed`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InputError> {
+        parse_name("session", text).map(Self)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where a memory comes from, as far as is known. Without any of it everything still works.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Context {
+    /// Who said it.
+    pub speaker: Option<Speaker>,
+    /// The conversation it was said in.
+    pub session: Option<SessionName>,
+    /// When it was said or happened.
+    pub occurred_at: Option<Timestamp>,
 }
 
 /// Names one changing call, so that repeating it after a lost answer changes nothing twice.
@@ -203,6 +275,8 @@ pub struct NewMemory {
     pub content: Content,
     /// Its tags.
     pub tags: Tags,
+    /// Where it comes from.
+    pub context: Context,
 }
 
 /// A memory as it is kept.
@@ -218,6 +292,15 @@ pub struct Memory {
     pub tags: Tags,
     /// When it was stored.
     pub stored_at: Timestamp,
+    /// Where it comes from.
+    pub context: Context,
+}
+
+impl Memory {
+    /// When it happened, as far as is known: when it was stored, if nobody said.
+    pub fn moment(&self) -> Timestamp {
+        self.context.occurred_at.unwrap_or(self.stored_at)
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::error::{EmbedError, PersonaError, StoreError};
 use crate::memory::{Memory, MemoryId, RequestKey, SpaceName};
 use crate::persona::{Persona, PersonaName};
 use crate::query::{Filter, Hit, ListQuery, Stats};
+use crate::recall::Question;
 use crate::time::Timestamp;
 
 /// Turns text into vectors. Deterministic: the same text gives the same vector, alone or in a batch
@@ -42,6 +43,31 @@ pub struct MemoryRecord {
     pub request: RequestKey,
 }
 
+/// A search, read and embedded.
+#[derive(Clone, Copy, Debug)]
+pub struct Search<'a> {
+    /// What is asked.
+    pub question: &'a Question,
+    /// Its vector.
+    pub vector: &'a Embedding,
+    /// Which memories count.
+    pub filter: &'a Filter,
+    /// Least cosine similarity of a result.
+    pub similarity_min: Option<f32>,
+    /// Most results.
+    pub limit: usize,
+}
+
+impl Search<'_> {
+    /// Whether a memory may be a result, whatever its score.
+    pub fn takes(&self, hit: &Hit) -> bool {
+        self.filter.matches(&hit.memory)
+            && self
+                .similarity_min
+                .is_none_or(|least| hit.similarity >= least)
+    }
+}
+
 /// What became of a record that was to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
@@ -68,18 +94,19 @@ pub trait MemoryStore: Send + Sync {
     /// [`StoreError`] if the store cannot be read.
     fn get(&self, ids: &[MemoryId]) -> Result<Vec<Option<Memory>>, StoreError>;
 
-    /// The `limit` memories most similar to `query` that pass the filter, best first; equal
-    /// similarity: the newer (larger id) first. A memory counts once, by its best passage. Never
-    /// fewer than `limit` if that many pass the filter.
+    /// The `limit` memories with the highest score ([`crate::recall::score`], over all visible
+    /// memories of the space) that pass the filter, best first; of equal score the newer (larger id)
+    /// first. A memory counts once, by its best passage. Never fewer than `limit` if that many pass.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be read, or `query` has other dimensions.
-    fn search(
-        &self,
-        query: &Embedding,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Vec<Hit>, StoreError>;
+    /// [`StoreError`] if the store cannot be read, or the vector has other dimensions.
+    fn search(&self, search: &Search<'_>) -> Result<Vec<Hit>, StoreError>;
+
+    /// Names of those who said visible memories of a space, in lower case, sorted; roles left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError>;
 
     /// A page of memories, newest (largest id) first.
     ///

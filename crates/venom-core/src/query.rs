@@ -3,7 +3,8 @@
 use crate::embedding::{ModelStamp, PassageSpan};
 use crate::error::InputError;
 use crate::limits;
-use crate::memory::{Memory, MemoryId, SpaceName, Tag, parse_text};
+use crate::memory::{Memory, MemoryId, SessionName, SpaceName, Speaker, Tag, parse_text};
+use crate::recall::Parts;
 use crate::time::Timestamp;
 
 /// A search text: trimmed, not empty, within [`limits::QUERY_BYTES_MAX`], no NUL.
@@ -99,10 +100,14 @@ pub struct Filter {
     pub tags_all: Vec<Tag>,
     /// None of these tags.
     pub tags_none: Vec<Tag>,
-    /// Stored at this moment or later.
+    /// Happened at this moment or later ([`Memory::moment`]).
     pub since: Option<Timestamp>,
-    /// Stored before this moment.
+    /// Happened before this moment.
     pub until: Option<Timestamp>,
+    /// Said by this speaker, whatever the case of the letters.
+    pub speaker: Option<Speaker>,
+    /// Of this session.
+    pub session: Option<SessionName>,
 }
 
 impl Filter {
@@ -115,6 +120,8 @@ impl Filter {
             tags_none: Vec::new(),
             since: None,
             until: None,
+            speaker: None,
+            session: None,
         }
     }
 
@@ -125,6 +132,8 @@ impl Filter {
             && self.tags_none.is_empty()
             && self.since.is_none()
             && self.until.is_none()
+            && self.speaker.is_none()
+            && self.session.is_none()
     }
 
     /// Whether `memory` counts: the definition that every store must agree with.
@@ -134,13 +143,20 @@ impl Filter {
             && (self.tags_any.is_empty() || self.tags_any.iter().any(has))
             && self.tags_all.iter().all(has)
             && !self.tags_none.iter().any(has)
-            && self.since.is_none_or(|since| memory.stored_at >= since)
-            && self.until.is_none_or(|until| memory.stored_at < until)
+            && self.since.is_none_or(|since| memory.moment() >= since)
+            && self.until.is_none_or(|until| memory.moment() < until)
+            && (self.speaker.is_none() || same_speaker(&self.speaker, &memory.context.speaker))
+            && (self.session.is_none() || self.session == memory.context.session)
     }
 }
 
+fn same_speaker(a: &Option<Speaker>, b: &Option<Speaker>) -> bool {
+    let lower = |speaker: &Option<Speaker>| speaker.as_ref().map(Speaker::key);
+    lower(a) == lower(b)
+}
+
 /// A search.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RecallQuery {
     /// What is sought.
     pub text: QueryText,
@@ -148,6 +164,8 @@ pub struct RecallQuery {
     pub limit: ResultLimit,
     /// Which memories count.
     pub filter: Filter,
+    /// Least cosine similarity of a result, -1 to 1.
+    pub similarity_min: Option<f32>,
 }
 
 /// One result of a search.
@@ -155,6 +173,8 @@ pub struct RecallQuery {
 pub struct Hit {
     /// The memory.
     pub memory: Memory,
+    /// The parts of its score, by which results are ordered.
+    pub parts: Parts,
     /// Cosine similarity of the query and the memory's best passage, -1 to 1.
     pub similarity: f32,
     /// That passage.

@@ -3,8 +3,9 @@
 use crate::embedding::Embedding;
 use crate::error::{Error, StoreError};
 use crate::memory::{Memory, MemoryId, NewMemory, RequestKey, SpaceName};
-use crate::ports::{Clock, Embedder, IdSource, Inserted, MemoryRecord, MemoryStore};
+use crate::ports::{Clock, Embedder, IdSource, Inserted, MemoryRecord, MemoryStore, Search};
 use crate::query::{Hit, ListQuery, RecallQuery, Stats};
+use crate::recall::{self, Question};
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +52,7 @@ impl Venom {
             content: new.content,
             tags: new.tags,
             stored_at,
+            context: new.context,
         };
         let record = MemoryRecord {
             memory,
@@ -64,18 +66,24 @@ impl Venom {
         })
     }
 
-    /// Finds the memories nearest in meaning, best first.
+    /// Finds the memories that answer a question, best first.
     ///
     /// # Errors
     /// [`Error::Embed`] or [`Error::Store`].
     pub fn recall(&self, query: &RecallQuery) -> Result<Vec<Hit>, Error> {
-        let mut vectors = self.embedder.embed(&[query.text.as_str()])?;
+        let speakers = self.store.speakers(&query.filter.space)?;
+        let text = recall::addressed(query.text.as_str(), &speakers);
+        let mut vectors = self.embedder.embed(&[&text])?;
         let vector = vectors.pop().ok_or_else(|| {
             StoreError::Other("the embedder returned no vector for a query".to_owned())
         })?;
-        Ok(self
-            .store
-            .search(&vector, &query.filter, query.limit.get())?)
+        Ok(self.store.search(&Search {
+            question: &Question::new(&query.text),
+            vector: &vector,
+            filter: &query.filter,
+            similarity_min: query.similarity_min,
+            limit: query.limit.get(),
+        })?)
     }
 
     /// A page of memories, newest first.

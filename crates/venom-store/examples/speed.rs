@@ -4,9 +4,10 @@
 
 use std::path::Path;
 use std::time::Instant;
-use venom_core::ports::{MemoryRecord, MemoryStore};
+use venom_core::ports::{MemoryRecord, MemoryStore, Search};
+use venom_core::recall::Question;
 use venom_core::test_support::samples::{Rng, record, space, tag, tagged};
-use venom_core::{Embedding, Filter, ModelStamp};
+use venom_core::{Embedding, Filter, ModelStamp, QueryText};
 use venom_store::{Lease, SqliteStore};
 
 const DIMENSIONS: usize = 384;
@@ -54,6 +55,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+fn word(rng: &mut Rng) -> String {
+    format!("word{}", rng.below(5_000))
+}
+
 fn embedding(rng: &mut Rng) -> Embedding {
     let raw = (0..DIMENSIONS).map(|_| rng.below(2_001) as f32 - 1_000.0);
     Embedding::normalize(raw.collect()).expect("random vectors have a direction")
@@ -63,9 +68,7 @@ fn embedding(rng: &mut Rng) -> Embedding {
 fn records(rng: &mut Rng, next: &mut u64, count: usize) -> Vec<MemoryRecord> {
     let mut records = Vec::with_capacity(count);
     for _ in 0..count {
-        let words: Vec<String> = (0..20)
-            .map(|_| format!("word{}", rng.below(5_000)))
-            .collect();
+        let words: Vec<String> = (0..20).map(|_| word(rng)).collect();
         let mut record = record(*next, &words.join(" "), &[1.0]);
         record.passages[0].embedding = embedding(rng);
         let tags = match *next {
@@ -89,9 +92,17 @@ fn searches(
         filter.tags_any = tags.iter().map(|name| tag(name)).collect();
         let mut times = Vec::new();
         for _ in 0..200 {
-            let query = embedding(rng);
+            let vector = embedding(rng);
+            let words: Vec<String> = (0..6).map(|_| word(rng)).collect();
+            let question = Question::new(&QueryText::parse(&words.join(" "))?);
             let start = Instant::now();
-            store.search(&query, &filter, 5)?;
+            store.search(&Search {
+                question: &question,
+                vector: &vector,
+                filter: &filter,
+                similarity_min: None,
+                limit: 5,
+            })?;
             times.push(start.elapsed());
         }
         times.sort();

@@ -1,12 +1,15 @@
-//! The exact vector index: every vector of every visible memory, in memory, one block per space.
+//! The exact index: every vector of every visible memory, in memory, with what the recipe of
+//! [`venom_core::recall`] knows of it; one block per space.
 //!
-//! A search computes the dot product with each vector that may count: O(vectors * dimensions), or
-//! O(selected * (dimensions + log memories)) under a filter. Exact by construction.
+//! A search compares the question with every vector of the space and scores every memory, whatever the
+//! filter, since scores are relative to the whole space: O(vectors * dimensions). Exact by construction.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use venom_core::embedding::dot;
-use venom_core::{MemoryId, SpaceName, Timestamp};
+use venom_core::ports::Search;
+use venom_core::recall::{self, NewEntry, Parts, Space};
+use venom_core::{MemoryId, SessionName, SpaceName, Timestamp};
 
 /// Dead rows are left in place until they are this share of all: then the block is rewritten.
 const DEAD_SHARE_MAX: f64 = 0.25;
@@ -28,27 +31,18 @@ struct Block {
     /// `[rows, dimensions]`, the rows of a memory side by side, in the order of `entries`.
     vectors: Vec<f32>,
     dead_rows: usize,
+    /// Its slots are the places in `entries`.
+    recall: Space,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     seq: i64,
     id: MemoryId,
-    stored_at: Timestamp,
+    moment: Timestamp,
     first_row: usize,
     rows: usize,
     live: bool,
-}
-
-/// Which memory a row of the index stands for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Key {
-    /// The memory's row in the database.
-    pub(crate) seq: i64,
-    /// Its id.
-    pub(crate) id: MemoryId,
-    /// When it was stored.
-    pub(crate) stored_at: Timestamp,
 }
 
 /// Which memories of a space count; by default all. Lists are of `seq`, increasing, each once.
@@ -58,24 +52,21 @@ pub(crate) struct Selection {
     pub(crate) included: Option<Vec<i64>>,
     /// None of these.
     pub(crate) excluded: Vec<i64>,
-    /// Stored at this moment or later.
+    /// Happened at this moment or later.
     pub(crate) since: Option<Timestamp>,
-    /// Stored before this moment.
+    /// Happened before this moment.
     pub(crate) until: Option<Timestamp>,
-}
-
-impl Selection {
-    /// Everything but `included`, which is looked up the other way round.
-    fn passes(&self, entry: &Entry) -> bool {
-        self.since.is_none_or(|since| entry.stored_at >= since)
-            && self.until.is_none_or(|until| entry.stored_at < until)
-            && (self.excluded.is_empty() || self.excluded.binary_search(&entry.seq).is_err())
-    }
+    /// Said by the speaker of this key.
+    pub(crate) speaker: Option<String>,
+    /// Of this session.
+    pub(crate) session: Option<SessionName>,
 }
 
 /// A memory found, by its best passage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Found {
+    /// The parts of its score.
+    pub(crate) parts: Parts,
     /// Cosine similarity, -1 to 1.
     pub(crate) similarity: f32,
     /// The memory's id.
@@ -89,10 +80,10 @@ pub(crate) struct Found {
 impl Eq for Found {}
 
 impl Ord for Found {
-    /// The better is the greater; of equal similarity the newer. Similarities are never NaN.
+    /// The better is the greater; of equal score the newer. Scores are never NaN.
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_similarity = self.similarity.total_cmp(&other.similarity);
-        by_similarity.then(self.id.cmp(&other.id))
+        let by_score = self.parts.sum().total_cmp(&other.parts.sum());
+        by_score.then(self.id.cmp(&other.id))
     }
 }
 
@@ -112,13 +103,13 @@ impl Index {
         }
     }
 
-    /// Adds a memory. `fill` appends its vectors, each of unit length, to the list it is given.
-    /// `false`, and nothing is added, if what it appended is not at least one whole row or `seq` is
-    /// not larger than every one before in that space.
+    /// Adds the memory in row `seq` of the database. `fill` appends its vectors, each of unit length,
+    /// to the list it is given. `false`, and nothing is added, if what it appended is not at least one
+    /// whole row or `seq` is not larger than every one before in that space.
     pub(crate) fn add(
         &mut self,
-        space: &SpaceName,
-        key: Key,
+        (space, seq): (&SpaceName, i64),
+        new: NewEntry<'_>,
         fill: impl FnOnce(&mut Vec<f32>),
     ) -> bool {
         if !self.spaces.contains_key(space) {
@@ -130,20 +121,21 @@ impl Index {
         let before = block.vectors.len();
         fill(&mut block.vectors);
         let added = block.vectors.len() - before;
-        let in_order = block.entries.last().is_none_or(|last| last.seq < key.seq);
+        let in_order = block.entries.last().is_none_or(|last| last.seq < seq);
         if !in_order || added == 0 || added % self.dimensions != 0 {
             block.vectors.truncate(before);
             return false;
         }
+        self.largest_id = self.largest_id.max(Some(new.id));
         block.entries.push(Entry {
-            seq: key.seq,
-            id: key.id,
-            stored_at: key.stored_at,
+            seq,
+            id: new.id,
+            moment: new.context.occurred_at.unwrap_or(new.stored_at),
             first_row: before / self.dimensions,
             rows: added / self.dimensions,
             live: true,
         });
-        self.largest_id = self.largest_id.max(Some(key.id));
+        block.recall.add(new);
         true
     }
 
@@ -158,28 +150,47 @@ impl Index {
         {
             entry.live = false;
             block.dead_rows += entry.rows;
+            block.recall.remove(at);
             block.compact(self.dimensions);
         }
     }
 
-    /// The best `limit` selected memories of `space`, best first.
-    pub(crate) fn search(
-        &self,
-        (space, selection): (&SpaceName, &Selection),
-        query: &[f32],
-        limit: usize,
-    ) -> Vec<Found> {
-        let Some(block) = self.spaces.get(space) else {
+    /// The best `search.limit` selected memories, best first.
+    pub(crate) fn search(&self, search: &Search<'_>, selection: &Selection) -> Vec<Found> {
+        let Some(block) = self.spaces.get(&search.filter.space) else {
             return Vec::new();
         };
-        let score = |entry: &Entry| {
-            let counts = entry.live && selection.passes(entry);
-            counts.then(|| block.score(entry, query)).flatten()
+        let best_rows = block.best_rows(search.vector.as_slice());
+        let similarities: Vec<f32> = best_rows
+            .iter()
+            .map(|(similarity, _)| *similarity)
+            .collect();
+        let parts = recall::score(&block.recall, search.question, &similarities);
+        let found = |slot: usize| {
+            let (entry, (similarity, ordinal)) = (&block.entries[slot], best_rows[slot]);
+            let counts = search
+                .similarity_min
+                .is_none_or(|least| similarity >= least)
+                && block.passes(slot, selection);
+            let parts = parts[slot].filter(|_| counts)?;
+            Some(Found {
+                parts,
+                similarity,
+                id: entry.id,
+                seq: entry.seq,
+                ordinal,
+            })
         };
         match &selection.included {
-            None => best(block.entries.iter().filter_map(score), limit),
-            Some(seqs) => best(block.entries_of(seqs).filter_map(score), limit),
+            None => best((0..block.entries.len()).filter_map(found), search.limit),
+            Some(seqs) => best(block.slots_of(seqs).filter_map(found), search.limit),
         }
+    }
+
+    /// Names of those who said memories of a space, in lower case, sorted.
+    pub(crate) fn speakers(&self, space: &SpaceName) -> Vec<String> {
+        let block = self.spaces.get(space);
+        block.map_or_else(Vec::new, |block| block.recall.speakers())
     }
 
     /// What is indexed: per space (sorted) its live memories, each with its vectors.
@@ -205,10 +216,22 @@ impl Block {
             .ok()
     }
 
-    /// The entries with these `seq`, which increase. Each is sought from where the one before was, in
+    /// Whether the live memory in a slot is selected, apart from `included`, which is looked up the other
+    /// way round.
+    fn passes(&self, slot: usize, selection: &Selection) -> bool {
+        let entry = &self.entries[slot];
+        selection.since.is_none_or(|since| entry.moment >= since)
+            && selection.until.is_none_or(|until| entry.moment < until)
+            && (selection.excluded.is_empty()
+                || selection.excluded.binary_search(&entry.seq).is_err())
+            && (selection.speaker.as_ref()).is_none_or(|name| self.recall.is_said_by(slot, name))
+            && (selection.session.as_ref()).is_none_or(|name| self.recall.is_of_session(slot, name))
+    }
+
+    /// The places of the entries with these `seq`, which increase. Each is sought from where the one before was, in
     /// steps that double (Bentley, Yao: "An almost optimal algorithm for unbounded searching", 1976), so
     /// that a long list costs about one step an entry.
-    fn entries_of<'a>(&'a self, seqs: &'a [i64]) -> impl Iterator<Item = &'a Entry> {
+    fn slots_of<'a>(&'a self, seqs: &'a [i64]) -> impl Iterator<Item = usize> {
         let mut from = 0;
         seqs.iter().filter_map(move |seq| {
             let rest = &self.entries[from..];
@@ -218,7 +241,10 @@ impl Block {
             }
             let (start, end) = (step / 2, rest.len().min(step + 1));
             from += start + rest[start..end].partition_point(|entry| entry.seq < *seq);
-            self.entries.get(from).filter(|entry| entry.seq == *seq)
+            self.entries
+                .get(from)
+                .filter(|entry| entry.seq == *seq)
+                .map(|_| from)
         })
     }
 
@@ -227,23 +253,28 @@ impl Block {
         &self.vectors[start..start + entry.rows * dimensions]
     }
 
-    /// The best passage of a memory; of equal ones the first.
-    fn score(&self, entry: &Entry, query: &[f32]) -> Option<Found> {
-        let mut found: Option<Found> = None;
-        let rows = self.rows(entry, query.len());
-        for (ordinal, row) in rows.chunks_exact(query.len()).enumerate() {
+    /// Of each memory the cosine of its best passage and which that is, of equal ones the first; by slot.
+    fn best_rows(&self, query: &[f32]) -> Vec<(f32, usize)> {
+        let of_entry = |entry: &Entry| {
+            let rows = self.rows(entry, query.len()).chunks_exact(query.len());
             // Adding zero turns -0.0 into 0.0, which it equals but is not ordered with.
-            let similarity = (dot(row, query) + 0.0).clamp(-1.0, 1.0);
-            if found.is_none_or(|best| similarity > best.similarity) {
-                found = Some(Found {
-                    similarity,
-                    id: entry.id,
-                    seq: entry.seq,
-                    ordinal,
-                });
+            let cosines = rows.map(|row| (dot(row, query) + 0.0).clamp(-1.0, 1.0));
+            let mut best = (f32::NEG_INFINITY, 0);
+            for (ordinal, cosine) in cosines.enumerate() {
+                if cosine > best.0 {
+                    best = (cosine, ordinal);
+                }
             }
-        }
-        found
+            best
+        };
+        let live = |entry: &Entry| {
+            if entry.live {
+                of_entry(entry)
+            } else {
+                (0.0, 0)
+            }
+        };
+        self.entries.iter().map(live).collect()
     }
 
     fn compact(&mut self, dimensions: usize) {
@@ -263,6 +294,7 @@ impl Block {
         self.entries = entries;
         self.vectors = vectors;
         self.dead_rows = 0;
+        self.recall.compact();
     }
 }
 
@@ -288,29 +320,49 @@ fn best(found: impl Iterator<Item = Found>, limit: usize) -> Vec<Found> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use venom_core::test_support::samples::{Rng, id, space};
-
-    fn key(seq: i64, id: MemoryId) -> Key {
-        let stored_at = Timestamp::from_micros(seq);
-        Key { seq, id, stored_at }
-    }
+    use venom_core::recall::Document;
+    use venom_core::test_support::samples::{Rng, id, space, wordless};
+    use venom_core::{Content, Context, Embedding, Filter};
 
     /// (seq, id, vectors, live)
     type Plain = (i64, MemoryId, Vec<f32>, bool);
 
-    fn brute_force(
-        all: &[Plain],
-        query: &[f32],
-        counts: &dyn Fn(i64) -> bool,
-    ) -> Vec<(f32, MemoryId)> {
-        let best = |(_, id, rows, _): &Plain| {
-            let rows = rows.chunks(query.len());
-            let scores = rows.map(|row| (dot(row, query) + 0.0).clamp(-1.0, 1.0));
-            (scores.fold(f32::MIN, f32::max), *id)
+    fn add(index: &mut Index, (seq, id): (i64, MemoryId), rows: &[f32]) -> bool {
+        let (context, content) = (Context::default(), Content::parse("same words").unwrap());
+        let new = NewEntry {
+            id,
+            stored_at: Timestamp::from_micros(seq),
+            context: &context,
+            document: Document::new(&context, &content),
         };
-        let counting = all.iter().filter(|(seq, _, _, live)| *live && counts(*seq));
-        let mut found: Vec<(f32, MemoryId)> = counting.map(best).collect();
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+        index.add((&space("here"), seq), new, |v| v.extend_from_slice(rows))
+    }
+
+    fn search(
+        index: &Index,
+        vector: &Embedding,
+        selection: &Selection,
+        limit: usize,
+    ) -> Vec<Found> {
+        let search = Search {
+            question: &wordless(),
+            vector,
+            filter: &Filter::everything_in(space("here")),
+            similarity_min: None,
+            limit,
+        };
+        index.search(&search, selection)
+    }
+
+    /// Everything in a new index, without the memories that are gone, sorted and cut by hand.
+    fn brute_force(all: &[Plain], query: &Embedding, counts: &dyn Fn(i64) -> bool) -> Vec<Found> {
+        let mut index = Index::new(query.dimensions(), None);
+        for (seq, id, rows, live) in all {
+            assert!(!live || add(&mut index, (*seq, *id), rows));
+        }
+        let mut found = search(&index, query, &Selection::default(), usize::MAX);
+        found.retain(|found| counts(found.seq));
+        found.sort_by(|a, b| b.cmp(a));
         found
     }
 
@@ -318,7 +370,7 @@ mod tests {
         #[test]
         fn search_is_brute_force(seed: u64, memories in 0_i64..80, limit in 0_usize..90) {
             let mut rng = Rng::new(seed);
-            let (here, query) = (space("here"), rng.vector());
+            let query = rng.vector();
             let mut index = Index::new(query.dimensions(), None);
             let mut all: Vec<Plain> = Vec::new();
             for seq in 0..memories {
@@ -327,24 +379,22 @@ mod tests {
                 let rows: Vec<f32> = (0..=rng.below(3))
                     .flat_map(|_| rng.vector().as_slice().to_vec())
                     .collect();
-                prop_assert!(index.add(&here, key(seq, id), |v| v.extend_from_slice(&rows)));
+                prop_assert!(add(&mut index, (seq, id), &rows));
                 all.push((seq, id, rows, true));
             }
             for (seq, _, _, live) in &mut all {
                 if rng.below(3) == 0 {
                     *live = false;
-                    index.remove(&here, *seq);
+                    index.remove(&space("here"), *seq);
                 }
             }
             let every = |n: i64| (0..memories + 5).filter(|seq| seq % n == 1).collect::<Vec<_>>();
             let odd = |seq: i64| seq % 2 == 1;
             let mut selection = Selection::default();
             let check = |selection: &Selection, counts: &dyn Fn(i64) -> bool| {
-                let mut expected = brute_force(&all, query.as_slice(), counts);
+                let mut expected = brute_force(&all, &query, counts);
                 expected.truncate(limit);
-                let found = index.search((&here, selection), query.as_slice(), limit);
-                let found: Vec<_> = found.iter().map(|f| (f.similarity, f.id)).collect();
-                prop_assert_eq!(found, expected);
+                prop_assert_eq!(search(&index, &query, selection, limit), expected);
                 Ok(())
             };
             check(&selection, &|_| true)?;
@@ -361,16 +411,12 @@ mod tests {
 
     #[test]
     fn what_is_no_row_or_out_of_order_is_refused() {
-        let (here, mut index) = (space("here"), Index::new(2, None));
-        assert!(!index.add(&here, key(1, id(1)), |_| {}));
-        assert!(!index.add(&here, key(1, id(1)), |v| v.push(1.0)));
-        assert!(index.add(&here, key(2, id(2)), |v| v.extend([1.0, 0.0])));
-        assert!(!index.add(&here, key(2, id(3)), |v| v.extend([1.0, 0.0])));
-        assert_eq!(
-            index
-                .search((&here, &Selection::default()), &[1.0, 0.0], 9)
-                .len(),
-            1
-        );
+        let mut index = Index::new(2, None);
+        assert!(!add(&mut index, (1, id(1)), &[]));
+        assert!(!add(&mut index, (1, id(1)), &[1.0]));
+        assert!(add(&mut index, (2, id(2)), &[1.0, 0.0]));
+        assert!(!add(&mut index, (2, id(3)), &[1.0, 0.0]));
+        let query = Embedding::normalize(vec![1.0, 0.0]).unwrap();
+        assert_eq!(search(&index, &query, &Selection::default(), 9).len(), 1);
     }
 }

@@ -1,14 +1,16 @@
 //! The reading statements. Each takes the connection; none writes.
 
 use crate::fault::Fault;
-use crate::index::{Found, Index, Key, Selection};
+use crate::index::{Found, Index, Selection};
 use crate::rows;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use venom_core::recall::{Document, NewEntry};
 use venom_core::{
-    Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, SpaceName, Stats, StoreError, Tag,
-    Timestamp,
+    Content, Context, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, SpaceName, Speaker,
+    Stats, StoreError, Tag, Timestamp,
 };
 
 /// The model whose vectors are searched, with its row.
@@ -34,7 +36,8 @@ pub(crate) fn load_index(
     let largest = largest.map(rows::memory_id).transpose()?;
     let mut index = Index::new(stamp.dimensions, largest);
     // In the order of rows in the file, which is the order of `memory` too: see `docs/file-format.md`.
-    let sql = "SELECT p.memory, p.ordinal, p.embedding, m.id, s.name, m.stored_at_us
+    let sql = "SELECT p.memory, p.ordinal, p.embedding, m.id, s.name, m.stored_at_us, m.content,
+                      m.speaker, m.session, m.occurred_at_us
                FROM passages AS p CROSS JOIN memories AS m ON m.seq = p.memory
                CROSS JOIN spaces AS s ON s.space = m.space
                WHERE p.model = ?1 AND m.forgotten_at_us IS NULL ORDER BY p.passage";
@@ -43,20 +46,9 @@ pub(crate) fn load_index(
     let mut pending: Option<Pending> = None;
     while let Some(row) = passages.next()? {
         let seq: i64 = row.get(0)?;
-        if pending.as_ref().is_none_or(|p| p.key.seq != seq) {
+        if pending.as_ref().is_none_or(|p| p.seq != seq) {
             flush(&mut index, pending.take())?;
-            let name = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
-            pending = Some(Pending {
-                key: Key {
-                    seq,
-                    id: rows::memory_id(row.get(3)?)?,
-                    stored_at: Timestamp::from_micros(row.get(5)?),
-                },
-                space: SpaceName::parse(name)
-                    .map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))?,
-                rows: 0,
-                vectors: Vec::with_capacity(stamp.dimensions),
-            });
+            pending = Some(Pending::new(row, seq, stamp.dimensions)?);
         }
         let column = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
         let ordinal: usize = row.get(1)?;
@@ -77,18 +69,50 @@ pub(crate) fn load_index(
 
 /// A memory whose passages are being read.
 struct Pending {
-    key: Key,
+    seq: i64,
+    id: MemoryId,
     space: SpaceName,
+    stored_at: Timestamp,
+    context: Context,
+    document: Document,
     rows: usize,
     vectors: Vec<f32>,
 }
 
+impl Pending {
+    /// The memory of a row of [`load_index`].
+    fn new(row: &Row<'_>, seq: i64, dimensions: usize) -> Result<Self, Fault> {
+        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        let (name, content) = (text(4)?, text(6)?);
+        let context = rows::context(row, seq, 7)?;
+        let content = Content::parse(content)
+            .map_err(|_| Fault::corrupt(format!("the text of memory row {seq} is not valid")))?;
+        Ok(Self {
+            seq,
+            id: rows::memory_id(row.get(3)?)?,
+            space: SpaceName::parse(name)
+                .map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))?,
+            stored_at: Timestamp::from_micros(row.get(5)?),
+            document: Document::new(&context, &content),
+            context,
+            rows: 0,
+            vectors: Vec::with_capacity(dimensions),
+        })
+    }
+}
+
 fn flush(index: &mut Index, pending: Option<Pending>) -> Result<(), Fault> {
     let Some(p) = pending else { return Ok(()) };
-    if index.add(&p.space, p.key, |v| v.extend_from_slice(&p.vectors)) {
+    let new = NewEntry {
+        id: p.id,
+        stored_at: p.stored_at,
+        context: &p.context,
+        document: p.document,
+    };
+    if index.add((&p.space, p.seq), new, |v| v.extend_from_slice(&p.vectors)) {
         return Ok(());
     }
-    let seq = p.key.seq;
+    let seq = p.seq;
     Err(Fault::corrupt(format!(
         "the passages of memory row {seq} are out of order"
     )))
@@ -121,7 +145,7 @@ pub(crate) fn memory_in_row(connection: &Connection, seq: i64) -> Result<Memory,
 }
 
 /// `Filter::matches` in SQL, over `memories AS m`; one `?` per value, in order.
-fn condition(filter: &Filter) -> (String, Vec<Value>) {
+fn condition(connection: &Connection, filter: &Filter) -> Result<(String, Vec<Value>), Fault> {
     let mut sql = "m.forgotten_at_us IS NULL \
                    AND m.space = (SELECT space FROM spaces WHERE name = ?)"
         .to_owned();
@@ -146,14 +170,39 @@ fn condition(filter: &Filter) -> (String, Vec<Value>) {
     );
     tags("NOT IN", &filter.tags_none, "");
     if let Some(since) = filter.since {
-        sql.push_str(" AND m.stored_at_us >= ?");
+        sql.push_str(" AND coalesce(m.occurred_at_us, m.stored_at_us) >= ?");
         values.push(Value::from(since.as_micros()));
     }
     if let Some(until) = filter.until {
-        sql.push_str(" AND m.stored_at_us < ?");
+        sql.push_str(" AND coalesce(m.occurred_at_us, m.stored_at_us) < ?");
         values.push(Value::from(until.as_micros()));
     }
-    (sql, values)
+    if let Some(session) = &filter.session {
+        sql.push_str(" AND m.session = ?");
+        values.push(Value::from(session.as_str().to_owned()));
+    }
+    if let Some(speaker) = &filter.speaker {
+        let spellings = spellings(connection, &filter.space, speaker)?;
+        let marks = vec!["?"; spellings.len()].join(", ");
+        let _ = write!(sql, " AND m.speaker IN ({marks})");
+        values.extend(spellings.into_iter().map(Value::from));
+    }
+    Ok((sql, values))
+}
+
+/// How a speaker is written in a space: SQLite knows upper and lower case of ASCII only. O(memories).
+fn spellings(
+    connection: &Connection,
+    space: &SpaceName,
+    speaker: &Speaker,
+) -> Result<Vec<String>, Fault> {
+    let sql = "SELECT DISTINCT speaker FROM memories
+               WHERE space = (SELECT space FROM spaces WHERE name = ?1) AND speaker IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([space.as_str()], |row| row.get::<_, String>(0))?;
+    let all = found.collect::<Result<Vec<_>, _>>()?;
+    let same = |name: &String| Speaker::parse(name).is_ok_and(|found| found.key() == speaker.key());
+    Ok(all.into_iter().filter(same).collect())
 }
 
 /// What the index needs to know to select the memories that pass the filter. Tags are looked up here,
@@ -175,6 +224,8 @@ pub(crate) fn selection(connection: &Connection, filter: &Filter) -> Result<Sele
         excluded: none.unwrap_or_default(),
         since: filter.since,
         until: filter.until,
+        speaker: filter.speaker.as_ref().map(Speaker::key),
+        session: filter.session.clone(),
     })
 }
 
@@ -205,7 +256,7 @@ fn with_tags(
 
 /// A page of memories, newest first.
 pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<Memory>, Fault> {
-    let (condition, mut values) = condition(&query.filter);
+    let (condition, mut values) = condition(connection, &query.filter)?;
     let columns = rows::MEMORY_COLUMNS;
     let sql = format!(
         "SELECT {columns} FROM memories AS m JOIN spaces AS s USING (space)
@@ -251,8 +302,9 @@ pub(crate) fn hits(
         }
         hits.push(Hit {
             memory,
+            parts: one.parts,
             similarity: one.similarity,
-            passage: rows::span(row, 5)?,
+            passage: rows::span(row, rows::MEMORY_COLUMNS_COUNT)?,
         });
     }
     Ok(Some(hits))

@@ -3,11 +3,15 @@
 use crate::fault::Fault;
 use rusqlite::{Connection, Row};
 use venom_core::{
-    Content, Memory, MemoryId, ModelStamp, PassageSpan, RequestKey, SpaceName, Tags, Timestamp,
+    Content, Context, Memory, MemoryId, ModelStamp, PassageSpan, RequestKey, SessionName,
+    SpaceName, Speaker, Tags, Timestamp,
 };
 
 /// The columns that [`memory`] reads, of `memories AS m` joined with `spaces AS s`.
-pub(crate) const MEMORY_COLUMNS: &str = "m.seq, m.id, s.name, m.stored_at_us, m.content";
+pub(crate) const MEMORY_COLUMNS: &str =
+    "m.seq, m.id, s.name, m.stored_at_us, m.content, m.speaker, m.session, m.occurred_at_us";
+/// How many there are: where a query's further columns start.
+pub(crate) const MEMORY_COLUMNS_COUNT: usize = 8;
 
 /// A memory from a row of [`MEMORY_COLUMNS`], with its tags.
 pub(crate) fn memory(connection: &Connection, row: &Row<'_>) -> Result<Memory, Fault> {
@@ -22,6 +26,26 @@ pub(crate) fn memory(connection: &Connection, row: &Row<'_>) -> Result<Memory, F
         content: Content::parse(content).map_err(|_| broken("text"))?,
         tags: tags(connection, seq)?,
         stored_at: Timestamp::from_micros(row.get(3)?),
+        context: context(row, seq, 5)?,
+    })
+}
+
+/// Where a memory comes from, from the columns `speaker, session, occurred_at_us` that start at `first`.
+pub(crate) fn context(row: &Row<'_>, seq: i64, first: usize) -> Result<Context, Fault> {
+    let broken =
+        |what: &str| Fault::corrupt(format!("the {what} of memory row {seq} is not valid"));
+    let text = |column| {
+        row.get_ref(column)?
+            .as_str_or_null()
+            .map_err(rusqlite::Error::from)
+    };
+    let speaker = text(first)?.map(Speaker::parse).transpose();
+    let session = text(first + 1)?.map(SessionName::parse).transpose();
+    let occurred_at: Option<i64> = row.get(first + 2)?;
+    Ok(Context {
+        speaker: speaker.map_err(|_| broken("speaker"))?,
+        session: session.map_err(|_| broken("session"))?,
+        occurred_at: occurred_at.map(Timestamp::from_micros),
     })
 }
 

@@ -10,7 +10,7 @@ use venom_core::StoreError;
 pub(crate) const APPLICATION_ID: i32 = 0x5665_6e6f;
 
 /// Entry `n` leads from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 /// Full text is contentless: a row can be deleted without its old text, the text is not kept twice,
 /// and what is indexed may come to differ from what is shown.
@@ -78,6 +78,18 @@ CREATE VIRTUAL TABLE memories_fts USING fts5 (
     contentless_delete = 1,
     tokenize = 'unicode61 remove_diacritics 2'
 );
+";
+
+/// Where memories come from; they are ordered by when they happened.
+const V2: &str = "
+ALTER TABLE memories ADD COLUMN speaker TEXT;
+ALTER TABLE memories ADD COLUMN session TEXT;
+ALTER TABLE memories ADD COLUMN occurred_at_us INTEGER;
+DROP INDEX memories_by_time;
+CREATE INDEX memories_by_moment ON memories (space, coalesce(occurred_at_us, stored_at_us))
+    WHERE forgotten_at_us IS NULL;
+CREATE INDEX memories_by_session ON memories (space, session)
+    WHERE forgotten_at_us IS NULL AND session IS NOT NULL;
 ";
 
 /// Brings the database to the newest version, inside the caller's transaction.

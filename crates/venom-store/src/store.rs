@@ -3,15 +3,16 @@
 
 use crate::fault::{Doing, Fault};
 use crate::folder;
-use crate::index::{Found, Index, Key, Selection};
+use crate::index::{Found, Index, Selection};
 use crate::lease::{Lease, LeaseFile};
 use crate::open::{self, Database, Place, StoreInfo};
 use crate::{read, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
-use venom_core::ports::{Inserted, MemoryRecord, MemoryStore};
+use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, Search};
+use venom_core::recall::{Document, NewEntry};
 use venom_core::{
-    Embedding, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, RequestKey, SpaceName, Stats,
+    Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, RequestKey, SpaceName, Stats,
     StoreError,
 };
 
@@ -185,15 +186,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// The best selected memories of the filter's space.
-    fn scan(
-        &self,
-        query: &Embedding,
-        (filter, selection): (&Filter, &Selection),
-        limit: usize,
-    ) -> Result<Vec<Found>, StoreError> {
-        let index = self.index()?;
-        Ok(index.search((&filter.space, selection), query.as_slice(), limit))
+    fn scan(&self, search: &Search<'_>, selection: &Selection) -> Result<Vec<Found>, StoreError> {
+        Ok(self.index()?.search(search, selection))
     }
 
     #[cfg(test)]
@@ -271,17 +265,13 @@ impl MemoryStore for SqliteStore {
         self.read(|connection| ids.iter().map(|id| read::memory(connection, *id)).collect())
     }
 
-    fn search(
-        &self,
-        query: &Embedding,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Vec<Hit>, StoreError> {
-        self.check_dimensions(query)?;
+    fn search(&self, search: &Search<'_>) -> Result<Vec<Hit>, StoreError> {
+        self.check_dimensions(search.vector)?;
+        let filter = search.filter;
         let key = (self.model_row, filter);
         for _ in 0..SEARCH_TRIES_MAX {
             let selection = self.read(|connection| read::selection(connection, filter))?;
-            let found = self.scan(query, (filter, &selection), limit)?;
+            let found = self.scan(search, &selection)?;
             if let Some(hits) = self.read(|connection| read::hits(connection, key, &found))? {
                 return Ok(hits);
             }
@@ -289,12 +279,16 @@ impl MemoryStore for SqliteStore {
         // No memory comes or goes while the connection is held.
         let hits = self.read(|connection| {
             let selection = read::selection(connection, filter)?;
-            let found = self.scan(query, (filter, &selection), limit)?;
+            let found = self.scan(search, &selection)?;
             read::hits(connection, key, &found)
         })?;
         hits.ok_or_else(|| {
             StoreError::Corrupt("a memory that was indexed is not as in the tables".to_owned())
         })
+    }
+
+    fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError> {
+        Ok(self.index()?.speakers(space))
     }
 
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError> {
@@ -351,12 +345,13 @@ impl MemoryStore for SqliteStore {
 
 fn add_to_index(index: &mut Index, record: &MemoryRecord, seq: i64) -> Result<(), StoreError> {
     let memory = &record.memory;
-    let key = Key {
-        seq,
+    let new = NewEntry {
         id: memory.id,
         stored_at: memory.stored_at,
+        context: &memory.context,
+        document: Document::new(&memory.context, &memory.content),
     };
-    let added = index.add(&memory.space, key, |vectors| {
+    let added = index.add((&memory.space, seq), new, |vectors| {
         for passage in &record.passages {
             vectors.extend_from_slice(passage.embedding.as_slice());
         }

@@ -5,7 +5,10 @@ use crate::{read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{SystemTime, UNIX_EPOCH};
 use venom_core::ports::{Inserted, MemoryRecord};
-use venom_core::{MemoryId, ModelStamp, Passage, RequestKey, SpaceName, StoreError};
+use venom_core::{
+    MemoryId, ModelStamp, Passage, RequestKey, SessionName, SpaceName, Speaker, StoreError,
+    Timestamp,
+};
 
 /// Request keys that are always kept, newest first, for callers that repeat a call.
 const REQUESTS_KEPT: i64 = 10_000;
@@ -53,13 +56,17 @@ fn insert_one(
     }
     let space = count_in_space(tx, &memory.space, record.passages.len())?;
     tx.prepare_cached(
-        "INSERT INTO memories (id, space, stored_at_us, content) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO memories (id, space, stored_at_us, content, speaker, session, occurred_at_us)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         id,
         space,
         memory.stored_at.as_micros(),
-        memory.content.as_str()
+        memory.content.as_str(),
+        memory.context.speaker.as_ref().map(Speaker::as_str),
+        memory.context.session.as_ref().map(SessionName::as_str),
+        memory.context.occurred_at.map(Timestamp::as_micros),
     ])?;
     let seq = tx.last_insert_rowid();
     let mut tag =

@@ -34,6 +34,17 @@ impl Sample {
     }
 }
 
+impl std::fmt::Display for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.1} ms (p50), {:.1} ms (p95)",
+            self.p50_ms(),
+            self.p95_ms()
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

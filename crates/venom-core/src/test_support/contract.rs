@@ -5,7 +5,7 @@
 use super::samples::{self, id, in_space, model, record, space, tag, tagged, vector};
 use crate::embedding::dot;
 use crate::error::StoreError;
-use crate::memory::{Memory, MemoryId, RequestKey};
+use crate::memory::{Memory, MemoryId, RequestKey, SessionName, Speaker};
 use crate::persona::PersonaName;
 use crate::ports::{Embedder, Inserted, MemoryRecord, MemoryStore, PersonaSource};
 use crate::query::{Filter, Hit, ListPage, ListQuery};
@@ -57,7 +57,7 @@ fn list(store: &dyn MemoryStore, filter: Filter, limit: i64, before: Option<u64>
 }
 
 fn search(store: &dyn MemoryStore, raw: &[f32], filter: &Filter, limit: usize) -> Vec<Hit> {
-    let hits = store.search(&vector(raw), filter, limit);
+    let hits = samples::nearest(store, &vector(raw), filter, limit);
     hits.expect("the store can be read")
 }
 
@@ -199,12 +199,13 @@ fn forgotten_is_hidden_everywhere(store: &dyn MemoryStore) {
 
 fn search_is_best_first_and_newer_first(store: &dyn MemoryStore) {
     let records = [
-        record(4, "same, stored first", &[1.0, 1.0]),
-        record(1, "opposite", &[-1.0]),
-        record(3, "same, smaller id, stored later", &[1.0, 1.0]),
-        record(2, "best", &[1.0, 0.1]),
-        record(5, "across", &[0.0, 1.0]),
-    ];
+        record(4, "same words", &[1.0, 1.0]),
+        record(1, "same words", &[-1.0]),
+        record(3, "same words", &[1.0, 1.0]),
+        record(2, "same words", &[1.0, 0.1]),
+        record(5, "same words", &[0.0, 1.0]),
+    ]
+    .map(samples::alone);
     insert(store, &records);
     let hits = search(store, &[1.0], &everything(), 10);
     assert_eq!(hit_digits(&hits), [2, 4, 3, 5, 1]);
@@ -230,7 +231,8 @@ fn the_best_passage_counts_once(store: &dyn MemoryStore) {
     let mut far = near.clone();
     far.embedding = vector(&[0.5, 0.6]);
     long.passages.extend([near, far]);
-    insert(store, &[long, record(2, "other", &[1.0, 1.0])]);
+    let other = record(2, "another half, another half", &[1.0, 1.0]);
+    insert(store, &[long, other].map(samples::alone));
     let hits = search(store, &[1.0], &everything(), 10);
     assert_eq!(hit_digits(&hits), [1, 2]);
     assert_eq!(hits[0].passage.0, 11..23);
@@ -248,6 +250,13 @@ fn mixed_records() -> Vec<MemoryRecord> {
             .collect();
         let mut kept = tagged(record(digits, "text", &[1.0]), &tags);
         kept.passages[0].embedding = rng.vector();
+        if digits % 6 == 0 {
+            kept = samples::said(
+                kept,
+                ["Anna", "user"][rng.below(2)],
+                ["one", "two"][rng.below(2)],
+            );
+        }
         records.push(kept);
         records.push(in_space(record(digits + 1, "text", &[1.0]), "other"));
     }
@@ -279,10 +288,21 @@ fn filters() -> Vec<Filter> {
                         tags_none: tags_none.clone(),
                         since,
                         until,
+                        speaker: None,
+                        session: None,
                     });
                 }
             }
         }
+    }
+    let speakers = [None, Some("ANNA"), Some("nobody")];
+    let sessions = [None, Some("one"), Some("One")];
+    for (speaker, session) in speakers.iter().flat_map(|s| sessions.map(|t| (*s, t))) {
+        filters.push(Filter {
+            speaker: speaker.map(|name| Speaker::parse(name).expect("a valid name")),
+            session: session.map(|name| SessionName::parse(name).expect("a valid name")),
+            ..everything()
+        });
     }
     filters
 }
@@ -309,9 +329,11 @@ fn filters_agree_with_their_definition(store: &dyn MemoryStore) {
 
 fn a_filter_never_cuts_results_short(store: &dyn MemoryStore) {
     // 300 near memories without the tag, 7 far ones with it.
-    let mut records: Vec<MemoryRecord> =
-        (1..=300).map(|n| record(n, "near", &[1.0, 0.01])).collect();
-    records.extend((301..=307).map(|n| tagged(record(n, "far", &[-1.0]), &["rare"])));
+    let mut records: Vec<MemoryRecord> = (1..=300)
+        .map(|n| samples::alone(record(n, "near", &[1.0, 0.01])))
+        .collect();
+    let far = |n| samples::alone(tagged(record(n, "far", &[-1.0]), &["rare"]));
+    records.extend((301..=307).map(far));
     insert(store, &records);
     let mut rare = everything();
     rare.tags_all = vec![tag("rare")];
@@ -368,7 +390,7 @@ fn stats_count(store: &dyn MemoryStore) {
 
 fn wrong_dimensions_are_refused(store: &dyn MemoryStore) {
     let short = crate::Embedding::normalize(vec![1.0, 2.0, 2.0]).expect("it has a direction");
-    assert!(store.search(&short, &everything(), 5).is_err());
+    assert!(samples::nearest(store, &short, &everything(), 5).is_err());
     let mut bad = record(2, "two", &[1.0]);
     bad.passages[0].embedding = short;
     assert!(store.insert(&[record(1, "one", &[1.0]), bad]).is_err());

@@ -2,10 +2,11 @@
 
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
-use crate::memory::{Memory, MemoryId, RequestKey, SpaceName};
+use crate::memory::{Memory, MemoryId, RequestKey, SpaceName, Speaker};
 use crate::persona::{Persona, PersonaName};
-use crate::ports::{Clock, Embedder, Inserted, MemoryRecord, MemoryStore, PersonaSource};
-use crate::query::{Filter, Hit, ListQuery, Stats};
+use crate::ports::{Clock, Embedder, Inserted, MemoryRecord, MemoryStore, PersonaSource, Search};
+use crate::query::{Hit, ListQuery, Stats};
+use crate::recall::{self, Document, NewEntry, Space};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -106,22 +107,53 @@ impl MemoryStore for MemoryMap {
             .collect())
     }
 
-    fn search(
-        &self,
-        query: &Embedding,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Vec<Hit>, StoreError> {
-        self.check_dimensions(query)?;
+    fn search(&self, search: &Search<'_>) -> Result<Vec<Hit>, StoreError> {
+        self.check_dimensions(search.vector)?;
         let kept = self.kept();
-        let entries = kept.visible().filter(|entry| filter.matches(&entry.memory));
-        let mut hits: Vec<Hit> = entries.filter_map(|entry| best_hit(entry, query)).collect();
-        hits.sort_by(|a, b| {
-            let by_similarity = b.similarity.total_cmp(&a.similarity);
-            by_similarity.then(b.memory.id.cmp(&a.memory.id))
+        let in_space = |entry: &&Entry| entry.memory.space == search.filter.space;
+        let entries: Vec<&Entry> = kept.visible().filter(in_space).collect();
+        let (mut space, mut best) = (Space::default(), Vec::new());
+        for entry in entries.iter().filter(|entry| !entry.passages.is_empty()) {
+            let Memory {
+                context, content, ..
+            } = &entry.memory;
+            space.add(NewEntry {
+                id: entry.memory.id,
+                stored_at: entry.memory.stored_at,
+                context,
+                document: Document::new(context, content),
+            });
+            best.extend(best_passage(entry, search.vector));
+        }
+        let similarities: Vec<f32> = best.iter().map(|(similarity, _)| *similarity).collect();
+        let parts = recall::score(&space, search.question, &similarities);
+        let found = entries.into_iter().zip(best).zip(parts);
+        let hits = found.filter_map(|((entry, (similarity, passage)), parts)| {
+            Some(Hit {
+                memory: entry.memory.clone(),
+                parts: parts?,
+                similarity,
+                passage,
+            })
         });
-        hits.truncate(limit);
+        let mut hits: Vec<Hit> = hits.filter(|hit| search.takes(hit)).collect();
+        hits.sort_by(|a, b| {
+            let by_score = b.parts.sum().total_cmp(&a.parts.sum());
+            by_score.then(b.memory.id.cmp(&a.memory.id))
+        });
+        hits.truncate(search.limit);
         Ok(hits)
+    }
+
+    fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError> {
+        let kept = self.kept();
+        let in_space = kept.visible().filter(|entry| entry.memory.space == *space);
+        let speakers = in_space.filter_map(|entry| entry.memory.context.speaker.as_ref());
+        let names: BTreeSet<String> = speakers
+            .filter(|s| !s.is_role())
+            .map(Speaker::key)
+            .collect();
+        Ok(names.into_iter().collect())
     }
 
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError> {
@@ -176,19 +208,15 @@ impl MemoryStore for MemoryMap {
     }
 }
 
-/// The hit of a memory's best passage; of equal passages the first counts.
-fn best_hit(entry: &Entry, query: &Embedding) -> Option<Hit> {
-    let mut best: Option<Hit> = None;
+/// A memory's best passage with its cosine; of equal passages the first counts.
+fn best_passage(entry: &Entry, query: &Embedding) -> Option<(f32, PassageSpan)> {
+    let mut best: Option<(f32, PassageSpan)> = None;
     for passage in &entry.passages {
         let cosine = dot(passage.embedding.as_slice(), query.as_slice());
         // Adding zero turns -0.0 into 0.0, which it equals but is not ordered with.
         let similarity = (cosine + 0.0).clamp(-1.0, 1.0);
-        if best.as_ref().is_none_or(|b| similarity > b.similarity) {
-            best = Some(Hit {
-                memory: entry.memory.clone(),
-                similarity,
-                passage: passage.span.clone(),
-            });
+        if best.as_ref().is_none_or(|(most, _)| similarity > *most) {
+            best = Some((similarity, passage.span.clone()));
         }
     }
     best

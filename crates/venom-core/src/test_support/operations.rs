@@ -3,9 +3,10 @@
 use super::doubles::MemoryMap;
 use super::samples::{self, Rng};
 use crate::embedding::{Passage, PassageSpan};
-use crate::memory::{Content, MemoryId, RequestKey, Tags};
-use crate::ports::{MemoryRecord, MemoryStore};
-use crate::query::{Filter, ListPage, ListQuery};
+use crate::memory::{Content, Context, MemoryId, RequestKey, SessionName, Speaker, Tags};
+use crate::ports::{MemoryRecord, MemoryStore, Search};
+use crate::query::{Filter, ListPage, ListQuery, QueryText};
+use crate::recall::Question;
 use crate::time::Timestamp;
 
 /// Opens the store; receives the one that was open before, which it must close first.
@@ -13,10 +14,20 @@ pub type Reopen<'a> = &'a mut dyn FnMut(Option<Box<dyn MemoryStore>>) -> Box<dyn
 
 const SPACES: [&str; 3] = ["default", "work", "été"];
 const TAGS: [&str; 4] = ["a", "b", "c", "d"];
-const TEXTS: [&str; 5] = [
+const SPEAKERS: [Option<&str>; 4] = [None, Some("Anna"), Some("ANNA"), Some("user")];
+const SESSIONS: [Option<&str>; 4] = [None, None, Some("one"), Some("two")];
+const QUESTIONS: [&str; 5] = [
+    "?",
+    "green tea",
+    "what is Anna's tee",
+    "größe 茶",
+    "when were lines quoted",
+];
+const TEXTS: [&str; 6] = [
     "tea",
     "green tea",
     "größe",
+    "Was it green? Yesterday it was.",
     "two\nlines here",
     "it's \"quoted\"",
 ];
@@ -89,6 +100,7 @@ impl Run {
         record.memory.space = samples::space(self.rng.pick(&SPACES));
         record.memory.tags = self.tags();
         record.memory.stored_at = Timestamp::from_micros(self.time_us());
+        record.memory.context = self.context();
         record.request = RequestKey(u128::from(self.rng.bits() % 2_000) << 80);
         let end = Content::parse(content).map_or(0, |c| c.as_str().len());
         record.passages = (0..=self.rng.below(3))
@@ -105,6 +117,21 @@ impl Run {
             .map(|_| self.rng.pick(&TAGS))
             .collect();
         Tags::parse(&tags).expect("at most three short tags")
+    }
+
+    fn context(&mut self) -> Context {
+        let speaker = self.rng.pick(&SPEAKERS).map(Speaker::parse);
+        let session = self.rng.pick(&SESSIONS).map(SessionName::parse);
+        let occurred = [
+            None,
+            Some(self.time_us() * 60_000_000),
+            Some(self.time_us()),
+        ];
+        Context {
+            speaker: speaker.map(|name| name.expect("a valid name")),
+            session: session.map(|name| name.expect("a valid name")),
+            occurred_at: self.rng.pick(&occurred).map(Timestamp::from_micros),
+        }
     }
 
     fn time_us(&mut self) -> i64 {
@@ -127,6 +154,12 @@ impl Run {
         }
         if self.rng.below(4) == 0 {
             filter.until = Some(Timestamp::from_micros(self.time_us()));
+        }
+        if self.rng.below(4) == 0 {
+            filter.speaker = self.context().speaker;
+        }
+        if self.rng.below(4) == 0 {
+            filter.session = self.context().session;
         }
         filter
     }
@@ -163,8 +196,21 @@ impl Run {
     }
 
     fn search(&mut self) {
-        let (query, filter, limit) = (self.rng.vector(), self.filter(), self.rng.below(25));
-        self.same("search", |store| store.search(&query, &filter, limit));
+        let (vector, filter, limit) = (self.rng.vector(), self.filter(), self.rng.below(25));
+        let text = self.rng.pick(&QUESTIONS);
+        let question = Question::new(&QueryText::parse(text).expect("a question is a text"));
+        let similarity_min = (self.rng.below(4) == 0).then_some(0.1);
+        self.same("search", |store| {
+            store.search(&Search {
+                question: &question,
+                vector: &vector,
+                filter: &filter,
+                similarity_min,
+                limit,
+            })
+        });
+        let space = filter.space.clone();
+        self.same("speakers", |store| store.speakers(&space));
     }
 
     fn stats(&mut self) {

@@ -1,8 +1,13 @@
 //! Small values for tests, and a seeded source of numbers that is the same on every machine.
 
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan};
-use crate::memory::{Content, Memory, MemoryId, RequestKey, SpaceName, Tag, Tags};
-use crate::ports::MemoryRecord;
+use crate::error::StoreError;
+use crate::memory::{
+    Content, Context, Memory, MemoryId, RequestKey, SessionName, SpaceName, Speaker, Tag, Tags,
+};
+use crate::ports::{MemoryRecord, MemoryStore, Search};
+use crate::query::{Filter, Hit, QueryText};
+use crate::recall::Question;
 use crate::time::Timestamp;
 
 /// Components of the vectors that the store suites work with.
@@ -54,6 +59,7 @@ pub fn record(digits: u64, text: &str, raw: &[f32]) -> MemoryRecord {
             content,
             tags: Tags::default(),
             stored_at: Timestamp::from_micros(i64::try_from(digits).expect("test ids are small")),
+            context: Context::default(),
         },
         passages: vec![passage],
         request: RequestKey(u128::from(digits)),
@@ -68,6 +74,50 @@ pub fn tagged(record: MemoryRecord, tags: &[&str]) -> MemoryRecord {
         ..record.memory
     };
     MemoryRecord { memory, ..record }
+}
+
+/// `record` said by somebody in a session.
+pub fn said(record: MemoryRecord, speaker: &str, session: &str) -> MemoryRecord {
+    let context = Context {
+        speaker: Some(Speaker::parse(speaker).expect("test names are valid")),
+        session: Some(SessionName::parse(session).expect("test names are valid")),
+        occurred_at: None,
+    };
+    let memory = Memory {
+        context,
+        ..record.memory
+    };
+    MemoryRecord { memory, ..record }
+}
+
+/// `record` in a session of its own, so that no other memory is its context.
+pub fn alone(record: MemoryRecord) -> MemoryRecord {
+    let session = record.memory.id.to_string();
+    said(record, "user", &session)
+}
+
+/// A question without a word to look for, so that vectors decide.
+pub fn wordless() -> Question {
+    Question::new(&QueryText::parse("?").expect("a mark is a text"))
+}
+
+/// A search in which vectors decide, as the question has no words.
+///
+/// # Errors
+/// Those of the store.
+pub fn nearest(
+    store: &dyn MemoryStore,
+    vector: &Embedding,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<Hit>, StoreError> {
+    store.search(&Search {
+        question: &wordless(),
+        vector,
+        filter,
+        similarity_min: None,
+        limit,
+    })
 }
 
 /// `record` in another space.

@@ -5,7 +5,7 @@ use crate::{Lease, SqliteStore};
 use rusqlite::Connection;
 use std::path::Path;
 use venom_core::ports::MemoryStore;
-use venom_core::test_support::samples::{id, model, record, space, vector};
+use venom_core::test_support::samples::{id, model, nearest, record, space, vector};
 use venom_core::{Filter, RequestKey};
 
 /// The folder `tests/golden/v1` was made with `cargo run -p venom-store --example golden FOLDER` by
@@ -31,7 +31,7 @@ fn a_data_folder_of_version_1_still_opens() {
         .collect();
     assert_eq!(tags, ["z", "a"]);
     let filter = Filter::everything_in(space("default"));
-    let hits = store.search(&vector(&[0.0, 1.0]), &filter, 5).unwrap();
+    let hits = nearest(&store, &vector(&[0.0, 1.0]), &filter, 5).unwrap();
     assert_eq!(
         (hits[0].memory.id, hits[0].passage.0.clone()),
         (id(2), 0..8)

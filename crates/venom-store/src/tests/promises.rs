@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use venom_core::ports::MemoryStore;
 use venom_core::test_support::contract;
 use venom_core::test_support::operations::random_operations;
-use venom_core::test_support::samples::{id, record, space, vector};
+use venom_core::test_support::samples::{id, nearest, record, space, vector};
 use venom_core::{Filter, RequestKey};
 
 #[test]
@@ -145,10 +145,10 @@ fn threads_lose_nothing_and_searches_stay_whole() {
         let filter = Filter::everything_in(space("default"));
         while !done.load(Ordering::SeqCst) {
             for raw in [[1.0, 0.0], [1.0, 1.0]] {
-                let hits = store.search(&vector(&raw), &filter, 10).unwrap();
+                let hits = nearest(&store, &vector(&raw), &filter, 10).unwrap();
                 let ids: BTreeSet<_> = hits.iter().map(|hit| hit.memory.id).collect();
                 assert_eq!((hits.len(), ids.len()), (10, 10), "short or repeated");
-                assert!(hits.is_sorted_by(|a, b| a.similarity >= b.similarity));
+                assert!(hits.is_sorted_by(|a, b| a.parts.sum() >= b.parts.sum()));
             }
         }
     };

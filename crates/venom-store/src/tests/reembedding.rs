@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use venom_core::ports::{MemoryRecord, MemoryStore};
 use venom_core::test_support::doubles::HashEmbedder;
-use venom_core::test_support::samples::{id, record, space};
+use venom_core::test_support::samples::{id, nearest, record, space};
 use venom_core::{
     EmbedError, Embedder, Embedding, Error, Filter, ModelStamp, Passage, RequestKey, StoreError,
 };
@@ -80,7 +80,7 @@ fn check_whole(folder: &Path, embedder: &dyn Embedder) {
     let filter = Filter::everything_in(space("default"));
     for digits in (1..=MEMORIES).filter(|digits| *digits != 13) {
         let passages = embedder.embed_passages(&[&text(digits)]).unwrap();
-        let hits = store.search(&passages[0][0].embedding, &filter, 1).unwrap();
+        let hits = nearest(&store, &passages[0][0].embedding, &filter, 1).unwrap();
         assert!((hits[0].similarity - 1.0).abs() < 1e-5, "{digits}");
     }
     let passages = embedder.embed_passages(&[&text(1)]).unwrap()[0].len();

@@ -10,8 +10,9 @@ use clap::ArgMatches;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
 use venom_core::{
-    Content, Filter, InputError, ListPage, ListQuery, MemoryId, NewMemory, PersonaName,
-    PersonaSource, QueryText, RecallQuery, ResultLimit, Tag, Tags, Timestamp, limits,
+    Content, Context, Filter, InputError, ListPage, ListQuery, MemoryId, NewMemory, PersonaName,
+    PersonaSource, QueryText, RecallQuery, ResultLimit, SessionName, Speaker, Tag, Tags, Timestamp,
+    limits,
 };
 use venom_embed::MiniLm;
 use venom_store::{Lease, LeaseError};
@@ -45,12 +46,30 @@ pub(super) async fn run(
 
 /// A parsed command.
 enum Command {
-    Store { new: NewMemory, json: bool },
-    Search { query: RecallQuery, json: bool },
-    List { query: ListQuery, json: bool },
-    Show { id: MemoryId, json: bool },
-    Forget { id: MemoryId },
-    Stats { config: Arc<Config>, json: bool },
+    Store {
+        new: NewMemory,
+        json: bool,
+    },
+    Search {
+        query: RecallQuery,
+        json: bool,
+        explain: bool,
+    },
+    List {
+        query: ListQuery,
+        json: bool,
+    },
+    Show {
+        id: MemoryId,
+        json: bool,
+    },
+    Forget {
+        id: MemoryId,
+    },
+    Stats {
+        config: Arc<Config>,
+        json: bool,
+    },
     Embed,
 }
 
@@ -72,6 +91,7 @@ impl Command {
                         space: config.space.clone(),
                         content,
                         tags,
+                        context: context(arguments)?,
                     },
                     json,
                 }
@@ -86,8 +106,10 @@ impl Command {
                         text: QueryText::parse(&text)?,
                         limit,
                         filter,
+                        similarity_min: least_relevance(arguments)?,
                     },
                     json,
+                    explain: arguments.get_flag("explain"),
                 }
             }
             "list" => {
@@ -129,7 +151,11 @@ impl Command {
     async fn carry_out(self, hub: &Hub) -> Result<(), Failure> {
         match self {
             Self::Store { new, json } => output::stored(&hub.remember(new).await?, json),
-            Self::Search { query, json } => output::hits(&hub.recall(query).await?, json),
+            Self::Search {
+                query,
+                json,
+                explain,
+            } => output::hits(&hub.recall(query).await?, json, explain),
             Self::List { query, json } => output::memories(&hub.list(query).await?, json),
             Self::Show { id, json } => output::memory(&hub.show(id).await?, json),
             Self::Forget { id } => {
@@ -169,16 +195,46 @@ fn texts(arguments: &ArgMatches, name: &str) -> Vec<String> {
         .collect()
 }
 
-fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
-    let time = |name: &'static str| match arguments.get_one::<String>(name) {
-        None => Ok(None),
-        Some(text) => {
-            let expected = "a date such as 2026-03-01 or an RFC 3339 time";
-            Timestamp::parse(text)
-                .map(Some)
-                .ok_or_else(|| InputError::malformed(name, expected, text))
-        }
+/// The text of an argument that the command may not even have.
+fn text_of<'a>(arguments: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    let given = arguments.try_get_one::<String>(name);
+    given.ok().flatten().map(String::as_str)
+}
+
+fn time(arguments: &ArgMatches, name: &'static str) -> Result<Option<Timestamp>, Failure> {
+    let Some(text) = text_of(arguments, name) else {
+        return Ok(None);
     };
+    let expected = "a date such as 2026-03-01 or an RFC 3339 time";
+    let time = Timestamp::parse(text).ok_or_else(|| InputError::malformed(name, expected, text));
+    Ok(Some(time?))
+}
+
+/// Where a memory comes from, as far as the arguments say.
+fn context(arguments: &ArgMatches) -> Result<Context, Failure> {
+    let (speaker, session) = (text_of(arguments, "speaker"), text_of(arguments, "session"));
+    Ok(Context {
+        speaker: speaker.map(Speaker::parse).transpose()?,
+        session: session.map(SessionName::parse).transpose()?,
+        occurred_at: time(arguments, "occurred-at")?,
+    })
+}
+
+/// The least cosine similarity, from a relevance of 0 to 100.
+fn least_relevance(arguments: &ArgMatches) -> Result<Option<f32>, Failure> {
+    let Some(text) = text_of(arguments, "min-relevance") else {
+        return Ok(None);
+    };
+    match text.trim().parse::<f32>() {
+        Ok(score) if (0.0..=100.0).contains(&score) => Ok(Some(score / 100.0)),
+        _ => {
+            let expected = "a number from 0 to 100";
+            Err(InputError::malformed("min-relevance", expected, text).into())
+        }
+    }
+}
+
+fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
     let tags = texts(arguments, "tag");
     let tags = tags
         .iter()
@@ -186,7 +242,12 @@ fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
         .map(|(index, tag)| Tag::parse(tag, index + 1));
     let mut filter = Filter::everything_in(config.space.clone());
     filter.tags_any = tags.collect::<Result<_, _>>()?;
-    (filter.since, filter.until) = (time("since")?, time("until")?);
+    filter.since = time(arguments, "since")?;
+    filter.until = time(arguments, "until")?;
+    let Context {
+        speaker, session, ..
+    } = context(arguments)?;
+    (filter.speaker, filter.session) = (speaker, session);
     Ok(filter)
 }
 

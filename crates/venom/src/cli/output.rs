@@ -1,11 +1,12 @@
 //! Answers on stdout, for people or as JSON.
 
 use crate::failure::Failure;
-use crate::mcp::{relevance_score, result_json, tags_json};
+use crate::mcp::{add_context, relevance_score, result_json, tags_json};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use venom_core::recall::Parts;
 use venom_core::{Hit, Memory, Persona, PersonaName, SpaceName, Stats};
 
 /// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
@@ -42,20 +43,25 @@ fn printable(text: &str) -> String {
 
 /// A memory in JSON.
 fn memory_json(memory: &Memory) -> Value {
-    json!({
+    let mut value = json!({
         "memory_id": memory.id.to_string(),
         "content": memory.content.as_str(),
         "timestamp": memory.stored_at.to_string(),
         "space": memory.space.as_str(),
         "tags": tags_json(&memory.tags),
-    })
+    });
+    add_context(&mut value, &memory.context);
+    value
 }
 
 /// Head line (id, day, tags) and indented text of a memory.
 fn memory_text(memory: &Memory) -> String {
     let mut text = memory.id.to_string();
-    let time = memory.stored_at.to_string();
+    let time = memory.moment().to_string();
     let _ = write!(text, "  {}", time.get(..10).unwrap_or(&time));
+    if let Some(speaker) = &memory.context.speaker {
+        let _ = write!(text, "  {}:", printable(speaker.as_str()));
+    }
     for tag in memory.tags.as_slice() {
         let _ = write!(text, "  #{}", printable(tag.as_str()));
     }
@@ -75,9 +81,12 @@ pub(super) fn stored(memory: &Memory, json: bool) -> Result<(), Failure> {
 }
 
 /// The answer to `search`.
-pub(super) fn hits(hits: &[Hit], json: bool) -> Result<(), Failure> {
+pub(super) fn hits(hits: &[Hit], json: bool, explain: bool) -> Result<(), Failure> {
     if json {
-        let results: Vec<Value> = hits.iter().map(result_json).collect();
+        let results = hits.iter().enumerate();
+        let results: Vec<Value> = results
+            .map(|(at, hit)| result_json(hit, at + 1, explain))
+            .collect();
         return json_line(&json!({ "total_results": results.len(), "results": results }));
     }
     if hits.is_empty() {
@@ -91,8 +100,20 @@ pub(super) fn hits(hits: &[Hit], json: bool) -> Result<(), Failure> {
             relevance_score(hit.similarity),
             memory_text(&hit.memory)
         );
+        if explain {
+            let _ = writeln!(answer, "    = {}", explanation(&hit.parts));
+        }
     }
     text(&answer)
+}
+
+/// The parts of a score that are not zero.
+fn explanation(parts: &Parts) -> String {
+    let shown = parts.iter().filter(|(_, adds)| *adds != 0.0);
+    let shown: Vec<String> = shown
+        .map(|(part, adds)| format!("{} {adds:.2}", part.name()))
+        .collect();
+    format!("score {:.2}: {}", parts.sum(), shown.join(" + "))
 }
 
 /// The answer to `list`.

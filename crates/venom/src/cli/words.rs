@@ -63,6 +63,16 @@ fn store() -> Command {
         .about("Store a memory")
         .arg(Arg::new("text").help("The text; - or nothing reads it from stdin"))
         .arg(tags("Tag it; may be given up to 10 times"))
+        .args(origin(
+            "Who said it: a name, or user or assistant",
+            "The conversation it was said in",
+        ))
+        .arg(
+            Arg::new("occurred-at")
+                .long("occurred-at")
+                .value_name("TIME")
+                .help("When it happened: 2026-03-01 or 2026-03-01T08:30:00Z"),
+        )
         .arg(json())
 }
 
@@ -73,6 +83,22 @@ fn search() -> Command {
         .arg(limit("5", "Most results, 1 to 20"))
         .arg(tags("Only memories with one of these tags"))
         .args(times())
+        .args(origin(
+            "Only what this speaker said",
+            "Only memories of this conversation",
+        ))
+        .arg(
+            Arg::new("min-relevance")
+                .long("min-relevance")
+                .value_name("SCORE")
+                .help("Only results of at least this relevance, 0 to 100"),
+        )
+        .arg(
+            Arg::new("explain")
+                .long("explain")
+                .action(ArgAction::SetTrue)
+                .help("Show the parts of each score"),
+        )
         .arg(json())
 }
 
@@ -88,6 +114,10 @@ fn list() -> Command {
         )
         .arg(tags("Only memories with one of these tags"))
         .args(times())
+        .args(origin(
+            "Only what this speaker said",
+            "Only memories of this conversation",
+        ))
         .arg(json())
 }
 
@@ -135,13 +165,18 @@ fn tags(help: &'static str) -> Arg {
 
 fn times() -> [Arg; 2] {
     [
-        ("since", "Only memories stored then or later"),
-        ("until", "Only memories stored before then"),
+        ("since", "Only what happened then or later"),
+        ("until", "Only what happened before then"),
     ]
     .map(|(name, help)| {
         let help = format!("{help}: 2026-03-01 or 2026-03-01T08:30:00Z");
         Arg::new(name).long(name).value_name("TIME").help(help)
     })
+}
+
+fn origin(speaker: &'static str, session: &'static str) -> [Arg; 2] {
+    [("speaker", speaker), ("session", session)]
+        .map(|(name, help)| Arg::new(name).long(name).value_name("NAME").help(help))
 }
 
 fn json() -> Arg {

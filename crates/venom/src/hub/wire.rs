@@ -7,14 +7,15 @@
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
 use serde::{Deserialize, Serialize};
+use venom_core::recall::{Part, Parts};
 use venom_core::{
-    Content, Filter, Hit, ListPage, ListQuery, Memory, MemoryId, ModelStamp, NewMemory,
-    PassageSpan, QueryText, RecallQuery, RequestKey, ResultLimit, SpaceName, Stats, Tag, Tags,
-    Timestamp,
+    Content, Context, Filter, Hit, InputError, ListPage, ListQuery, Memory, MemoryId, ModelStamp,
+    NewMemory, PassageSpan, QueryText, RecallQuery, RequestKey, ResultLimit, SessionName,
+    SpaceName, Speaker, Stats, Tag, Tags, Timestamp,
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -52,11 +53,13 @@ enum WireCall {
         space: String,
         content: String,
         tags: Vec<String>,
+        context: WireContext,
     },
     Recall {
         query: String,
         limit: i64,
         filter: WireFilter,
+        similarity_min: Option<f32>,
     },
     List {
         limit: i64,
@@ -86,6 +89,15 @@ struct WireFilter {
     tags_none: Vec<String>,
     since_us: Option<i64>,
     until_us: Option<i64>,
+    speaker: Option<String>,
+    session: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WireContext {
+    speaker: Option<String>,
+    session: Option<String>,
+    occurred_at_us: Option<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,11 +118,14 @@ struct WireMemory {
     content: String,
     tags: Vec<String>,
     stored_at_us: i64,
+    context: WireContext,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct WireHit {
     memory: WireMemory,
+    /// In the order of [`Parts::to_array`].
+    parts: [f32; Part::ALL.len()],
     similarity: f32,
     passage: (usize, usize),
 }
@@ -137,11 +152,13 @@ impl CallLine {
                 space: new.space.as_str().to_owned(),
                 content: new.content.as_str().to_owned(),
                 tags: texts(new.tags.as_slice()),
+                context: new.context.into(),
             },
             Call::Recall(query) => WireCall::Recall {
                 query: query.text.as_str().to_owned(),
                 limit: signed(query.limit.get()),
                 filter: query.filter.into(),
+                similarity_min: query.similarity_min,
             },
             Call::List(query) => WireCall::List {
                 limit: signed(query.limit.get()),
@@ -177,19 +194,23 @@ impl CallLine {
                 space,
                 content,
                 tags,
+                context,
             } => Call::Remember(NewMemory {
                 space: SpaceName::parse(&space)?,
                 content: Content::parse(&content)?,
                 tags: Tags::parse(&tags)?,
+                context: context.parse()?,
             }),
             WireCall::Recall {
                 query,
                 limit,
                 filter,
+                similarity_min,
             } => Call::Recall(RecallQuery {
                 text: QueryText::parse(&query)?,
                 limit: ResultLimit::parse(limit)?,
                 filter: filter.parse()?,
+                similarity_min,
             }),
             WireCall::List {
                 limit,
@@ -264,6 +285,8 @@ impl From<Filter> for WireFilter {
             tags_none: texts(&filter.tags_none),
             since_us: filter.since.map(Timestamp::as_micros),
             until_us: filter.until.map(Timestamp::as_micros),
+            speaker: filter.speaker.map(|name| name.as_str().to_owned()),
+            session: filter.session.map(|name| name.as_str().to_owned()),
         }
     }
 }
@@ -277,6 +300,28 @@ impl WireFilter {
             tags_none: tags(&self.tags_none)?,
             since: self.since_us.map(Timestamp::from_micros),
             until: self.until_us.map(Timestamp::from_micros),
+            speaker: parsed(self.speaker, Speaker::parse)?,
+            session: parsed(self.session, SessionName::parse)?,
+        })
+    }
+}
+
+impl From<Context> for WireContext {
+    fn from(context: Context) -> Self {
+        Self {
+            speaker: context.speaker.map(|name| name.as_str().to_owned()),
+            session: context.session.map(|name| name.as_str().to_owned()),
+            occurred_at_us: context.occurred_at.map(Timestamp::as_micros),
+        }
+    }
+}
+
+impl WireContext {
+    fn parse(self) -> Result<Context, Failure> {
+        Ok(Context {
+            speaker: parsed(self.speaker, Speaker::parse)?,
+            session: parsed(self.session, SessionName::parse)?,
+            occurred_at: self.occurred_at_us.map(Timestamp::from_micros),
         })
     }
 }
@@ -289,6 +334,7 @@ impl From<Memory> for WireMemory {
             content: memory.content.as_str().to_owned(),
             tags: texts(memory.tags.as_slice()),
             stored_at_us: memory.stored_at.as_micros(),
+            context: memory.context.into(),
         }
     }
 }
@@ -301,6 +347,7 @@ impl WireMemory {
             content: Content::parse(&self.content)?,
             tags: Tags::parse(&self.tags)?,
             stored_at: Timestamp::from_micros(self.stored_at_us),
+            context: self.context.parse()?,
         })
     }
 }
@@ -310,6 +357,7 @@ impl From<Hit> for WireHit {
         let span = hit.passage.0;
         Self {
             memory: hit.memory.into(),
+            parts: hit.parts.to_array(),
             similarity: hit.similarity,
             passage: (span.start, span.end),
         }
@@ -320,6 +368,7 @@ impl WireHit {
     fn parse(self) -> Result<Hit, Failure> {
         Ok(Hit {
             memory: self.memory.parse()?,
+            parts: Parts::from_array(self.parts),
             similarity: self.similarity,
             passage: PassageSpan(self.passage.0..self.passage.1),
         })
@@ -369,6 +418,13 @@ impl WireStats {
     }
 }
 
+fn parsed<T>(
+    text: Option<String>,
+    parse: impl Fn(&str) -> Result<T, InputError>,
+) -> Result<Option<T>, Failure> {
+    Ok(text.as_deref().map(parse).transpose()?)
+}
+
 fn texts(tags: &[Tag]) -> Vec<String> {
     tags.iter().map(|tag| tag.as_str().to_owned()).collect()
 }
@@ -406,6 +462,16 @@ mod tests {
             tags_none: vec![Tag::parse("ü", 1).unwrap()],
             since: Some(Timestamp::from_micros(-1)),
             until: None,
+            speaker: Some(Speaker::parse("Anna").unwrap()),
+            session: Some(SessionName::parse("monday").unwrap()),
+        }
+    }
+
+    fn context() -> Context {
+        Context {
+            speaker: Some(Speaker::parse("Zoë").unwrap()),
+            session: Some(SessionName::parse("s").unwrap()),
+            occurred_at: Some(Timestamp::from_micros(-7)),
         }
     }
 
@@ -416,11 +482,13 @@ mod tests {
             space: SpaceName::parse("s p").unwrap(),
             content: Content::parse("line\nbreak \u{1F980} \"quoted\"").unwrap(),
             tags: Tags::parse(&["x", "y"]).unwrap(),
+            context: context(),
         }));
         check_round_trip(&Call::Recall(RecallQuery {
             text: QueryText::parse("tea").unwrap(),
             limit: ResultLimit::default(),
             filter: filter(),
+            similarity_min: Some(0.1 + 0.2),
         }));
         check_round_trip(&Call::List(ListQuery {
             filter: filter(),
@@ -446,9 +514,11 @@ mod tests {
             content: Content::parse("c").unwrap(),
             tags: Tags::default(),
             stored_at: Timestamp::from_micros(5),
+            context: context(),
         };
         let hit = Hit {
             memory,
+            parts: Parts::from_array([0.1 + 0.2, -0.0, 0.0, 1.0e-30, 0.0, 0.0, 0.0, 0.0, 0.7]),
             similarity: 0.1 + 0.2,
             passage: PassageSpan(3..9),
         };

@@ -9,8 +9,8 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool, ToolAnnotation
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 use venom_core::{
-    Content, Filter, Hit, InputError, NewMemory, PersonaName, PersonaSource as _, QueryText,
-    RecallQuery, ResultLimit, Tag, Tags,
+    Content, Context, Filter, Hit, InputError, NewMemory, PersonaName, PersonaSource as _,
+    QueryText, RecallQuery, ResultLimit, SessionName, Speaker, Tag, Tags, Timestamp,
 };
 
 /// The tools as listed. Made once.
@@ -81,7 +81,10 @@ fn store_memory() -> Tool {
             "content": {"type": "string", "minLength": 1,
                 "description": "One self-contained fact, with names and dates"},
             "tags": {"type": "array", "maxItems": 10,
-                "items": {"type": "string", "minLength": 1, "maxLength": 50}}
+                "items": {"type": "string", "minLength": 1, "maxLength": 50}},
+            "speaker": {"type": "string", "description": "Who said it, if not you: a name, or user"},
+            "session": {"type": "string", "description": "Same for memories of one conversation"},
+            "occurred_at": {"type": "string", "description": "When, if not now: RFC 3339"}
         },
         "required": ["content"]
     });
@@ -152,13 +155,12 @@ impl VenomServer {
             text: QueryText::parse(required_text(arguments, "query")?)?,
             limit: limit(arguments)?,
             filter: Filter::everything_in(self.config.space.clone()),
+            similarity_min: None,
         };
-        let results: Vec<Value> = self
-            .hub
-            .recall(query)
-            .await?
-            .iter()
-            .map(result_json)
+        let hits = self.hub.recall(query).await?;
+        let results = hits.iter().enumerate();
+        let results: Vec<Value> = results
+            .map(|(at, hit)| result_json(hit, at + 1, false))
             .collect();
         Ok(json!({
             "total_results": results.len(),
@@ -172,6 +174,7 @@ impl VenomServer {
             space: self.config.space.clone(),
             content: Content::parse(required_text(arguments, "content")?)?,
             tags: Tags::parse(&optional_texts(arguments, "tags")?)?,
+            context: context(arguments)?,
         };
         let memory = self.hub.remember(new).await?;
         Ok(json!({
@@ -194,15 +197,46 @@ impl VenomServer {
     }
 }
 
-/// One search result in the form of the contract.
-pub(crate) fn result_json(hit: &Hit) -> Value {
-    json!({
+/// One search result in the form of the contract, with its rank (from 1) and score, on demand the parts of
+/// that.
+pub(crate) fn result_json(hit: &Hit, rank: usize, explain: bool) -> Value {
+    let mut value = json!({
         "memory_id": hit.memory.id.to_string(),
         "content": hit.memory.content.as_str(),
         "timestamp": hit.memory.stored_at.to_string(),
         "relevance_score": relevance_score(hit.similarity),
         "tags": tags_json(&hit.memory.tags),
-    })
+        "rank": rank,
+        "score": thousandths(hit.parts.sum()),
+    });
+    add_context(&mut value, &hit.memory.context);
+    if explain {
+        let parts = hit.parts.iter();
+        let parts = parts.map(|(part, adds)| (part.name().to_owned(), json!(thousandths(adds))));
+        let span = &hit.passage.0;
+        value["explanation"] = json!({
+            "parts": JsonObject::from_iter(parts),
+            "passage": hit.memory.content.as_str().get(span.clone()),
+        });
+    }
+    value
+}
+
+/// Adds to a memory in JSON where it comes from, as far as is known.
+pub(crate) fn add_context(value: &mut Value, context: &Context) {
+    if let Some(speaker) = &context.speaker {
+        value["speaker"] = json!(speaker.as_str());
+    }
+    if let Some(session) = &context.session {
+        value["session"] = json!(session.as_str());
+    }
+    if let Some(moment) = context.occurred_at {
+        value["occurred_at"] = json!(moment.to_string());
+    }
+}
+
+fn thousandths(number: f32) -> f64 {
+    (f64::from(number) * 1000.0).round() / 1000.0
 }
 
 /// Tags in the form of the contract: a list, or null for none.
@@ -230,6 +264,16 @@ fn required_text<'a>(arguments: &'a JsonObject, field: &'static str) -> Result<&
     }
 }
 
+fn optional_text<'a>(
+    arguments: &'a JsonObject,
+    field: &'static str,
+) -> Result<Option<&'a str>, Failure> {
+    match arguments.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => required_text(arguments, field).map(Some),
+    }
+}
+
 fn optional_texts(arguments: &JsonObject, field: &'static str) -> Result<Vec<String>, Failure> {
     let expected = "a list of texts";
     match arguments.get(field) {
@@ -243,6 +287,23 @@ fn optional_texts(arguments: &JsonObject, field: &'static str) -> Result<Vec<Str
         }
         Some(other) => Err(InputError::malformed(field, expected, &shown(other)).into()),
     }
+}
+
+/// Where a memory comes from, as far as the arguments say.
+fn context(arguments: &JsonObject) -> Result<Context, Failure> {
+    let text = |field| optional_text(arguments, field);
+    Ok(Context {
+        speaker: text("speaker")?.map(Speaker::parse).transpose()?,
+        session: text("session")?.map(SessionName::parse).transpose()?,
+        occurred_at: text("occurred_at")?.map(moment).transpose()?,
+    })
+}
+
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    Timestamp::parse(text.trim()).ok_or_else(|| {
+        let expected = "a date (2026-03-01) or a time (2026-03-01T08:30:00Z)";
+        InputError::malformed("occurred_at", expected, text).into()
+    })
 }
 
 /// A value as an error quotes it: a text without its own quotes, anything else as JSON.

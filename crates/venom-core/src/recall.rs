@@ -1,0 +1,18 @@
+//! How the right memory is found: the recipe, as pure functions over what a space holds.
+//!
+//! A memory's score is the sum of what its words, its meaning, its neighbours in the conversation and the
+//! memory itself say. `docs/retrieval.md` tells what each part is worth and what was tried and left out;
+//! every constant stands beside what uses it.
+
+mod analysis;
+mod document;
+mod kernel;
+mod question;
+mod score;
+mod space;
+mod time_words;
+
+pub use document::Document;
+pub use question::{Question, addressed};
+pub use score::{Part, Parts, score};
+pub use space::{NewEntry, Slot, Space};

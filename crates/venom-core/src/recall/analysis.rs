@@ -1,0 +1,214 @@
+//! From text to words, and from words to the terms of the full-text index.
+//!
+//! Words are runs of letters, digits and marks, lower-case, without apostrophes and without accents on
+//! Latin letters. Scripts that are written without spaces give every character and every pair of
+//! neighbours instead. English words are stemmed (Porter: "Snowball: a language for stemming
+//! algorithms", 2001) and the commonest are left out.
+
+use snowball_stemmers_rs::{Algorithm, Stemmer};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// English words that say nothing about what a text is about.
+#[rustfmt::skip]
+const STOP_WORDS: &[&str] = &[
+    "a", "about", "after", "an", "and", "any", "are", "as", "at", "be", "because", "been", "before",
+    "both", "but", "by", "can", "could", "did", "didn", "do", "does", "doesn", "don", "during", "each", "few",
+    "for", "from", "further", "had", "has", "have", "he", "her", "here", "hers", "him", "his", "how",
+    "i", "if", "in", "into", "is", "it", "its", "just", "me", "more", "most", "my", "myself", "no",
+    "nor", "not", "now", "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own",
+    "s", "same", "she", "should", "so", "some", "such", "t", "than", "that", "the", "their", "them",
+    "then", "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up",
+    "very", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whom", "why",
+    "will", "with", "would", "you", "your",
+];
+
+/// Commonest words of other languages in Latin script that are no English words. A text that has more of
+/// them than of [`STOP_WORDS`] is not stemmed as English.
+#[rustfmt::skip]
+const FOREIGN_WORDS: &[&str] = &[
+    "aber", "auch", "auf", "avec", "che", "com", "como", "con", "dans", "das", "de", "del", "den", "der",
+    "des", "di", "dla", "een", "ein", "eine", "el", "elle", "em", "en", "est", "et", "het", "ich", "il",
+    "ist", "je", "jest", "la", "las", "le", "les", "los", "mais", "mit", "na", "nao", "nicht",
+    "nie", "niet", "non", "och", "para", "per", "por", "pour", "que", "qui", "sich", "sie", "som", "sono", "sur",
+    "un", "una", "und", "une", "van", "von", "vous", "wir", "zu",
+];
+
+/// Marks a term that is a word as it stands, from a text that is not English.
+const VERBATIM: char = '=';
+
+/// The words of a text, in order.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    if text.is_ascii() {
+        split(text.chars(), &mut words);
+    } else {
+        // Accents go from Latin, Greek and Cyrillic letters; the marks of other scripts are letters.
+        let bare = text.nfd().filter(|c| !matches!(c, '\u{300}'..='\u{36f}'));
+        split(bare.nfc().flat_map(char::to_lowercase), &mut words);
+    }
+    words
+}
+
+fn split(chars: impl Iterator<Item = char>, words: &mut Vec<String>) {
+    let mut word = String::new();
+    let mut run = Vec::new();
+    for c in chars {
+        if is_unspaced(c) {
+            take(&mut word, words);
+            run.push(c);
+            continue;
+        }
+        pairs(&mut run, words);
+        match c {
+            '\'' | '\u{2019}' => {}
+            c if c.is_alphanumeric() || is_combining_mark(c) => word.push(c.to_ascii_lowercase()),
+            _ => take(&mut word, words),
+        }
+    }
+    take(&mut word, words);
+    pairs(&mut run, words);
+}
+
+fn take(word: &mut String, words: &mut Vec<String>) {
+    if !word.is_empty() {
+        words.push(std::mem::take(word));
+    }
+}
+
+/// Every character of a run and every two neighbours.
+fn pairs(run: &mut Vec<char>, words: &mut Vec<String>) {
+    words.extend(run.iter().map(char::to_string));
+    words.extend(run.windows(2).map(|pair| pair.iter().collect::<String>()));
+    run.clear();
+}
+
+/// Letters of scripts without spaces between words: Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese.
+const fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{0e01}'..='\u{0e4f}' | '\u{0e81}'..='\u{0ecd}' | '\u{1000}'..='\u{109f}'
+        | '\u{1100}'..='\u{11ff}' | '\u{1780}'..='\u{17d3}' | '\u{3041}'..='\u{30ff}'
+        | '\u{3131}'..='\u{318e}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}'
+        | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}'
+        | '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{3134f}')
+}
+
+/// Whether a word says nothing about what a text is about.
+pub(crate) fn is_stop_word(word: &str) -> bool {
+    STOP_WORDS.binary_search(&word).is_ok()
+}
+
+/// Whether a text of these words is to be stemmed as English. Without any sign of another language it is.
+fn is_english(words: &[String]) -> bool {
+    let count = |list: &[&str]| {
+        let listed = words
+            .iter()
+            .filter(|word| list.binary_search(&word.as_str()).is_ok());
+        listed.count()
+    };
+    count(FOREIGN_WORDS) <= count(STOP_WORDS)
+}
+
+/// The terms under which a text of these words is indexed, in order, with repetitions.
+pub(crate) fn terms(words: &[String]) -> Vec<String> {
+    let english = is_english(words);
+    let content = words.iter().filter(|word| !is_stop_word(word));
+    content
+        .map(|word| if english { stem(word) } else { verbatim(word) })
+        .collect()
+}
+
+/// The terms that a word of a question stands for, whatever the language of the texts.
+pub(crate) fn terms_of_word(word: &str) -> [String; 2] {
+    [stem(word), verbatim(word)]
+}
+
+fn verbatim(word: &str) -> String {
+    format!("{VERBATIM}{word}")
+}
+
+fn stem(word: &str) -> String {
+    Stemmer::create(Algorithm::English).stem(word).into_owned()
+}
+
+/// Whether two words are one slip of the hand apart: a character more, fewer, another one, or two
+/// neighbours swapped (Damerau, 1964). Equal words are not. O(characters).
+pub(crate) fn is_slip(a: &str, b: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+    let (x, y) = (&a[same..], &b[same..]);
+    match (x, y) {
+        ([], []) => false,
+        ([], rest) | (rest, []) => rest.len() == 1,
+        ([_, x_rest @ ..], [_, y_rest @ ..]) => {
+            let swapped = match (x, y) {
+                ([p, q, x_tail @ ..], [r, s, y_tail @ ..]) => p == s && q == r && x_tail == y_tail,
+                _ => false,
+            };
+            x_rest == y_rest || x_rest == y || x == y_rest || swapped
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_words(text: &str, expected: &[&str]) {
+        assert_eq!(words(text), expected, "{text:?}");
+    }
+
+    #[test]
+    fn words_of_many_scripts() {
+        check_words(
+            "Don't PANIC: 3.5 km_h!",
+            &["dont", "panic", "3", "5", "km", "h"],
+        );
+        check_words("Das Café von Zoë", &["das", "cafe", "von", "zoe"]);
+        check_words("Привет, мир", &["привет", "мир"]);
+        check_words("हिन्दी में", &["हिन्दी", "में"]);
+        check_words("緑茶 tea", &["緑", "茶", "緑茶", "tea"]);
+        check_words("한국", &["한", "국", "한국"]);
+        check_words(" …\u{301} ", &[]);
+    }
+
+    #[test]
+    fn english_is_stemmed_and_other_languages_are_not() {
+        let terms = |text: &str| terms(&words(text));
+        assert_eq!(terms("She was adding evenings"), ["add", "evening"]);
+        assert_eq!(
+            terms("Ich mag die Wohnungen und den See"),
+            ["=ich", "=mag", "=die", "=wohnungen", "=und", "=den", "=see"]
+        );
+        assert_eq!(terms("walnuts"), ["walnut"]);
+    }
+
+    #[test]
+    fn word_lists_are_sorted_for_the_binary_search() {
+        assert!(STOP_WORDS.is_sorted() && FOREIGN_WORDS.is_sorted());
+        assert!(FOREIGN_WORDS.iter().all(|word| !is_stop_word(word)));
+    }
+
+    #[test]
+    fn slips_are_one_edit() {
+        for (a, b) in [
+            ("tea", "teas"),
+            ("tea", "ta"),
+            ("tea", "ten"),
+            ("tea", "tae"),
+            ("a", ""),
+        ] {
+            assert!(is_slip(a, b) && is_slip(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("tea", "tea"),
+            ("tea", "eat"),
+            ("tea", "t"),
+            ("abcd", "badc"),
+            ("", ""),
+        ] {
+            assert!(!is_slip(a, b) && !is_slip(b, a), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the recipe knows of a memory: everything that can be told when it is stored.
+
+use super::analysis;
+use crate::memory::{Content, Context, Speaker};
+use crate::time::Timestamp;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A memory as the recipe sees it. Made once, when the memory is stored or read back.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Term counts of date, speaker and text.
+    pub(super) terms: BTreeMap<String, u32>,
+    /// Different words of the same, as they stand.
+    pub(super) words: Vec<String>,
+    /// All terms, repetitions counted.
+    pub(super) length: u32,
+    /// Words of the text alone, as people count them: between white space.
+    pub(super) text_words: u32,
+    /// Share of the text, by characters, that is not in sentences that ask; 1 without any.
+    pub(super) statement: f32,
+    /// Whether the text has an expression of time, such as `yesterday` or `2026`.
+    pub(super) tells_time: bool,
+    /// Whether it was said by the user, as a role.
+    pub(super) by_user: bool,
+}
+
+impl Document {
+    /// What the recipe needs to know of a memory. O(text).
+    pub fn new(context: &Context, content: &Content) -> Self {
+        let text = content.as_str();
+        let mut indexed = String::new();
+        if let Some(day) = context.occurred_at.and_then(Timestamp::day) {
+            indexed.push_str(&day);
+            indexed.push('\n');
+        }
+        let speaker = context.speaker.as_ref();
+        if let Some(name) = speaker.filter(|speaker| !speaker.is_role()) {
+            indexed.push_str(name.as_str());
+            indexed.push('\n');
+        }
+        indexed.push_str(text);
+        let mut words = analysis::words(&indexed);
+        let mut terms = BTreeMap::new();
+        for term in analysis::terms(&words) {
+            *terms.entry(term).or_insert(0) += 1;
+        }
+        let length = terms.values().sum();
+        let said = without_notes(text);
+        words.sort_unstable();
+        words.dedup();
+        Self {
+            terms,
+            words,
+            length,
+            text_words: u32::try_from(said.split_whitespace().count()).unwrap_or(u32::MAX),
+            statement: statement_share(&said),
+            tells_time: super::time_words::tells_time(&said),
+            by_user: speaker.is_some_and(Speaker::is_user),
+        }
+    }
+}
+
+/// A text without what stands in square brackets: a note on what was said, such as `[laughs]` or what a
+/// picture shows, is neither a statement nor a question.
+fn without_notes(text: &str) -> Cow<'_, str> {
+    let (Some(_), Some(_)) = (text.find('['), text.rfind(']')) else {
+        return Cow::Borrowed(text);
+    };
+    let mut depth = 0_usize;
+    let said = text.chars().filter(|c| {
+        let before = depth;
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        before == 0 && depth == 0
+    });
+    Cow::Owned(said.collect())
+}
+
+/// Share of a text, by characters, that is not in sentences that end with a question mark.
+fn statement_share(text: &str) -> f32 {
+    let (mut all, mut asking) = (0_usize, 0_usize);
+    for sentence in sentences(text) {
+        let chars = sentence.chars().count();
+        all += chars;
+        if sentence.ends_with('?') {
+            asking += chars;
+        }
+    }
+    1.0 - asking as f32 / all.max(1) as f32
+}
+
+/// A text cut at white space after `.`, `!` or `?`.
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text.trim_start();
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let ends = rest.char_indices().zip(rest.chars().skip(1));
+        let mut ends =
+            ends.filter(|((_, c), next)| matches!(c, '.' | '!' | '?') && next.is_whitespace());
+        let end = ends
+            .next()
+            .map_or(rest.len(), |((at, c), _)| at + c.len_utf8());
+        let (sentence, tail) = rest.split_at(end);
+        rest = tail.trim_start();
+        Some(sentence)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_told_from_statements() {
+        let share = |text: &str| (statement_share(text) * 100.0).round();
+        assert_eq!(share("Is it late?"), 0.0);
+        assert_eq!(share("It is."), 100.0);
+        assert_eq!(share("Yes it is. Is it?? Go!"), 65.0);
+        assert_eq!(share(""), 100.0);
+        assert_eq!(
+            without_notes("Like it? [a photo [of a] dog] Yes"),
+            "Like it?  Yes"
+        );
+        assert_eq!(without_notes("plain]"), "plain]");
+        let cut: Vec<&str> = sentences(" One. Two?\n\nThree 3.5 ").collect();
+        assert_eq!(cut, ["One.", "Two?", "Three 3.5 "]);
+    }
+}

@@ -1,0 +1,381 @@
+//! The full-text side of one space: an inverted index that knows which memories are neighbours, kept up
+//! to date as memories come and go.
+
+use super::document::Document;
+use super::kernel::{self, RADIUS};
+use crate::memory::{Context, MemoryId, SessionName, Speaker};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+/// Place of a memory in a space: 0, 1, 2 … in the order of [`Space::add`], until [`Space::compact`].
+pub type Slot = usize;
+
+/// Everything the recipe keeps of the memories of one space.
+#[derive(Debug, Default)]
+pub struct Space {
+    /// Term to its row in `postings`.
+    terms: HashMap<Box<str>, u32>,
+    /// Memories with the term, by slot.
+    postings: Vec<Vec<Posting>>,
+    /// Words as they stand, with the number of memories that have them: what can be meant by a slip.
+    words: BTreeMap<Box<str>, u32>,
+    /// Names of speakers, roles left out, in lower case, with the number of their memories.
+    speakers: BTreeMap<Box<str>, u32>,
+    /// By slot.
+    entries: Vec<Option<Entry>>,
+    /// The memories of each thread in the order of their ids.
+    threads: BTreeMap<(Option<SessionName>, MemoryId), Slot>,
+    /// Sum of [`Entry::reach`].
+    reach: u64,
+    live: usize,
+    /// How many memories have how many words.
+    text_words: BTreeMap<u32, u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Posting {
+    pub(super) slot: u32,
+    pub(super) count: u32,
+}
+
+/// A memory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: MemoryId,
+    /// Row in `postings` and count.
+    terms: Vec<(u32, u32)>,
+    words: Vec<Box<str>>,
+    /// [`Speaker::key`].
+    speaker: Option<Box<str>>,
+    by_role: bool,
+    session: Option<SessionName>,
+    moment: Timestamp,
+    /// Share of its own that a memory gives to its neighbours and takes from them.
+    pub(super) gate: f32,
+    pub(super) length: u32,
+    /// `length` and the shares of the neighbours' lengths, in units of [`kernel::UNIT`].
+    pub(super) reach: u64,
+    /// The neighbours in its thread.
+    before: Option<u32>,
+    after: Option<u32>,
+    text_words: u32,
+    pub(super) statement: f32,
+    pub(super) tells_time: bool,
+    pub(super) by_user: bool,
+    /// Months since the year 0 of `moment`.
+    pub(super) month: Option<i32>,
+}
+
+impl Entry {
+    /// The name of who said it, in lower case; a role is no name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.speaker.as_deref().filter(|_| !self.by_role)
+    }
+}
+
+/// A memory to be added.
+#[derive(Clone, Debug)]
+pub struct NewEntry<'a> {
+    /// Its id; neighbours are told by the order of ids.
+    pub id: MemoryId,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// Where it comes from.
+    pub context: &'a Context,
+    /// Its words.
+    pub document: Document,
+}
+
+impl Space {
+    /// Adds a memory in the next slot. O(its terms * log memories).
+    pub fn add(&mut self, new: NewEntry<'_>) -> Slot {
+        let slot = self.entries.len();
+        let row =
+            u32::try_from(slot).expect("memory runs out long before 2^32 memories of a space");
+        let Document { terms, words, .. } = new.document;
+        let terms = terms.into_iter().map(|(term, count)| {
+            let term = self.term(&term);
+            self.postings[term as usize].push(Posting { slot: row, count });
+            (term, count)
+        });
+        let terms = terms.collect();
+        let words: Vec<Box<str>> = words.into_iter().map(String::into_boxed_str).collect();
+        for word in &words {
+            count_up(&mut self.words, word);
+        }
+        let speaker = new.context.speaker.as_ref();
+        let by_role = speaker.is_some_and(Speaker::is_role);
+        let speaker = speaker.map(|speaker| speaker.key().into_boxed_str());
+        if let Some(name) = speaker.as_ref().filter(|_| !by_role) {
+            count_up(&mut self.speakers, name);
+        }
+        *self.text_words.entry(new.document.text_words).or_insert(0) += 1;
+        let session = new.context.session.clone();
+        let key = (session.clone(), new.id);
+        let beside @ [before, after] = self.beside(&key);
+        let reached = self.within_reach(beside);
+        self.threads.insert(key, slot);
+        self.entries.push(Some(Entry {
+            id: new.id,
+            terms,
+            words,
+            speaker,
+            by_role,
+            session,
+            moment: new.context.occurred_at.unwrap_or(new.stored_at),
+            gate: kernel::gate(new.document.length),
+            length: new.document.length,
+            reach: 0,
+            before: None,
+            after: None,
+            text_words: new.document.text_words,
+            statement: new.document.statement,
+            tells_time: new.document.tells_time,
+            by_user: new.document.by_user,
+            month: new.context.occurred_at.unwrap_or(new.stored_at).month(),
+        }));
+        self.live += 1;
+        self.join(before, Some(row));
+        self.join(Some(row), after);
+        for slot in reached.into_iter().chain([slot]) {
+            self.measure(slot);
+        }
+        slot
+    }
+
+    /// Takes a memory out. Its slot stays empty until [`Self::compact`]. Nothing happens where none is.
+    /// O(its terms * (log memories + memories with the term)).
+    pub fn remove(&mut self, slot: Slot) {
+        let Some(entry) = self.entry(slot) else {
+            return;
+        };
+        let key = (entry.session.clone(), entry.id);
+        let beside @ [before, after] = self.beside(&key);
+        let reached = self.within_reach(beside);
+        self.threads.remove(&key);
+        let Some(entry) = self.entries[slot].take() else {
+            return;
+        };
+        for (term, _) in &entry.terms {
+            let postings = &mut self.postings[*term as usize];
+            if let Ok(at) = postings.binary_search_by_key(&slot, |posting| posting.slot as usize) {
+                postings.remove(at);
+            }
+        }
+        for word in &entry.words {
+            count_down(&mut self.words, word);
+        }
+        if let Some(name) = entry.name() {
+            count_down(&mut self.speakers, name);
+        }
+        count_down(&mut self.text_words, &entry.text_words);
+        self.live -= 1;
+        self.reach -= entry.reach;
+        self.join(before, after);
+        for slot in reached {
+            self.measure(slot);
+        }
+    }
+
+    /// Gives the slots of removed memories away: those that are left move down, in order. O(everything).
+    pub fn compact(&mut self) {
+        let mut moved = Vec::with_capacity(self.entries.len());
+        let mut next = 0_u32;
+        for entry in &self.entries {
+            moved.push(next);
+            next += u32::from(entry.is_some());
+        }
+        for posting in self.postings.iter_mut().flatten() {
+            posting.slot = moved[posting.slot as usize];
+        }
+        for slot in self.threads.values_mut() {
+            *slot = moved[*slot] as usize;
+        }
+        self.entries.retain(Option::is_some);
+        for entry in self.entries.iter_mut().flatten() {
+            for link in [&mut entry.before, &mut entry.after].into_iter().flatten() {
+                *link = moved[*link as usize];
+            }
+        }
+    }
+
+    /// How many memories there are.
+    pub const fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Names of speakers, in lower case; roles are left out. O(names).
+    pub fn speakers(&self) -> Vec<String> {
+        self.speakers.keys().map(|name| name.to_string()).collect()
+    }
+
+    /// Whether the memory in a slot was said by the speaker of this [`Speaker::key`].
+    pub fn is_said_by(&self, slot: Slot, speaker: &str) -> bool {
+        let entry = self.entry(slot);
+        entry.is_some_and(|entry| entry.speaker.as_deref() == Some(speaker))
+    }
+
+    /// Whether the memory in a slot belongs to this session.
+    pub fn is_of_session(&self, slot: Slot, session: &SessionName) -> bool {
+        self.entry(slot)
+            .is_some_and(|entry| entry.session.as_ref() == Some(session))
+    }
+
+    /// The memory in a slot.
+    pub(super) fn entry(&self, slot: Slot) -> Option<&Entry> {
+        self.entries.get(slot)?.as_ref()
+    }
+
+    /// Every slot with its memory, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Slot, &Entry)> {
+        let all = self.entries.iter().enumerate();
+        all.filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+    }
+
+    /// One more than the last slot.
+    pub(super) const fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The memories that have a term.
+    pub(super) fn postings(&self, term: &str) -> &[Posting] {
+        let row = self.terms.get(term);
+        row.map_or(&[], |row| &self.postings[*row as usize])
+    }
+
+    /// Whether any memory has the word as it stands.
+    pub(super) fn has_word(&self, word: &str) -> bool {
+        self.words.contains_key(word)
+    }
+
+    /// All words as they stand, sorted.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.keys().map(AsRef::as_ref)
+    }
+
+    /// Mean of all [`Entry::reach`], in terms.
+    pub(super) fn mean_reach(&self) -> f32 {
+        kernel::from_units(self.reach) / self.live.max(1) as f32
+    }
+
+    /// Median of the words in a memory's text; of an even number the larger of the middle two. O(different
+    /// lengths).
+    pub(super) fn median_words(&self) -> u32 {
+        let mut seen = 0;
+        for (words, memories) in &self.text_words {
+            seen += *memories as usize;
+            if seen > self.live / 2 {
+                return *words;
+            }
+        }
+        0
+    }
+
+    /// The memories within [`RADIUS`] of one in its thread, each with its place: -1 is the one before.
+    pub(super) fn neighbours(&self, slot: Slot) -> impl Iterator<Item = (i32, Slot)> {
+        let walk = move |step: i32, link: fn(&Entry) -> Option<u32>| {
+            let mut at = slot;
+            (1..=RADIUS).map_while(move |distance| {
+                at = link(self.entry(at)?)? as usize;
+                Some((step * distance, at))
+            })
+        };
+        walk(-1, |entry| entry.before).chain(walk(1, |entry| entry.after))
+    }
+
+    /// The row of a term, made if it is new.
+    fn term(&mut self, term: &str) -> u32 {
+        if let Some(row) = self.terms.get(term) {
+            return *row;
+        }
+        let row =
+            u32::try_from(self.postings.len()).expect("memory runs out long before 2^32 terms");
+        self.terms.insert(term.into(), row);
+        self.postings.push(Vec::new());
+        row
+    }
+
+    /// The memories before and after a place in a thread, neighbours or not.
+    fn beside(&self, key: &(Option<SessionName>, MemoryId)) -> [Option<u32>; 2] {
+        let same = |(other, slot): (&(Option<SessionName>, MemoryId), &Slot)| {
+            (other.0 == key.0)
+                .then(|| u32::try_from(*slot).ok())
+                .flatten()
+        };
+        let before = self.threads.range(..key).next_back();
+        let after = self
+            .threads
+            .range((Bound::Excluded(key), Bound::Unbounded))
+            .next();
+        [before.and_then(same), after.and_then(same)]
+    }
+
+    /// The memories whose neighbours change with what is between these two.
+    fn within_reach(&self, beside: [Option<u32>; 2]) -> Vec<Slot> {
+        let slots = beside.into_iter().flatten().map(|row| row as usize);
+        let reached = slots.flat_map(|slot| {
+            let neighbours = self.neighbours(slot).map(|(_, neighbour)| neighbour);
+            neighbours.chain([slot])
+        });
+        reached.collect()
+    }
+
+    /// Makes two memories neighbours, unless they are too far apart; a missing one is the end of a thread.
+    fn join(&mut self, before: Option<u32>, after: Option<u32>) {
+        let of = |row: Option<u32>| self.entry(row? as usize);
+        let near = match (of(before), of(after)) {
+            (Some(a), Some(b)) => a.session.is_some() || kernel::same_occasion(a.moment, b.moment),
+            _ => false,
+        };
+        let mut set = |at: Option<u32>, write: &dyn Fn(&mut Entry)| {
+            if let Some(entry) = at.and_then(|row| self.entries.get_mut(row as usize)) {
+                entry.as_mut().map(write);
+            }
+        };
+        set(before, &|entry| entry.after = after.filter(|_| near));
+        set(after, &|entry| entry.before = before.filter(|_| near));
+    }
+
+    /// Brings the reach of a memory up to date.
+    fn measure(&mut self, slot: Slot) {
+        let Some(entry) = self.entry(slot) else {
+            return;
+        };
+        let mut reach = kernel::to_units(1.0, entry.length);
+        for (place, other) in self.neighbours(slot) {
+            if let Some(other) = self.entry(other) {
+                reach +=
+                    kernel::to_units(kernel::share(place) * entry.gate * other.gate, other.length);
+            }
+        }
+        if let Some(entry) = self.entries[slot].as_mut() {
+            self.reach = self.reach - entry.reach + reach;
+            entry.reach = reach;
+        }
+    }
+}
+
+fn count_up(counts: &mut BTreeMap<Box<str>, u32>, key: &str) {
+    match counts.get_mut(key) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(key.into(), 1)),
+    }
+}
+
+fn count_down<K: Ord + ?Sized, Q: Ord + std::borrow::Borrow<K>>(
+    counts: &mut BTreeMap<Q, u32>,
+    key: &K,
+) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}

@@ -11,13 +11,14 @@ pub(crate) use guard::{Guard, owner_token};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
-use crate::mcp::messages::MESSAGE_BYTES_MAX;
+use crate::mcp::messages::{MESSAGE_BYTES_MAX, cut_short, too_long};
 use crate::mcp::{ICON_SVG, VenomServer};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use http_body_util::LengthLimitError;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -110,14 +111,25 @@ fn router(shared: Shared, guard: Guard) -> Router {
         .with_state(shared)
 }
 
-/// A whole request body, if it is no longer than a message may be. A length that is announced is
-/// checked before anything is read.
-async fn read_body(body: Body) -> Option<Bytes> {
-    let announced = usize::try_from(body.size_hint().lower()).ok()?;
+/// A whole request body. A length that is announced is checked before anything is read.
+///
+/// # Errors
+/// The answer to give: 413 for one that is longer than a message may be, 400 for one that breaks off.
+async fn read_body(body: Body) -> Result<Bytes, Response> {
+    let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(*too_long())).into_response();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > MESSAGE_BYTES_MAX {
-        return None;
+        return Err(too_long());
     }
-    axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await.ok()
+    let read = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await;
+    read.map_err(|error| {
+        let cause = std::error::Error::source(&error);
+        if cause.is_some_and(|cause| cause.is::<LengthLimitError>()) {
+            too_long()
+        } else {
+            (StatusCode::BAD_REQUEST, axum::Json(*cut_short())).into_response()
+        }
+    })
 }
 
 async fn icon() -> Response {

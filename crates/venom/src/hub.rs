@@ -37,6 +37,8 @@ const JOIN_ELSEWHERE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Pause between two tries, at first and at most. Only a process that waits for another pays it.
 const JOIN_PAUSE_MIN: Duration = Duration::from_millis(2);
 const JOIN_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Longest pause of a process that waits to take a data folder over.
+const TAKE_OVER_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How many owners may end under one call before it counts as their undoing and is given up.
 const OWNERS_LOST_MAX: u32 = 8;
 
@@ -78,14 +80,28 @@ impl Hub {
     pub(crate) fn keep_ready(&self) {
         let hub = self.clone();
         tokio::spawn(async move {
+            let mut pause = JOIN_PAUSE_MAX;
+            let mut told = String::new();
             loop {
                 match hub.role().await {
-                    Ok(Role::Attached(link)) => link.lost().await,
+                    Ok(Role::Attached(link)) => {
+                        pause = JOIN_PAUSE_MAX;
+                        link.lost().await;
+                    }
                     Ok(Role::Owner(_)) => return,
                     Err(_) if hub.closed.is_cancelled() => return,
                     Err(failure) => {
-                        tracing::warn!("the data folder has no owner now: {failure}");
-                        tokio::time::sleep(JOIN_PAUSE_MAX).await;
+                        let reason = failure.to_string();
+                        if reason != told {
+                            tracing::warn!("the data folder has no owner now: {reason}");
+                            told = reason;
+                        }
+                        tokio::select! {
+                            () = tokio::time::sleep(pause) => {}
+                            () = hub.closed.cancelled() => return,
+                        }
+                        // What does not work now may never: a model or a database that is gone.
+                        pause = (pause * 2).min(TAKE_OVER_PAUSE_MAX);
                     }
                 }
             }

@@ -24,7 +24,9 @@ pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
     let stop = on_signal()?;
     reap_orphans()?;
     let listener = http::bind(&config).await?;
-    let hub = Hub::open(config.clone()).await?;
+    let Some(hub) = open(&config, &stop).await? else {
+        return Ok(());
+    };
     hub.keep_ready();
     let token = token(&config)?;
     announce(&config);
@@ -41,7 +43,9 @@ pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
 pub(crate) async fn stdio(config: Arc<Config>) -> Result<(), Failure> {
     let stop = on_signal()?;
     reap_orphans()?;
-    let hub = Hub::open(config.clone()).await?;
+    let Some(hub) = open(&config, &stop).await? else {
+        return Ok(());
+    };
     hub.keep_ready();
     tracing::info!(
         "serving MCP on stdin and stdout; memories in {}",
@@ -50,6 +54,14 @@ pub(crate) async fn stdio(config: Arc<Config>) -> Result<(), Failure> {
     let served = mcp_stdio::serve(VenomServer::new(hub.clone(), config), stop).await;
     close(&hub).await;
     served
+}
+
+/// Opens the data folder; `None` if a signal came first. It may have to wait for another process.
+async fn open(config: &Arc<Config>, stop: &CancellationToken) -> Result<Option<Hub>, Failure> {
+    tokio::select! {
+        hub = Hub::open(config.clone()) => hub.map(Some),
+        () = stop.cancelled() => Ok(None),
+    }
 }
 
 async fn close(hub: &Hub) {

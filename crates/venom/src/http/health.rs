@@ -5,10 +5,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long store and model may take to answer before they count as unhealthy.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A model by its name; one that is given as a folder by the folder's own, without the way to it.
+fn model_name(model: &str) -> &str {
+    let name = Path::new(model).file_name().and_then(|name| name.to_str());
+    name.unwrap_or(model)
+}
 
 /// The handler.
 pub(super) async fn health(State(shared): State<Shared>) -> Response {
@@ -34,7 +41,7 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
         "server_name": "venom",
         "version": env!("CARGO_PKG_VERSION"),
         "personality_variant": config.persona.as_str(),
-        "embedding_model": config.model,
+        "embedding_model": model_name(&config.model),
         "collection_name": config.space.as_str(),
         "memory_count": null,
         "storage": null,

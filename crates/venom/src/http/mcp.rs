@@ -6,7 +6,7 @@
 
 use super::{Shared, read_body};
 use crate::mcp::VenomServer;
-use crate::mcp::messages::{MESSAGE_BYTES_MAX, Parsed, parse, too_long};
+use crate::mcp::messages::{MESSAGE_BYTES_MAX, Parsed, parse};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -56,8 +56,9 @@ pub(super) async fn mcp(State(shared): State<Shared>, request: Request) -> Respo
     if parts.method != Method::POST {
         return shared.mcp.pass(parts, Body::empty()).await;
     }
-    let Some(bytes) = read_body(body).await else {
-        return answer(StatusCode::PAYLOAD_TOO_LARGE, &too_long());
+    let bytes = match read_body(body).await {
+        Ok(bytes) => bytes,
+        Err(refusal) => return refusal,
     };
     accept_what_we_send(&mut parts);
     match parse(&bytes) {

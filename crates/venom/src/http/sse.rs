@@ -5,7 +5,7 @@
 //! server behind a session needs nothing from it.
 
 use super::{Shared, error, read_body};
-use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse, too_long};
+use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse};
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -145,8 +145,9 @@ pub(super) async fn message(
         let message = format!("no session {id:?} is open: open /sse again for a new one");
         return error(StatusCode::NOT_FOUND, &message);
     };
-    let Some(bytes) = read_body(body).await else {
-        return (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(*too_long())).into_response();
+    let bytes = match read_body(body).await {
+        Ok(bytes) => bytes,
+        Err(refusal) => return refusal,
     };
     let messages = match parse(&bytes) {
         Ok(Parsed::Single(message)) => vec![Ok(*message)],

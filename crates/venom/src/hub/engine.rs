@@ -7,17 +7,22 @@ use crate::config::Config;
 use crate::failure::Failure;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{Clock, Embedder, ErrorKind, MemoryStore, RequestKey, Timestamp};
 use venom_embed::MiniLm;
 use venom_store::{Lease, SqliteStore};
+
+/// Looks at the store at a time that do not go through the queue.
+const LOOKS_MAX: usize = 8;
 
 /// Store, model, queue and socket of the process that owns a data folder.
 pub(super) struct Engine {
     /// `None` once the engine is closed: the store must be shut before the lease is given up.
     venom: RwLock<Option<Arc<Venom>>>,
     queue: Arc<Queue>,
+    /// Looks at the store that do not go through the queue; each may hang as long as a disk does.
+    looks: Arc<Semaphore>,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -53,6 +58,7 @@ impl Engine {
         let engine = Arc::new(Self {
             venom: RwLock::new(Some(Arc::new(venom))),
             queue: Arc::new(queue),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             listener: Mutex::new(None),
         });
         match Listener::start(&config.data, engine.clone(), lease) {
@@ -83,7 +89,17 @@ impl Engine {
         };
         match lane {
             Some(lane) => self.queue.submit(lane, job).map_err(refused)?,
-            None => drop(tokio::task::spawn_blocking(job)),
+            None => {
+                let Ok(look) = self.looks.clone().acquire_owned().await else {
+                    return Err(refused(Refused::Closed));
+                };
+                // A caller that gives up does not end the look.
+                let look = move || {
+                    job();
+                    drop(look);
+                };
+                drop(tokio::task::spawn_blocking(look));
+            }
         }
         match answered.await {
             Ok(result) => Ok(result.inspect_err(log_cause)?),

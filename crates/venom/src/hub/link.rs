@@ -78,7 +78,7 @@ impl Link {
             replies: Arc::default(),
             lost: CancellationToken::new(),
         };
-        tokio::spawn(send(writer, lines));
+        tokio::spawn(send(writer, lines, link.lost.clone()));
         tokio::spawn(receive(reader, link.replies.clone(), link.lost.clone()));
         Ok(Some(link))
     }
@@ -137,7 +137,9 @@ fn sockets(holder: &Holder, data: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 async fn greet(path: &Path) -> Option<(Hello, BufReader<OwnedReadHalf>, OwnedWriteHalf)> {
-    let (reader, writer) = UnixStream::connect(path).await.ok()?.into_split();
+    let stream = UnixStream::connect(path).await.ok()?;
+    // Memories go to no other user's process, whoever made this socket.
+    let (reader, writer) = socket::is_ours(&stream).then(|| stream.into_split())?;
     let mut reader = BufReader::new(reader);
     let text = tokio::time::timeout(HELLO_TIME_MAX, read_line(&mut reader, HELLO_BYTES_MAX))
         .await
@@ -146,10 +148,16 @@ async fn greet(path: &Path) -> Option<(Hello, BufReader<OwnedReadHalf>, OwnedWri
     Some((serde_json::from_slice(&text).ok()?, reader, writer))
 }
 
-/// Writes lines until the link is dropped or the owner is gone, which `receive` notices.
-async fn send(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<Vec<u8>>) {
+/// Writes lines until the link is dropped or the owner is gone.
+async fn send(
+    mut writer: OwnedWriteHalf,
+    mut lines: mpsc::Receiver<Vec<u8>>,
+    lost: CancellationToken,
+) {
     while let Some(line) = lines.recv().await {
         if writer.write_all(&line).await.is_err() {
+            // Callers must not take this link for alive until the reading side notices, too.
+            lost.cancel();
             return;
         }
     }

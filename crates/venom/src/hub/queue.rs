@@ -125,6 +125,15 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    /// Ends the workers without waiting for them: a queue that was not closed belongs to an engine that
+    /// never came to be.
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
 fn work(shared: &Shared, quick_only: bool) {
     loop {
         let mut waiting = shared.lock();

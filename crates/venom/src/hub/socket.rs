@@ -13,9 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use venom_store::Lease;
@@ -26,6 +27,11 @@ pub(super) const NAME: &str = "venom.sock";
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 /// Replies that may wait for one slow reader before its calls wait, too.
 const REPLIES_WAITING_MAX: usize = 64;
+
+/// Calls of one process that may be under way or wait for it to read their replies.
+const CALLS_OPEN_MAX: usize = 4096;
+/// Pause after the socket failed to accept a process.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The socket of an owner, and its lease.
 pub(super) struct Listener {
@@ -183,14 +189,15 @@ async fn accept(
             Ok(_) => tracing::warn!("refused a process of another user at the local socket"),
             Err(error) => {
                 tracing::warn!("the local socket failed to accept a process: {error}");
-                tokio::task::yield_now().await;
+                // Out of file descriptors, most likely: it would fail again at once.
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
 /// Whether the process at the other end belongs to the same user (or is root, who may do anything).
-fn is_ours(stream: &UnixStream) -> bool {
+pub(super) fn is_ours(stream: &UnixStream) -> bool {
     let user = rustix::process::geteuid().as_raw();
     stream
         .peer_cred()
@@ -218,7 +225,11 @@ async fn serve(stream: UnixStream, engine: Arc<Engine>, stop: CancellationToken)
     };
     let read = async move {
         let mut reader = BufReader::new(reader);
+        let open = Arc::new(Semaphore::new(CALLS_OPEN_MAX));
         loop {
+            let Ok(permit) = open.clone().acquire_owned().await else {
+                return;
+            };
             let text = tokio::select! {
                 () = stop.cancelled() => return,
                 text = read_line(&mut reader, CALL_BYTES_MAX) => text,
@@ -239,6 +250,7 @@ async fn serve(stream: UnixStream, engine: Arc<Engine>, stop: CancellationToken)
                     Err(failure) => Err(failure),
                 };
                 let _ = replies.send(line(&ReplyLine::new(id, reply))).await;
+                drop(permit);
             });
         }
     };

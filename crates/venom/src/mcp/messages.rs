@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::limits;
 
@@ -89,6 +90,11 @@ pub(crate) fn too_long() -> Box<ServerJsonRpcMessage> {
     )
 }
 
+/// The answer to a message that did not arrive whole.
+pub(crate) fn cut_short() -> Box<ServerJsonRpcMessage> {
+    invalid("the body could not be read to its end", None)
+}
+
 fn invalid(why: &str, id: Option<RequestId>) -> Box<ServerJsonRpcMessage> {
     let message =
         format!("the message is no valid request: expected one JSON-RPC 2.0 object, {why}");
@@ -127,6 +133,8 @@ pub(crate) struct ChannelTransport {
     unanswered: watch::Sender<HashSet<RequestId>>,
     stop: CancellationToken,
     ended: CancellationToken,
+    /// When the answers of a closed connection are no longer waited for.
+    drained_by: Option<Instant>,
 }
 
 impl ChannelTransport {
@@ -142,6 +150,7 @@ impl ChannelTransport {
             unanswered: watch::Sender::default(),
             stop,
             ended: CancellationToken::new(),
+            drained_by: None,
         }
     }
 
@@ -193,6 +202,11 @@ impl Transport<rmcp::RoleServer> for ChannelTransport {
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        // A client that does not read its answers is not read from either.
+        let mut unanswered = self.unanswered.subscribe();
+        let _ = unanswered
+            .wait_for(|ids| ids.len() < MESSAGES_WAITING_MAX)
+            .await;
         let message = tokio::select! {
             message = self.incoming.recv() => message,
             () = self.stop.cancelled() => {
@@ -205,9 +219,12 @@ impl Transport<rmcp::RoleServer> for ChannelTransport {
             self.note(&message);
             return Some(message);
         }
-        let mut unanswered = self.unanswered.subscribe();
+        // This may be called anew after every answer: the time counts from the first call.
+        let drained_by = *self
+            .drained_by
+            .get_or_insert_with(|| Instant::now() + DRAIN_TIME_MAX);
         let drained = unanswered.wait_for(HashSet::is_empty);
-        if tokio::time::timeout(DRAIN_TIME_MAX, drained).await.is_err() {
+        if tokio::time::timeout_at(drained_by, drained).await.is_err() {
             tracing::warn!("a connection was closed with calls unanswered");
         }
         self.ended.cancel();

@@ -218,6 +218,22 @@ fn a_message_over_the_limit_is_refused_before_it_is_read() {
     }
 }
 
+/// A chunk that is none is no message that is too long.
+#[test]
+fn a_body_that_breaks_off_is_told_apart_from_one_that_is_too_long() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    let mut connection = venom_testing::Connection::open(server.port).unwrap();
+    let headers = [
+        ("transfer-encoding", "chunked"),
+        ("content-type", "application/json"),
+    ];
+    connection
+        .send("POST", "/mcp", &headers, b"nonsense\r\n")
+        .unwrap();
+    assert_eq!(connection.read_head().unwrap().0, 400);
+}
+
 /// The same list through the command line, with its exit codes.
 #[test]
 fn over_the_command_line() {

@@ -4,17 +4,14 @@ use super::analysis;
 use crate::memory::{Content, Context, Speaker};
 use crate::time::Timestamp;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// A memory as the recipe sees it. Made once, when the memory is stored or read back.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// Term counts of date, speaker and text.
-    pub(super) terms: BTreeMap<String, u32>,
+    /// Terms of date, speaker and text, in order.
+    pub(super) terms: Vec<String>,
     /// Different words of the same, as they stand.
     pub(super) words: Vec<String>,
-    /// All terms, repetitions counted.
-    pub(super) length: u32,
     /// Words of the text alone, as people count them: between white space.
     pub(super) text_words: u32,
     /// Share of the text, by characters, that is not in sentences that ask; 1 without any.
@@ -41,18 +38,13 @@ impl Document {
         }
         indexed.push_str(text);
         let mut words = analysis::words(&indexed);
-        let mut terms = BTreeMap::new();
-        for term in analysis::terms(&words) {
-            *terms.entry(term).or_insert(0) += 1;
-        }
-        let length = terms.values().sum();
+        let terms = analysis::terms(&words);
         let said = without_notes(text);
         words.sort_unstable();
         words.dedup();
         Self {
             terms,
             words,
-            length,
             text_words: u32::try_from(said.split_whitespace().count()).unwrap_or(u32::MAX),
             statement: statement_share(&said),
             tells_time: super::time_words::tells_time(&said),

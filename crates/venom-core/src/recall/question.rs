@@ -4,7 +4,7 @@ use super::analysis;
 use super::space::Space;
 use super::time_words::{self, NamedTime};
 use crate::query::QueryText;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A mistyped word shorter than this is not repaired, in characters: too many words are near it.
 const SLIP_CHARS_MIN: usize = 4;
@@ -34,25 +34,27 @@ impl Question {
         }
     }
 
-    /// The terms sought in a space, sorted, each once: those of the words, and for a word that nobody has
-    /// used there those of the words it may have been meant to be.
-    pub(super) fn terms(&self, space: &Space) -> BTreeSet<String> {
+    /// For each word that says something the terms of a space that it stands for, sorted by name: its own,
+    /// and if nobody has used it there those of the words it may have been meant to be.
+    pub(super) fn terms(&self, space: &Space) -> Vec<BTreeMap<String, u32>> {
         let content = self
             .words
             .iter()
             .filter(|word| !analysis::is_stop_word(word));
-        let mut terms = BTreeSet::new();
-        for word in content {
-            let own = analysis::terms_of_word(word);
-            let known =
-                space.has_word(word) || own.iter().any(|term| !space.postings(term).is_empty());
-            if !known && is_repairable(word) {
-                let meant = space.words().filter(|known| analysis::is_slip(word, known));
-                terms.extend(meant.flat_map(analysis::terms_of_word));
+        let known = |term: String| {
+            let number = space.term_number(&term)?;
+            (!space.postings(number).is_empty()).then_some((term, number))
+        };
+        let terms_of = |word: &str| analysis::terms_of_word(word).into_iter().filter_map(known);
+        let sought = |word: &String| {
+            let own: BTreeMap<String, u32> = terms_of(word).collect();
+            if !own.is_empty() || space.has_word(word) || !is_repairable(word) {
+                return own;
             }
-            terms.extend(own);
-        }
-        terms
+            let meant = space.words().filter(|known| analysis::is_slip(word, known));
+            meant.flat_map(terms_of).collect()
+        };
+        content.map(sought).collect()
     }
 
     /// Whether the question names a speaker, given in lower case, by any part of the name.

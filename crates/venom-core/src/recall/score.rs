@@ -3,6 +3,10 @@
 use super::kernel::{self, RADIUS};
 use super::question::Question;
 use super::space::{Slot, Space};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Terms that one word of a question stands for, by name, each with its number.
+type Terms = BTreeMap<String, u32>;
 
 /// How fast a repeated term saturates in BM25 (Robertson, Zaragoza: "The Probabilistic Relevance
 /// Framework: BM25 and Beyond", 2009). Below the usual 1.2, as context repeats the terms of a topic.
@@ -11,6 +15,8 @@ const BM25_K1: f32 = 0.6;
 const BM25_B: f32 = 0.75;
 /// Vectors of neighbours count up to this distance.
 const DENSE_RADIUS: i32 = 3;
+/// Two words of a question are close in a memory up to this distance, in terms.
+const PAIR_TERMS_MAX: usize = 3;
 /// A memory of this many terms or more is not short.
 const LENGTH_TERMS: f32 = 12.0;
 /// Only shorter memories are judged by how much of them asks, in terms.
@@ -25,6 +31,10 @@ const REMARK_WORDS_MAX: u32 = 40;
 pub enum Part {
     /// Words of the question in the memory and its neighbours.
     Words,
+    /// Words that follow each other in the question and are close in the memory.
+    Pairs,
+    /// All words of the question in one stretch of the memory.
+    Phrase,
     /// Similarity of meaning.
     Meaning,
     /// Similarity of meaning of the memory and its neighbours.
@@ -45,8 +55,10 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Words,
+        Self::Pairs,
+        Self::Phrase,
         Self::Meaning,
         Self::MeaningAround,
         Self::Author,
@@ -61,6 +73,8 @@ impl Part {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Words => "words",
+            Self::Pairs => "pairs",
+            Self::Phrase => "phrase",
             Self::Meaning => "meaning",
             Self::MeaningAround => "meaning_around",
             Self::Author => "author",
@@ -77,6 +91,9 @@ impl Part {
     const fn weight(self, kind: Kind) -> f32 {
         let (remarks, notes) = match self {
             Self::Words => (1.0, 0.7),
+            Self::Pairs => (0.1, 0.1),
+            // Who quotes a memory wants that memory, whatever else speaks for others.
+            Self::Phrase => (3.0, 3.0),
             Self::Meaning => (0.5, 1.0),
             Self::MeaningAround => (0.3, 0.0),
             Self::Author => (0.4, 0.4),
@@ -141,8 +158,10 @@ pub fn score(space: &Space, question: &Question, similarities: &[f32]) -> Vec<Op
     } else {
         Kind::Remarks
     };
-    let words = lexical(space, question);
-    let most = words.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let sought = question.terms(space);
+    let words = Shares::of_most(lexical(space, &sought));
+    let pairs = Shares::of_most(pairs(space, &sought));
+    let phrase = quoted(space, &sought);
     let similarity = |slot: Slot| similarities.get(slot).copied().unwrap_or(0.0);
     let meaning = Range::of(space.entries().map(|(slot, _)| similarity(slot)));
     let around = around(space, &similarity);
@@ -151,7 +170,9 @@ pub fn score(space: &Space, question: &Question, similarities: &[f32]) -> Vec<Op
     let mut parts = vec![None; space.slots()];
     for (slot, entry) in space.entries() {
         let says = |part| match part {
-            Part::Words => words[slot] / most,
+            Part::Words => words.of(slot),
+            Part::Pairs => pairs.of(slot),
+            Part::Phrase => yes(phrase.contains(&slot)),
             Part::Meaning => meaning.place(similarity(slot)),
             Part::MeaningAround => meaning_around.place(around[slot]),
             Part::Author => yes(entry.name().is_some_and(|name| question.names(name))),
@@ -171,16 +192,18 @@ pub fn score(space: &Space, question: &Question, similarities: &[f32]) -> Vec<Op
 
 /// Okapi BM25 in which a memory's count of a term takes shares of its neighbours' counts; by slot. Rarity
 /// is told by the memories that have the term themselves.
-fn lexical(space: &Space, question: &Question) -> Vec<f32> {
-    let memories = space.len() as f32;
+fn lexical(space: &Space, sought: &[Terms]) -> Vec<f32> {
     let mean = space.mean_reach().max(f32::MIN_POSITIVE);
     let mut scores = vec![0.0_f32; space.slots()];
     let mut counts = vec![0_u64; space.slots()];
     let mut touched: Vec<Slot> = Vec::new();
-    for term in question.terms(space) {
-        let postings = space.postings(&term);
-        let with_term = postings.len() as f32;
-        let rarity = ((memories - with_term + 0.5) / (with_term + 0.5)).ln_1p();
+    let terms = sought.iter().flatten();
+    let terms: Terms = terms
+        .map(|(term, number)| (term.clone(), *number))
+        .collect();
+    for term in terms.into_values() {
+        let postings = space.postings(term);
+        let rarity = rarity(space, term);
         let mut add = |slot: Slot, units: u64| {
             if counts[slot] == 0 {
                 touched.push(slot);
@@ -212,6 +235,102 @@ fn lexical(space: &Space, question: &Question) -> Vec<f32> {
         }
     }
     scores
+}
+
+/// How much a term tells: more, the fewer memories have it.
+fn rarity(space: &Space, term: u32) -> f32 {
+    let with_term = space.postings(term).len() as f32;
+    ((space.len() as f32 - with_term + 0.5) / (with_term + 0.5)).ln_1p()
+}
+
+/// Sum over words that follow each other in the question of how much they tell, where they are within
+/// [`PAIR_TERMS_MAX`] of each other in the memory; by slot.
+fn pairs(space: &Space, sought: &[Terms]) -> Vec<f32> {
+    let mut scores = vec![0.0_f32; space.slots()];
+    let mut seen = BTreeSet::new();
+    for two in sought.windows(2) {
+        for (a, b) in two[0]
+            .values()
+            .flat_map(|a| two[1].values().map(|b| (*a, *b)))
+        {
+            if a == b || !seen.insert((a, b)) {
+                continue;
+            }
+            let rarer = if space.postings(a).len() < space.postings(b).len() {
+                a
+            } else {
+                b
+            };
+            let tells = f32::midpoint(rarity(space, a), rarity(space, b));
+            for posting in space.postings(rarer) {
+                let slot = posting.slot as usize;
+                if space
+                    .entry(slot)
+                    .is_some_and(|entry| are_close(&entry.terms, a, b))
+                {
+                    scores[slot] += tells;
+                }
+            }
+        }
+    }
+    scores
+}
+
+/// Whether two terms are within [`PAIR_TERMS_MAX`] of each other. O(terms).
+fn are_close(terms: &[u32], a: u32, b: u32) -> bool {
+    let mut last: Option<(usize, u32)> = None;
+    for (at, term) in terms
+        .iter()
+        .enumerate()
+        .filter(|(_, term)| **term == a || **term == b)
+    {
+        if last.is_some_and(|(before, other)| other != *term && at - before <= PAIR_TERMS_MAX) {
+            return true;
+        }
+        last = Some((at, *term));
+    }
+    false
+}
+
+/// The memories that have all words of the question, stop words left out, in one stretch. A single word is
+/// no quotation.
+fn quoted(space: &Space, sought: &[Terms]) -> BTreeSet<Slot> {
+    let rarest = sought.iter().min_by_key(|terms| {
+        let memories = terms.values().map(|term| space.postings(*term).len());
+        memories.sum::<usize>()
+    });
+    let Some(rarest) = rarest.filter(|_| sought.len() > 1) else {
+        return BTreeSet::new();
+    };
+    let has_phrase = |slot: &Slot| {
+        let terms = space.entry(*slot).map_or(&[][..], |entry| &entry.terms);
+        terms.windows(sought.len()).any(|stretch| {
+            let mut pairs = stretch.iter().zip(sought);
+            pairs.all(|(found, wanted)| wanted.values().any(|term| term == found))
+        })
+    };
+    let postings = rarest.values().flat_map(|term| space.postings(*term));
+    postings
+        .map(|posting| posting.slot as usize)
+        .filter(has_phrase)
+        .collect()
+}
+
+/// Numbers of all memories, each as its share of the largest; by slot.
+struct Shares {
+    values: Vec<f32>,
+    most: f32,
+}
+
+impl Shares {
+    fn of_most(values: Vec<f32>) -> Self {
+        let most = values.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        Self { values, most }
+    }
+
+    fn of(&self, slot: Slot) -> f32 {
+        self.values[slot] / self.most
+    }
 }
 
 /// Each memory's similarity averaged with its neighbours', by their shares; by slot.
@@ -264,3 +383,173 @@ impl Range {
 }
 
 const _: () = assert!(DENSE_RADIUS <= RADIUS);
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Document;
+    use super::super::space::NewEntry;
+    use super::*;
+    use crate::memory::{Content, Context, MemoryId, SessionName, Speaker};
+    use crate::query::QueryText;
+    use crate::time::Timestamp;
+    use proptest::prelude::*;
+
+    fn add(space: &mut Space, id: u64, context: &Context, text: &str) -> Slot {
+        let content = Content::parse(text).unwrap();
+        space.add(NewEntry {
+            id: MemoryId::new(id).unwrap(),
+            stored_at: Timestamp::from_micros(0),
+            context,
+            document: Document::new(context, &content),
+        })
+    }
+
+    /// Slots by score, best first; of equal score the later first.
+    fn ranked(space: &Space, question: &str, similarities: &[f32]) -> Vec<Slot> {
+        let question = Question::new(&QueryText::parse(question).unwrap());
+        let parts = score(space, &question, similarities);
+        let mut slots: Vec<Slot> = (0..parts.len())
+            .filter(|slot| parts[*slot].is_some())
+            .collect();
+        let key = |slot: &Slot| parts[*slot].map_or(0.0, |parts| parts.sum());
+        slots.sort_by(|a, b| key(b).total_cmp(&key(a)).then(b.cmp(a)));
+        slots
+    }
+
+    fn in_session(speaker: &str) -> Context {
+        Context {
+            speaker: Some(Speaker::parse(speaker).unwrap()),
+            session: Some(SessionName::parse("one").unwrap()),
+            occurred_at: None,
+        }
+    }
+
+    #[test]
+    fn an_answer_is_found_by_the_words_of_its_question() {
+        let mut space = Space::default();
+        let other = Context::default();
+        add(
+            &mut space,
+            1,
+            &other,
+            "The harbour was full of boats in the morning light",
+        );
+        add(
+            &mut space,
+            2,
+            &in_session("Ben"),
+            "What do you play in the orchestra?",
+        );
+        let answer = add(
+            &mut space,
+            3,
+            &in_session("Anna"),
+            "Mostly the cello, since I was a child",
+        );
+        add(
+            &mut space,
+            4,
+            &in_session("Ben"),
+            "Lovely, I always wanted to learn that as well",
+        );
+        let question = "Which instrument does Anna play in the orchestra?";
+        assert_eq!(ranked(&space, question, &[0.0; 4])[0], answer);
+    }
+
+    #[test]
+    fn the_same_words_in_another_order_are_another_memory() {
+        let mut space = Space::default();
+        let context = Context::default();
+        for (id, text) in [
+            (1, "round 8 brought parcel 11"),
+            (2, "round 11 brought parcel 8"),
+        ] {
+            add(&mut space, id, &context, text);
+        }
+        assert_eq!(
+            ranked(&space, "round 8 brought parcel 11", &[0.5, 0.5])[0],
+            0
+        );
+        assert_eq!(
+            ranked(&space, "round 11 brought parcel 8", &[0.5, 0.5])[0],
+            1
+        );
+    }
+
+    #[test]
+    fn a_slip_of_the_hand_finds_the_word_that_was_meant() {
+        let mut space = Space::default();
+        let context = Context::default();
+        add(
+            &mut space,
+            1,
+            &context,
+            "Our neighbour keeps bees behind the orchard wall",
+        );
+        add(
+            &mut space,
+            2,
+            &context,
+            "The train to the coast leaves at nine every day",
+        );
+        assert_eq!(ranked(&space, "who has an orhcard", &[0.0, 0.0])[0], 0);
+        // Numbers are facts, not slips.
+        assert_eq!(ranked(&space, "4711", &[0.0, 0.1])[0], 1);
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "boat", "cello", "green", "lamp", "museum", "paint", "river", "stone", "tower",
+            "walnut",
+        ]);
+        prop::collection::vec(word, 2..12).prop_map(|words| words.join(" "))
+    }
+
+    proptest! {
+        /// Whatever the vectors of the others say: who quotes a memory gets it.
+        #[test]
+        fn the_exact_text_of_a_unique_memory_ranks_it_first(
+            texts in prop::collection::hash_set(text(), 1..40),
+            cosines in prop::collection::vec(0.0_f32..1.0, 40),
+        ) {
+            let texts: Vec<String> = texts.into_iter().collect();
+            let is_part = |text: &String| {
+                texts.iter().filter(|other| format!(" {other} ").contains(&format!(" {text} "))).count() > 1
+            };
+            let mut space = Space::default();
+            for (id, text) in (0..).zip(&texts) {
+                add(&mut space, id, &in_session("user"), text);
+            }
+            for (slot, text) in texts.iter().enumerate().filter(|(_, text)| !is_part(text)) {
+                let mut similarities = cosines.clone();
+                similarities[slot] = 1.0;
+                prop_assert_eq!(ranked(&space, text, &similarities)[0], slot, "{}", text);
+            }
+        }
+
+        /// A memory that has nothing to do with a question comes after all that have one of its words,
+        /// where vectors say nothing.
+        #[test]
+        fn an_unrelated_memory_removes_no_match(texts in prop::collection::vec(text(), 1..30)) {
+            let mut space = Space::default();
+            let apart = |id: u64| Context {
+                session: Some(SessionName::parse(&id.to_string()).unwrap()),
+                ..Context::default()
+            };
+            for (id, text) in (0..).zip(&texts) {
+                add(&mut space, id, &apart(id), &format!("{text} and nothing else to say about it at all"));
+            }
+            let matches = |space: &Space| {
+                let all = ranked(space, "walnut", &vec![0.0; space.slots()]);
+                let has_word = |slot: &Slot| texts.get(*slot).is_some_and(|text| text.contains("walnut"));
+                let count = texts.iter().filter(|text| text.contains("walnut")).count();
+                let first: BTreeSet<Slot> = all.into_iter().take(count).filter(has_word).collect();
+                (first.len(), count)
+            };
+            let (before, count) = matches(&space);
+            prop_assert_eq!(before, count);
+            add(&mut space, 1000, &apart(1000), "Something entirely unlike the rest, kept for no reason");
+            prop_assert_eq!(matches(&space).0, count);
+        }
+    }
+}

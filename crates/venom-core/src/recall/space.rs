@@ -43,8 +43,8 @@ pub(super) struct Posting {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: MemoryId,
-    /// Row in `postings` and count.
-    terms: Vec<(u32, u32)>,
+    /// Rows in `postings`, in the order of the text.
+    pub(super) terms: Box<[u32]>,
     words: Vec<Box<str>>,
     /// [`Speaker::key`].
     speaker: Option<Box<str>>,
@@ -94,12 +94,11 @@ impl Space {
         let row =
             u32::try_from(slot).expect("memory runs out long before 2^32 memories of a space");
         let Document { terms, words, .. } = new.document;
-        let terms = terms.into_iter().map(|(term, count)| {
-            let term = self.term(&term);
+        let terms: Box<[u32]> = terms.iter().map(|term| self.term(term)).collect();
+        for (term, count) in counts(&terms) {
             self.postings[term as usize].push(Posting { slot: row, count });
-            (term, count)
-        });
-        let terms = terms.collect();
+        }
+        let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
         let words: Vec<Box<str>> = words.into_iter().map(String::into_boxed_str).collect();
         for word in &words {
             count_up(&mut self.words, word);
@@ -124,8 +123,8 @@ impl Space {
             by_role,
             session,
             moment: new.context.occurred_at.unwrap_or(new.stored_at),
-            gate: kernel::gate(new.document.length),
-            length: new.document.length,
+            gate: kernel::gate(length),
+            length,
             reach: 0,
             before: None,
             after: None,
@@ -157,8 +156,8 @@ impl Space {
         let Some(entry) = self.entries[slot].take() else {
             return;
         };
-        for (term, _) in &entry.terms {
-            let postings = &mut self.postings[*term as usize];
+        for (term, _) in counts(&entry.terms) {
+            let postings = &mut self.postings[term as usize];
             if let Ok(at) = postings.binary_search_by_key(&slot, |posting| posting.slot as usize) {
                 postings.remove(at);
             }
@@ -243,10 +242,14 @@ impl Space {
         self.entries.len()
     }
 
-    /// The memories that have a term.
-    pub(super) fn postings(&self, term: &str) -> &[Posting] {
-        let row = self.terms.get(term);
-        row.map_or(&[], |row| &self.postings[*row as usize])
+    /// The number of a term, if a memory has or had it.
+    pub(super) fn term_number(&self, term: &str) -> Option<u32> {
+        self.terms.get(term).copied()
+    }
+
+    /// The memories that have a term, by its number.
+    pub(super) fn postings(&self, term: u32) -> &[Posting] {
+        self.postings.get(term as usize).map_or(&[], Vec::as_slice)
     }
 
     /// Whether any memory has the word as it stands.
@@ -289,7 +292,7 @@ impl Space {
         walk(-1, |entry| entry.before).chain(walk(1, |entry| entry.after))
     }
 
-    /// The row of a term, made if it is new.
+    /// The number of a term, made if it is new: its row in `postings`.
     fn term(&mut self, term: &str) -> u32 {
         if let Some(row) = self.terms.get(term) {
             return *row;
@@ -359,6 +362,16 @@ impl Space {
             entry.reach = reach;
         }
     }
+}
+
+/// The different terms of a text with their counts.
+fn counts(terms: &[u32]) -> Vec<(u32, u32)> {
+    let mut sorted = terms.to_vec();
+    sorted.sort_unstable();
+    let groups = sorted.chunk_by(|a, b| a == b);
+    groups
+        .map(|group| (group[0], u32::try_from(group.len()).unwrap_or(u32::MAX)))
+        .collect()
 }
 
 fn count_up(counts: &mut BTreeMap<Box<str>, u32>, key: &str) {

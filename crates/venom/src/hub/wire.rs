@@ -518,7 +518,19 @@ mod tests {
         };
         let hit = Hit {
             memory,
-            parts: Parts::from_array([0.1 + 0.2, -0.0, 0.0, 1.0e-30, 0.0, 0.0, 0.0, 0.0, 0.7]),
+            parts: Parts::from_array([
+                0.1 + 0.2,
+                -0.0,
+                0.0,
+                1.0e-30,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.7,
+            ]),
             similarity: 0.1 + 0.2,
             passage: PassageSpan(3..9),
         };

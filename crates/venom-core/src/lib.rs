@@ -19,8 +19,8 @@ pub mod use_cases;
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
 pub use memory::{
-    Content, Context, Memory, MemoryId, NewMemory, RequestKey, SessionName, SpaceName, Speaker,
-    Tag, Tags,
+    Content, Memory, MemoryId, NewMemory, Origin, RequestKey, SessionName, SpaceName, Speaker, Tag,
+    Tags,
 };
 pub use persona::{Persona, PersonaName};
 pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};

@@ -253,7 +253,7 @@ impl SessionName {
 
 /// Where a memory comes from, as far as is known. Without any of it everything still works.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Context {
+pub struct Origin {
     /// Who said it.
     pub speaker: Option<Speaker>,
     /// The conversation it was said in.
@@ -276,7 +276,7 @@ pub struct NewMemory {
     /// Its tags.
     pub tags: Tags,
     /// Where it comes from.
-    pub context: Context,
+    pub origin: Origin,
 }
 
 /// A memory as it is kept.
@@ -293,13 +293,13 @@ pub struct Memory {
     /// When it was stored.
     pub stored_at: Timestamp,
     /// Where it comes from.
-    pub context: Context,
+    pub origin: Origin,
 }
 
 impl Memory {
     /// When it happened, as far as is known: when it was stored, if nobody said.
     pub fn moment(&self) -> Timestamp {
-        self.context.occurred_at.unwrap_or(self.stored_at)
+        self.origin.occurred_at.unwrap_or(self.stored_at)
     }
 }
 

@@ -145,14 +145,14 @@ impl Filter {
             && !self.tags_none.iter().any(has)
             && self.since.is_none_or(|since| memory.moment() >= since)
             && self.until.is_none_or(|until| memory.moment() < until)
-            && (self.speaker.is_none() || same_speaker(&self.speaker, &memory.context.speaker))
-            && (self.session.is_none() || self.session == memory.context.session)
+            && (self.speaker.as_ref())
+                .is_none_or(|name| is_same(name, memory.origin.speaker.as_ref()))
+            && (self.session.is_none() || self.session == memory.origin.session)
     }
 }
 
-fn same_speaker(a: &Option<Speaker>, b: &Option<Speaker>) -> bool {
-    let lower = |speaker: &Option<Speaker>| speaker.as_ref().map(Speaker::key);
-    lower(a) == lower(b)
+fn is_same(speaker: &Speaker, other: Option<&Speaker>) -> bool {
+    other.is_some_and(|other| other.key() == speaker.key())
 }
 
 /// A search.

@@ -52,7 +52,7 @@ impl Venom {
             content: new.content,
             tags: new.tags,
             stored_at,
-            context: new.context,
+            origin: new.origin,
         };
         let record = MemoryRecord {
             memory,

@@ -130,7 +130,7 @@ impl Index {
         block.entries.push(Entry {
             seq,
             id: new.id,
-            moment: new.context.occurred_at.unwrap_or(new.stored_at),
+            moment: new.origin.occurred_at.unwrap_or(new.stored_at),
             first_row: before / self.dimensions,
             rows: added / self.dimensions,
             live: true,
@@ -322,18 +322,18 @@ mod tests {
     use proptest::prelude::*;
     use venom_core::recall::Document;
     use venom_core::test_support::samples::{Rng, id, space, wordless};
-    use venom_core::{Content, Context, Embedding, Filter};
+    use venom_core::{Content, Embedding, Filter, Origin};
 
     /// (seq, id, vectors, live)
     type Plain = (i64, MemoryId, Vec<f32>, bool);
 
     fn add(index: &mut Index, (seq, id): (i64, MemoryId), rows: &[f32]) -> bool {
-        let (context, content) = (Context::default(), Content::parse("same words").unwrap());
+        let (origin, content) = (Origin::default(), Content::parse("same words").unwrap());
         let new = NewEntry {
             id,
             stored_at: Timestamp::from_micros(seq),
-            context: &context,
-            document: Document::new(&context, &content),
+            origin: &origin,
+            document: Document::new(&origin, &content),
         };
         index.add((&space("here"), seq), new, |v| v.extend_from_slice(rows))
     }

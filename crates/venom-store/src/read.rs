@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use venom_core::recall::{Document, NewEntry};
 use venom_core::{
-    Content, Context, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, SpaceName, Speaker,
+    Content, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, Origin, SpaceName, Speaker,
     Stats, StoreError, Tag, Timestamp,
 };
 
@@ -73,7 +73,7 @@ struct Pending {
     id: MemoryId,
     space: SpaceName,
     stored_at: Timestamp,
-    context: Context,
+    origin: Origin,
     document: Document,
     rows: usize,
     vectors: Vec<f32>,
@@ -84,7 +84,7 @@ impl Pending {
     fn new(row: &Row<'_>, seq: i64, dimensions: usize) -> Result<Self, Fault> {
         let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
         let (name, content) = (text(4)?, text(6)?);
-        let context = rows::context(row, seq, 7)?;
+        let origin = rows::origin(row, seq, 7)?;
         let content = Content::parse(content)
             .map_err(|_| Fault::corrupt(format!("the text of memory row {seq} is not valid")))?;
         Ok(Self {
@@ -93,8 +93,8 @@ impl Pending {
             space: SpaceName::parse(name)
                 .map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))?,
             stored_at: Timestamp::from_micros(row.get(5)?),
-            document: Document::new(&context, &content),
-            context,
+            document: Document::new(&origin, &content),
+            origin,
             rows: 0,
             vectors: Vec::with_capacity(dimensions),
         })
@@ -106,7 +106,7 @@ fn flush(index: &mut Index, pending: Option<Pending>) -> Result<(), Fault> {
     let new = NewEntry {
         id: p.id,
         stored_at: p.stored_at,
-        context: &p.context,
+        origin: &p.origin,
         document: p.document,
     };
     if index.add((&p.space, p.seq), new, |v| v.extend_from_slice(&p.vectors)) {

@@ -3,8 +3,8 @@
 use crate::fault::Fault;
 use rusqlite::{Connection, Row};
 use venom_core::{
-    Content, Context, Memory, MemoryId, ModelStamp, PassageSpan, RequestKey, SessionName,
-    SpaceName, Speaker, Tags, Timestamp,
+    Content, Memory, MemoryId, ModelStamp, Origin, PassageSpan, RequestKey, SessionName, SpaceName,
+    Speaker, Tags, Timestamp,
 };
 
 /// The columns that [`memory`] reads, of `memories AS m` joined with `spaces AS s`.
@@ -26,12 +26,12 @@ pub(crate) fn memory(connection: &Connection, row: &Row<'_>) -> Result<Memory, F
         content: Content::parse(content).map_err(|_| broken("text"))?,
         tags: tags(connection, seq)?,
         stored_at: Timestamp::from_micros(row.get(3)?),
-        context: context(row, seq, 5)?,
+        origin: origin(row, seq, 5)?,
     })
 }
 
 /// Where a memory comes from, from the columns `speaker, session, occurred_at_us` that start at `first`.
-pub(crate) fn context(row: &Row<'_>, seq: i64, first: usize) -> Result<Context, Fault> {
+pub(crate) fn origin(row: &Row<'_>, seq: i64, first: usize) -> Result<Origin, Fault> {
     let broken =
         |what: &str| Fault::corrupt(format!("the {what} of memory row {seq} is not valid"));
     let text = |column| {
@@ -42,7 +42,7 @@ pub(crate) fn context(row: &Row<'_>, seq: i64, first: usize) -> Result<Context, 
     let speaker = text(first)?.map(Speaker::parse).transpose();
     let session = text(first + 1)?.map(SessionName::parse).transpose();
     let occurred_at: Option<i64> = row.get(first + 2)?;
-    Ok(Context {
+    Ok(Origin {
         speaker: speaker.map_err(|_| broken("speaker"))?,
         session: session.map_err(|_| broken("session"))?,
         occurred_at: occurred_at.map(Timestamp::from_micros),

@@ -348,8 +348,8 @@ fn add_to_index(index: &mut Index, record: &MemoryRecord, seq: i64) -> Result<()
     let new = NewEntry {
         id: memory.id,
         stored_at: memory.stored_at,
-        context: &memory.context,
-        document: Document::new(&memory.context, &memory.content),
+        origin: &memory.origin,
+        document: Document::new(&memory.origin, &memory.content),
     };
     let added = index.add((&memory.space, seq), new, |vectors| {
         for passage in &record.passages {

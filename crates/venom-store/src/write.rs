@@ -64,9 +64,9 @@ fn insert_one(
         space,
         memory.stored_at.as_micros(),
         memory.content.as_str(),
-        memory.context.speaker.as_ref().map(Speaker::as_str),
-        memory.context.session.as_ref().map(SessionName::as_str),
-        memory.context.occurred_at.map(Timestamp::as_micros),
+        memory.origin.speaker.as_ref().map(Speaker::as_str),
+        memory.origin.session.as_ref().map(SessionName::as_str),
+        memory.origin.occurred_at.map(Timestamp::as_micros),
     ])?;
     let seq = tx.last_insert_rowid();
     let mut tag =

@@ -124,7 +124,7 @@ async fn read_body(body: Body) -> Result<Bytes, Response> {
     let read = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await;
     read.map_err(|error| {
         let cause = std::error::Error::source(&error);
-        if cause.is_some_and(|cause| cause.is::<LengthLimitError>()) {
+        if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
             too_long()
         } else {
             (StatusCode::BAD_REQUEST, axum::Json(*cut_short())).into_response()

@@ -7,7 +7,7 @@ mod personas;
 pub(crate) mod stdio;
 mod tools;
 
-pub(crate) use tools::{add_context, relevance_score, result_json, tags_json};
+pub(crate) use tools::{add_origin, relevance_score, result_json, tags_json};
 
 use crate::config::Config;
 use crate::hub::Hub;

@@ -15,7 +15,7 @@ use venom_core::ports::{Clock, Embedder, MemoryStore};
 use venom_core::test_support::samples::Rng;
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{
-    Content, Context, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewMemory, Passage,
+    Content, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewMemory, Origin, Passage,
     QueryText, RecallQuery, RequestKey, ResultLimit, SessionName, SpaceName, Speaker, Tags,
     Timestamp, limits,
 };
@@ -44,7 +44,7 @@ const UNANSWERABLE: [&str; 2] = ["adversarial", "abstention"];
 struct Turn {
     store: String,
     id: String,
-    context: Context,
+    origin: Origin,
     content: String,
 }
 
@@ -61,9 +61,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     let turns = turns(options)?;
     let mut questions = questions(&options.data)?;
     if options.typos {
-        let names = turns
-            .iter()
-            .filter_map(|turn| turn.context.speaker.as_ref());
+        let names = turns.iter().filter_map(|turn| turn.origin.speaker.as_ref());
         let names: HashSet<String> = names.map(Speaker::key).collect();
         let mut rng = Rng::new(1);
         for question in &mut questions {
@@ -85,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
         let ranked: Vec<&str> = asked
             .found
             .iter()
-            .map(|id| name_of(&ids, id, question))
+            .map(|id| name_of(&ids, *id, question))
             .collect();
         writeln!(lines, "{}", json!({"id": question.id, "ranked": ranked}))?;
         scores[1].add(&ranked, &question.relevant);
@@ -108,10 +106,10 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
 /// A memory by the name it has in the corpus; one of another conversation is nobody's answer.
 fn name_of<'a>(
     ids: &'a HashMap<MemoryId, (String, String)>,
-    id: &MemoryId,
+    id: MemoryId,
     question: &Question,
 ) -> &'a str {
-    let found = ids.get(id).filter(|(store, _)| *store == question.store);
+    let found = ids.get(&id).filter(|(store, _)| *store == question.store);
     found.map_or("another", |(_, name)| name.as_str())
 }
 
@@ -155,7 +153,7 @@ impl Bench {
                 space: space_of(&turn.store, merge)?,
                 content: Content::parse(&turn.content)?,
                 tags: Tags::default(),
-                context: turn.context.clone(),
+                origin: turn.origin.clone(),
             };
             let memory = self.venom.remember(new, RequestKey(number as u128))?;
             ids.insert(memory.id, (turn.store.clone(), turn.id.clone()));
@@ -264,7 +262,7 @@ fn turns(options: &Options) -> Outcome<Vec<Turn>> {
         let speaker = line["speaker"]
             .as_str()
             .filter(|name| !name.trim().is_empty());
-        let context = Context {
+        let origin = Origin {
             speaker: speaker.map(Speaker::parse).transpose()?,
             session: session.transpose()?.filter(|_| !options.without_sessions),
             occurred_at: line["timestamp"].as_str().and_then(Timestamp::parse),
@@ -273,7 +271,7 @@ fn turns(options: &Options) -> Outcome<Vec<Turn>> {
         Ok(Turn {
             store,
             id,
-            context,
+            origin,
             content,
         })
     };
@@ -360,7 +358,7 @@ impl Scores {
         let found: f64 = places.map(|(place, _)| gain(place)).sum();
         let best: f64 = (0..relevant.len().min(10)).map(gain).sum();
         sum("nDCG@10", if best > 0.0 { found / best } else { 0.0 });
-        let first = ranked.iter().position(|id| is_relevant(&id));
+        let first = ranked.iter().position(is_relevant);
         sum("MRR", first.map_or(0.0, |place| 1.0 / (place as f64 + 1.0)));
     }
 }

@@ -41,7 +41,15 @@ const VERBATIM: char = '=';
 pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     if text.is_ascii() {
-        split(text.chars(), &mut words);
+        let mut word = String::new();
+        for byte in text.bytes() {
+            if byte.is_ascii_alphanumeric() {
+                word.push(char::from(byte.to_ascii_lowercase()));
+            } else if byte != b'\'' {
+                take(&mut word, &mut words);
+            }
+        }
+        take(&mut word, &mut words);
     } else {
         // Accents go from Latin, Greek and Cyrillic letters; the marks of other scripts are letters.
         let bare = text.nfd().filter(|c| !matches!(c, '\u{300}'..='\u{36f}'));
@@ -100,6 +108,10 @@ pub(crate) fn is_stop_word(word: &str) -> bool {
 
 /// Whether a text of these words is to be stemmed as English. Without any sign of another language it is.
 fn is_english(words: &[String]) -> bool {
+    let is_foreign = |word: &String| FOREIGN_WORDS.binary_search(&word.as_str()).is_ok();
+    if !words.iter().any(is_foreign) {
+        return true;
+    }
     let count = |list: &[&str]| {
         let listed = words
             .iter()
@@ -111,11 +123,13 @@ fn is_english(words: &[String]) -> bool {
 
 /// The terms under which a text of these words is indexed, in order, with repetitions.
 pub(crate) fn terms(words: &[String]) -> Vec<String> {
-    let english = is_english(words);
+    let english = is_english(words).then(|| Stemmer::create(Algorithm::English));
     let content = words.iter().filter(|word| !is_stop_word(word));
-    content
-        .map(|word| if english { stem(word) } else { verbatim(word) })
-        .collect()
+    let term = |word: &String| match &english {
+        Some(stemmer) => stemmer.stem(word).into_owned(),
+        None => verbatim(word),
+    };
+    content.map(term).collect()
 }
 
 /// The terms that a word of a question stands for, whatever the language of the texts.
@@ -133,20 +147,27 @@ fn stem(word: &str) -> String {
 
 /// Whether two words are one slip of the hand apart: a character more, fewer, another one, or two
 /// neighbours swapped (Damerau, 1964). Equal words are not. O(characters).
-pub(crate) fn is_slip(a: &str, b: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let (x, y) = (&a[same..], &b[same..]);
-    match (x, y) {
+pub(crate) fn is_slip(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let same = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (&one[same..], &other[same..]);
+    match (one, other) {
         ([], []) => false,
         ([], rest) | (rest, []) => rest.len() == 1,
-        ([_, x_rest @ ..], [_, y_rest @ ..]) => {
-            let swapped = match (x, y) {
-                ([p, q, x_tail @ ..], [r, s, y_tail @ ..]) => p == s && q == r && x_tail == y_tail,
-                _ => false,
-            };
-            x_rest == y_rest || x_rest == y || x == y_rest || swapped
+        ([_, one_rest @ ..], [_, other_rest @ ..]) => {
+            one_rest == other_rest
+                || one_rest == other
+                || one == other_rest
+                || is_swapped(one, other)
         }
+    }
+}
+
+/// Whether two words differ in their first two characters only, which are swapped.
+fn is_swapped(one: &[char], other: &[char]) -> bool {
+    match (one, other) {
+        ([a, b, rest @ ..], [c, d, other_rest @ ..]) => a == d && b == c && rest == other_rest,
+        _ => false,
     }
 }
 

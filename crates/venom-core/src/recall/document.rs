@@ -1,7 +1,8 @@
 //! What the recipe knows of a memory: everything that can be told when it is stored.
 
 use super::analysis;
-use crate::memory::{Content, Context, Speaker};
+use super::time_words::tells_time;
+use crate::memory::{Content, Origin, Speaker};
 use crate::time::Timestamp;
 use std::borrow::Cow;
 
@@ -24,22 +25,24 @@ pub struct Document {
 
 impl Document {
     /// What the recipe needs to know of a memory. O(text).
-    pub fn new(context: &Context, content: &Content) -> Self {
+    pub fn new(origin: &Origin, content: &Content) -> Self {
         let text = content.as_str();
-        let mut indexed = String::new();
-        if let Some(day) = context.occurred_at.and_then(Timestamp::day) {
-            indexed.push_str(&day);
-            indexed.push('\n');
+        let mut words = Vec::new();
+        if let Some(day) = origin.occurred_at.and_then(Timestamp::day) {
+            words.extend(analysis::words(&day));
         }
-        let speaker = context.speaker.as_ref();
+        let speaker = origin.speaker.as_ref();
         if let Some(name) = speaker.filter(|speaker| !speaker.is_role()) {
-            indexed.push_str(name.as_str());
-            indexed.push('\n');
+            words.extend(analysis::words(name.as_str()));
         }
-        indexed.push_str(text);
-        let mut words = analysis::words(&indexed);
-        let terms = analysis::terms(&words);
+        let text_words = analysis::words(text);
         let said = without_notes(text);
+        let tells_time = match &said {
+            Cow::Borrowed(_) => tells_time(&text_words),
+            Cow::Owned(said) => tells_time(&analysis::words(said)),
+        };
+        words.extend(text_words);
+        let terms = analysis::terms(&words);
         words.sort_unstable();
         words.dedup();
         Self {
@@ -47,7 +50,7 @@ impl Document {
             words,
             text_words: u32::try_from(said.split_whitespace().count()).unwrap_or(u32::MAX),
             statement: statement_share(&said),
-            tells_time: super::time_words::tells_time(&said),
+            tells_time,
             by_user: speaker.is_some_and(Speaker::is_user),
         }
     }
@@ -74,6 +77,9 @@ fn without_notes(text: &str) -> Cow<'_, str> {
 
 /// Share of a text, by characters, that is not in sentences that end with a question mark.
 fn statement_share(text: &str) -> f32 {
+    if !text.contains('?') {
+        return 1.0;
+    }
     let (mut all, mut asking) = (0_usize, 0_usize);
     for sentence in sentences(text) {
         let chars = sentence.chars().count();
@@ -110,11 +116,11 @@ mod tests {
 
     #[test]
     fn questions_are_told_from_statements() {
-        let share = |text: &str| (statement_share(text) * 100.0).round();
-        assert_eq!(share("Is it late?"), 0.0);
-        assert_eq!(share("It is."), 100.0);
-        assert_eq!(share("Yes it is. Is it?? Go!"), 65.0);
-        assert_eq!(share(""), 100.0);
+        let share = |text: &str| format!("{:.2}", statement_share(text));
+        assert_eq!(share("Is it late?"), "0.00");
+        assert_eq!(share("It is."), "1.00");
+        assert_eq!(share("Yes it is. Is it?? Go!"), "0.65");
+        assert_eq!(share(""), "1.00");
         assert_eq!(
             without_notes("Like it? [a photo [of a] dog] Yes"),
             "Like it?  Yes"

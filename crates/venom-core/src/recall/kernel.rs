@@ -47,6 +47,10 @@ pub(super) fn to_units(share: f32, count: u32) -> u64 {
 }
 
 /// Units as a plain number.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the score that it goes into is an f32"
+)]
 pub(super) fn from_units(units: u64) -> f32 {
     (units as f64 / f64::from(UNIT)) as f32
 }

@@ -389,18 +389,18 @@ mod tests {
     use super::super::document::Document;
     use super::super::space::NewEntry;
     use super::*;
-    use crate::memory::{Content, Context, MemoryId, SessionName, Speaker};
+    use crate::memory::{Content, MemoryId, Origin, SessionName, Speaker};
     use crate::query::QueryText;
     use crate::time::Timestamp;
     use proptest::prelude::*;
 
-    fn add(space: &mut Space, id: u64, context: &Context, text: &str) -> Slot {
+    fn add(space: &mut Space, id: u64, origin: &Origin, text: &str) -> Slot {
         let content = Content::parse(text).unwrap();
         space.add(NewEntry {
             id: MemoryId::new(id).unwrap(),
             stored_at: Timestamp::from_micros(0),
-            context,
-            document: Document::new(context, &content),
+            origin,
+            document: Document::new(origin, &content),
         })
     }
 
@@ -416,8 +416,8 @@ mod tests {
         slots
     }
 
-    fn in_session(speaker: &str) -> Context {
-        Context {
+    fn in_session(speaker: &str) -> Origin {
+        Origin {
             speaker: Some(Speaker::parse(speaker).unwrap()),
             session: Some(SessionName::parse("one").unwrap()),
             occurred_at: None,
@@ -427,7 +427,7 @@ mod tests {
     #[test]
     fn an_answer_is_found_by_the_words_of_its_question() {
         let mut space = Space::default();
-        let other = Context::default();
+        let other = Origin::default();
         add(
             &mut space,
             1,
@@ -459,12 +459,12 @@ mod tests {
     #[test]
     fn the_same_words_in_another_order_are_another_memory() {
         let mut space = Space::default();
-        let context = Context::default();
+        let origin = Origin::default();
         for (id, text) in [
             (1, "round 8 brought parcel 11"),
             (2, "round 11 brought parcel 8"),
         ] {
-            add(&mut space, id, &context, text);
+            add(&mut space, id, &origin, text);
         }
         assert_eq!(
             ranked(&space, "round 8 brought parcel 11", &[0.5, 0.5])[0],
@@ -479,17 +479,17 @@ mod tests {
     #[test]
     fn a_slip_of_the_hand_finds_the_word_that_was_meant() {
         let mut space = Space::default();
-        let context = Context::default();
+        let origin = Origin::default();
         add(
             &mut space,
             1,
-            &context,
+            &origin,
             "Our neighbour keeps bees behind the orchard wall",
         );
         add(
             &mut space,
             2,
-            &context,
+            &origin,
             "The train to the coast leaves at nine every day",
         );
         assert_eq!(ranked(&space, "who has an orhcard", &[0.0, 0.0])[0], 0);
@@ -532,9 +532,9 @@ mod tests {
         #[test]
         fn an_unrelated_memory_removes_no_match(texts in prop::collection::vec(text(), 1..30)) {
             let mut space = Space::default();
-            let apart = |id: u64| Context {
+            let apart = |id: u64| Origin {
                 session: Some(SessionName::parse(&id.to_string()).unwrap()),
-                ..Context::default()
+                ..Origin::default()
             };
             for (id, text) in (0..).zip(&texts) {
                 add(&mut space, id, &apart(id), &format!("{text} and nothing else to say about it at all"));

@@ -3,7 +3,7 @@
 
 use super::document::Document;
 use super::kernel::{self, RADIUS};
-use crate::memory::{Context, MemoryId, SessionName, Speaker};
+use crate::memory::{MemoryId, Origin, SessionName, Speaker};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -19,7 +19,7 @@ pub struct Space {
     /// Memories with the term, by slot.
     postings: Vec<Vec<Posting>>,
     /// Words as they stand, with the number of memories that have them: what can be meant by a slip.
-    words: BTreeMap<Box<str>, u32>,
+    words: HashMap<Box<str>, u32>,
     /// Names of speakers, roles left out, in lower case, with the number of their memories.
     speakers: BTreeMap<Box<str>, u32>,
     /// By slot.
@@ -51,6 +51,8 @@ pub(super) struct Entry {
     by_role: bool,
     session: Option<SessionName>,
     moment: Timestamp,
+    /// Whether somebody said when it happened.
+    is_dated: bool,
     /// Share of its own that a memory gives to its neighbours and takes from them.
     pub(super) gate: f32,
     pub(super) length: u32,
@@ -72,6 +74,16 @@ impl Entry {
     pub(super) fn name(&self) -> Option<&str> {
         self.speaker.as_deref().filter(|_| !self.by_role)
     }
+
+    /// Whether two memories that follow each other in a thread are each other's context. Without a session
+    /// only those of one occasion whose origin says more: plain facts that an assistant stores one after
+    /// the other have nothing to do with each other.
+    fn is_neighbour_of(&self, other: &Self) -> bool {
+        let both = |told: fn(&Self) -> bool| told(self) && told(other);
+        self.session.is_some()
+            || (both(|entry| entry.is_dated) || both(|entry| entry.speaker.is_some()))
+                && kernel::same_occasion(self.moment, other.moment)
+    }
 }
 
 /// A memory to be added.
@@ -82,7 +94,7 @@ pub struct NewEntry<'a> {
     /// When it was stored.
     pub stored_at: Timestamp,
     /// Where it comes from.
-    pub context: &'a Context,
+    pub origin: &'a Origin,
     /// Its words.
     pub document: Document,
 }
@@ -101,16 +113,19 @@ impl Space {
         let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
         let words: Vec<Box<str>> = words.into_iter().map(String::into_boxed_str).collect();
         for word in &words {
-            count_up(&mut self.words, word);
+            match self.words.get_mut(word) {
+                Some(count) => *count += 1,
+                None => drop(self.words.insert(word.clone(), 1)),
+            }
         }
-        let speaker = new.context.speaker.as_ref();
+        let speaker = new.origin.speaker.as_ref();
         let by_role = speaker.is_some_and(Speaker::is_role);
         let speaker = speaker.map(|speaker| speaker.key().into_boxed_str());
         if let Some(name) = speaker.as_ref().filter(|_| !by_role) {
             count_up(&mut self.speakers, name);
         }
         *self.text_words.entry(new.document.text_words).or_insert(0) += 1;
-        let session = new.context.session.clone();
+        let session = new.origin.session.clone();
         let key = (session.clone(), new.id);
         let beside @ [before, after] = self.beside(&key);
         let reached = self.within_reach(beside);
@@ -122,7 +137,8 @@ impl Space {
             speaker,
             by_role,
             session,
-            moment: new.context.occurred_at.unwrap_or(new.stored_at),
+            moment: new.origin.occurred_at.unwrap_or(new.stored_at),
+            is_dated: new.origin.occurred_at.is_some(),
             gate: kernel::gate(length),
             length,
             reach: 0,
@@ -132,7 +148,7 @@ impl Space {
             statement: new.document.statement,
             tells_time: new.document.tells_time,
             by_user: new.document.by_user,
-            month: new.context.occurred_at.unwrap_or(new.stored_at).month(),
+            month: new.origin.occurred_at.unwrap_or(new.stored_at).month(),
         }));
         self.live += 1;
         self.join(before, Some(row));
@@ -163,7 +179,12 @@ impl Space {
             }
         }
         for word in &entry.words {
-            count_down(&mut self.words, word);
+            if let Some(count) = self.words.get_mut(word) {
+                *count -= 1;
+                if *count == 0 {
+                    self.words.remove(word);
+                }
+            }
         }
         if let Some(name) = entry.name() {
             count_down(&mut self.speakers, name);
@@ -211,7 +232,7 @@ impl Space {
 
     /// Names of speakers, in lower case; roles are left out. O(names).
     pub fn speakers(&self) -> Vec<String> {
-        self.speakers.keys().map(|name| name.to_string()).collect()
+        self.speakers.keys().map(ToString::to_string).collect()
     }
 
     /// Whether the memory in a slot was said by the speaker of this [`Speaker::key`].
@@ -257,7 +278,7 @@ impl Space {
         self.words.contains_key(word)
     }
 
-    /// All words as they stand, sorted.
+    /// All words as they stand, in no order.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         self.words.keys().map(AsRef::as_ref)
     }
@@ -333,7 +354,7 @@ impl Space {
     fn join(&mut self, before: Option<u32>, after: Option<u32>) {
         let of = |row: Option<u32>| self.entry(row? as usize);
         let near = match (of(before), of(after)) {
-            (Some(a), Some(b)) => a.session.is_some() || kernel::same_occasion(a.moment, b.moment),
+            (Some(before), Some(after)) => before.is_neighbour_of(after),
             _ => false,
         };
         let mut set = |at: Option<u32>, write: &dyn Fn(&mut Entry)| {

@@ -115,13 +115,13 @@ impl MemoryStore for MemoryMap {
         let (mut space, mut best) = (Space::default(), Vec::new());
         for entry in entries.iter().filter(|entry| !entry.passages.is_empty()) {
             let Memory {
-                context, content, ..
+                origin, content, ..
             } = &entry.memory;
             space.add(NewEntry {
                 id: entry.memory.id,
                 stored_at: entry.memory.stored_at,
-                context,
-                document: Document::new(context, content),
+                origin,
+                document: Document::new(origin, content),
             });
             best.extend(best_passage(entry, search.vector));
         }
@@ -148,7 +148,7 @@ impl MemoryStore for MemoryMap {
     fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError> {
         let kept = self.kept();
         let in_space = kept.visible().filter(|entry| entry.memory.space == *space);
-        let speakers = in_space.filter_map(|entry| entry.memory.context.speaker.as_ref());
+        let speakers = in_space.filter_map(|entry| entry.memory.origin.speaker.as_ref());
         let names: BTreeSet<String> = speakers
             .filter(|s| !s.is_role())
             .map(Speaker::key)

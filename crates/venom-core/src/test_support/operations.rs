@@ -3,7 +3,7 @@
 use super::doubles::MemoryMap;
 use super::samples::{self, Rng};
 use crate::embedding::{Passage, PassageSpan};
-use crate::memory::{Content, Context, MemoryId, RequestKey, SessionName, Speaker, Tags};
+use crate::memory::{Content, MemoryId, Origin, RequestKey, SessionName, Speaker, Tags};
 use crate::ports::{MemoryRecord, MemoryStore, Search};
 use crate::query::{Filter, ListPage, ListQuery, QueryText};
 use crate::recall::Question;
@@ -100,7 +100,7 @@ impl Run {
         record.memory.space = samples::space(self.rng.pick(&SPACES));
         record.memory.tags = self.tags();
         record.memory.stored_at = Timestamp::from_micros(self.time_us());
-        record.memory.context = self.context();
+        record.memory.origin = self.origin();
         record.request = RequestKey(u128::from(self.rng.bits() % 2_000) << 80);
         let end = Content::parse(content).map_or(0, |c| c.as_str().len());
         record.passages = (0..=self.rng.below(3))
@@ -119,7 +119,7 @@ impl Run {
         Tags::parse(&tags).expect("at most three short tags")
     }
 
-    fn context(&mut self) -> Context {
+    fn origin(&mut self) -> Origin {
         let speaker = self.rng.pick(&SPEAKERS).map(Speaker::parse);
         let session = self.rng.pick(&SESSIONS).map(SessionName::parse);
         let occurred = [
@@ -127,7 +127,7 @@ impl Run {
             Some(self.time_us() * 60_000_000),
             Some(self.time_us()),
         ];
-        Context {
+        Origin {
             speaker: speaker.map(|name| name.expect("a valid name")),
             session: session.map(|name| name.expect("a valid name")),
             occurred_at: self.rng.pick(&occurred).map(Timestamp::from_micros),
@@ -156,10 +156,10 @@ impl Run {
             filter.until = Some(Timestamp::from_micros(self.time_us()));
         }
         if self.rng.below(4) == 0 {
-            filter.speaker = self.context().speaker;
+            filter.speaker = self.origin().speaker;
         }
         if self.rng.below(4) == 0 {
-            filter.session = self.context().session;
+            filter.session = self.origin().session;
         }
         filter
     }

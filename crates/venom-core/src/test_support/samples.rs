@@ -3,7 +3,7 @@
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 use crate::error::StoreError;
 use crate::memory::{
-    Content, Context, Memory, MemoryId, RequestKey, SessionName, SpaceName, Speaker, Tag, Tags,
+    Content, Memory, MemoryId, Origin, RequestKey, SessionName, SpaceName, Speaker, Tag, Tags,
 };
 use crate::ports::{MemoryRecord, MemoryStore, Search};
 use crate::query::{Filter, Hit, QueryText};
@@ -59,7 +59,7 @@ pub fn record(digits: u64, text: &str, raw: &[f32]) -> MemoryRecord {
             content,
             tags: Tags::default(),
             stored_at: Timestamp::from_micros(i64::try_from(digits).expect("test ids are small")),
-            context: Context::default(),
+            origin: Origin::default(),
         },
         passages: vec![passage],
         request: RequestKey(u128::from(digits)),
@@ -78,13 +78,13 @@ pub fn tagged(record: MemoryRecord, tags: &[&str]) -> MemoryRecord {
 
 /// `record` said by somebody in a session.
 pub fn said(record: MemoryRecord, speaker: &str, session: &str) -> MemoryRecord {
-    let context = Context {
+    let origin = Origin {
         speaker: Some(Speaker::parse(speaker).expect("test names are valid")),
         session: Some(SessionName::parse(session).expect("test names are valid")),
         occurred_at: None,
     };
     let memory = Memory {
-        context,
+        origin,
         ..record.memory
     };
     MemoryRecord { memory, ..record }

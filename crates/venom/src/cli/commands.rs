@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
 use venom_core::{
-    Content, Context, Filter, InputError, ListPage, ListQuery, MemoryId, NewMemory, PersonaName,
+    Content, Filter, InputError, ListPage, ListQuery, MemoryId, NewMemory, Origin, PersonaName,
     PersonaSource, QueryText, RecallQuery, ResultLimit, SessionName, Speaker, Tag, Tags, Timestamp,
     limits,
 };
@@ -91,7 +91,7 @@ impl Command {
                         space: config.space.clone(),
                         content,
                         tags,
-                        context: context(arguments)?,
+                        origin: origin(arguments)?,
                     },
                     json,
                 }
@@ -211,9 +211,9 @@ fn time(arguments: &ArgMatches, name: &'static str) -> Result<Option<Timestamp>,
 }
 
 /// Where a memory comes from, as far as the arguments say.
-fn context(arguments: &ArgMatches) -> Result<Context, Failure> {
+fn origin(arguments: &ArgMatches) -> Result<Origin, Failure> {
     let (speaker, session) = (text_of(arguments, "speaker"), text_of(arguments, "session"));
-    Ok(Context {
+    Ok(Origin {
         speaker: speaker.map(Speaker::parse).transpose()?,
         session: session.map(SessionName::parse).transpose()?,
         occurred_at: time(arguments, "occurred-at")?,
@@ -244,9 +244,9 @@ fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
     filter.tags_any = tags.collect::<Result<_, _>>()?;
     filter.since = time(arguments, "since")?;
     filter.until = time(arguments, "until")?;
-    let Context {
+    let Origin {
         speaker, session, ..
-    } = context(arguments)?;
+    } = origin(arguments)?;
     (filter.speaker, filter.session) = (speaker, session);
     Ok(filter)
 }

@@ -1,7 +1,7 @@
 //! Answers on stdout, for people or as JSON.
 
 use crate::failure::Failure;
-use crate::mcp::{add_context, relevance_score, result_json, tags_json};
+use crate::mcp::{add_origin, relevance_score, result_json, tags_json};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -50,7 +50,7 @@ fn memory_json(memory: &Memory) -> Value {
         "space": memory.space.as_str(),
         "tags": tags_json(&memory.tags),
     });
-    add_context(&mut value, &memory.context);
+    add_origin(&mut value, &memory.origin);
     value
 }
 
@@ -59,7 +59,7 @@ fn memory_text(memory: &Memory) -> String {
     let mut text = memory.id.to_string();
     let time = memory.moment().to_string();
     let _ = write!(text, "  {}", time.get(..10).unwrap_or(&time));
-    if let Some(speaker) = &memory.context.speaker {
+    if let Some(speaker) = &memory.origin.speaker {
         let _ = write!(text, "  {}:", printable(speaker.as_str()));
     }
     for tag in memory.tags.as_slice() {

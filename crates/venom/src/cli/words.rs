@@ -78,7 +78,7 @@ fn store() -> Command {
 
 fn search() -> Command {
     Command::new("search")
-        .about("Find memories by meaning")
+        .about("Find memories, best first")
         .arg(Arg::new("text").help("What to find; - or nothing reads it from stdin"))
         .arg(limit("5", "Most results, 1 to 20"))
         .arg(tags("Only memories with one of these tags"))

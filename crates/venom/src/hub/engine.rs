@@ -87,19 +87,18 @@ impl Engine {
             // The caller may have gone; what was asked is done all the same.
             let _ = answer.send(carry_out(&venom, call, key));
         };
-        match lane {
-            Some(lane) => self.queue.submit(lane, job).map_err(refused)?,
-            None => {
-                let Ok(look) = self.looks.clone().acquire_owned().await else {
-                    return Err(refused(Refused::Closed));
-                };
-                // A caller that gives up does not end the look.
-                let look = move || {
-                    job();
-                    drop(look);
-                };
-                drop(tokio::task::spawn_blocking(look));
-            }
+        if let Some(lane) = lane {
+            self.queue.submit(lane, job).map_err(refused)?;
+        } else {
+            let Ok(permit) = self.looks.clone().acquire_owned().await else {
+                return Err(refused(Refused::Closed));
+            };
+            // A caller that gives up does not end the look.
+            let look = move || {
+                job();
+                drop(permit);
+            };
+            drop(tokio::task::spawn_blocking(look));
         }
         match answered.await {
             Ok(result) => Ok(result.inspect_err(log_cause)?),

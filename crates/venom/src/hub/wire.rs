@@ -9,9 +9,9 @@ use crate::failure::{Failure, WireFailure};
 use serde::{Deserialize, Serialize};
 use venom_core::recall::{Part, Parts};
 use venom_core::{
-    Content, Context, Filter, Hit, InputError, ListPage, ListQuery, Memory, MemoryId, ModelStamp,
-    NewMemory, PassageSpan, QueryText, RecallQuery, RequestKey, ResultLimit, SessionName,
-    SpaceName, Speaker, Stats, Tag, Tags, Timestamp,
+    Content, Filter, Hit, InputError, ListPage, ListQuery, Memory, MemoryId, ModelStamp, NewMemory,
+    Origin, PassageSpan, QueryText, RecallQuery, RequestKey, ResultLimit, SessionName, SpaceName,
+    Speaker, Stats, Tag, Tags, Timestamp,
 };
 
 /// Version of this protocol.
@@ -53,7 +53,7 @@ enum WireCall {
         space: String,
         content: String,
         tags: Vec<String>,
-        context: WireContext,
+        origin: WireOrigin,
     },
     Recall {
         query: String,
@@ -94,7 +94,7 @@ struct WireFilter {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct WireContext {
+struct WireOrigin {
     speaker: Option<String>,
     session: Option<String>,
     occurred_at_us: Option<i64>,
@@ -118,7 +118,7 @@ struct WireMemory {
     content: String,
     tags: Vec<String>,
     stored_at_us: i64,
-    context: WireContext,
+    origin: WireOrigin,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -152,7 +152,7 @@ impl CallLine {
                 space: new.space.as_str().to_owned(),
                 content: new.content.as_str().to_owned(),
                 tags: texts(new.tags.as_slice()),
-                context: new.context.into(),
+                origin: new.origin.into(),
             },
             Call::Recall(query) => WireCall::Recall {
                 query: query.text.as_str().to_owned(),
@@ -194,12 +194,12 @@ impl CallLine {
                 space,
                 content,
                 tags,
-                context,
+                origin,
             } => Call::Remember(NewMemory {
                 space: SpaceName::parse(&space)?,
                 content: Content::parse(&content)?,
                 tags: Tags::parse(&tags)?,
-                context: context.parse()?,
+                origin: origin.parse()?,
             }),
             WireCall::Recall {
                 query,
@@ -300,27 +300,27 @@ impl WireFilter {
             tags_none: tags(&self.tags_none)?,
             since: self.since_us.map(Timestamp::from_micros),
             until: self.until_us.map(Timestamp::from_micros),
-            speaker: parsed(self.speaker, Speaker::parse)?,
-            session: parsed(self.session, SessionName::parse)?,
+            speaker: parsed(self.speaker.as_deref(), Speaker::parse)?,
+            session: parsed(self.session.as_deref(), SessionName::parse)?,
         })
     }
 }
 
-impl From<Context> for WireContext {
-    fn from(context: Context) -> Self {
+impl From<Origin> for WireOrigin {
+    fn from(origin: Origin) -> Self {
         Self {
-            speaker: context.speaker.map(|name| name.as_str().to_owned()),
-            session: context.session.map(|name| name.as_str().to_owned()),
-            occurred_at_us: context.occurred_at.map(Timestamp::as_micros),
+            speaker: origin.speaker.map(|name| name.as_str().to_owned()),
+            session: origin.session.map(|name| name.as_str().to_owned()),
+            occurred_at_us: origin.occurred_at.map(Timestamp::as_micros),
         }
     }
 }
 
-impl WireContext {
-    fn parse(self) -> Result<Context, Failure> {
-        Ok(Context {
-            speaker: parsed(self.speaker, Speaker::parse)?,
-            session: parsed(self.session, SessionName::parse)?,
+impl WireOrigin {
+    fn parse(self) -> Result<Origin, Failure> {
+        Ok(Origin {
+            speaker: parsed(self.speaker.as_deref(), Speaker::parse)?,
+            session: parsed(self.session.as_deref(), SessionName::parse)?,
             occurred_at: self.occurred_at_us.map(Timestamp::from_micros),
         })
     }
@@ -334,7 +334,7 @@ impl From<Memory> for WireMemory {
             content: memory.content.as_str().to_owned(),
             tags: texts(memory.tags.as_slice()),
             stored_at_us: memory.stored_at.as_micros(),
-            context: memory.context.into(),
+            origin: memory.origin.into(),
         }
     }
 }
@@ -347,7 +347,7 @@ impl WireMemory {
             content: Content::parse(&self.content)?,
             tags: Tags::parse(&self.tags)?,
             stored_at: Timestamp::from_micros(self.stored_at_us),
-            context: self.context.parse()?,
+            origin: self.origin.parse()?,
         })
     }
 }
@@ -419,10 +419,10 @@ impl WireStats {
 }
 
 fn parsed<T>(
-    text: Option<String>,
+    text: Option<&str>,
     parse: impl Fn(&str) -> Result<T, InputError>,
 ) -> Result<Option<T>, Failure> {
-    Ok(text.as_deref().map(parse).transpose()?)
+    Ok(text.map(parse).transpose()?)
 }
 
 fn texts(tags: &[Tag]) -> Vec<String> {
@@ -467,8 +467,8 @@ mod tests {
         }
     }
 
-    fn context() -> Context {
-        Context {
+    fn origin() -> Origin {
+        Origin {
             speaker: Some(Speaker::parse("Zoë").unwrap()),
             session: Some(SessionName::parse("s").unwrap()),
             occurred_at: Some(Timestamp::from_micros(-7)),
@@ -482,7 +482,7 @@ mod tests {
             space: SpaceName::parse("s p").unwrap(),
             content: Content::parse("line\nbreak \u{1F980} \"quoted\"").unwrap(),
             tags: Tags::parse(&["x", "y"]).unwrap(),
-            context: context(),
+            origin: origin(),
         }));
         check_round_trip(&Call::Recall(RecallQuery {
             text: QueryText::parse("tea").unwrap(),
@@ -514,7 +514,7 @@ mod tests {
             content: Content::parse("c").unwrap(),
             tags: Tags::default(),
             stored_at: Timestamp::from_micros(5),
-            context: context(),
+            origin: origin(),
         };
         let hit = Hit {
             memory,

@@ -9,7 +9,7 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool, ToolAnnotation
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 use venom_core::{
-    Content, Context, Filter, Hit, InputError, NewMemory, PersonaName, PersonaSource as _,
+    Content, Filter, Hit, InputError, NewMemory, Origin, PersonaName, PersonaSource as _,
     QueryText, RecallQuery, ResultLimit, SessionName, Speaker, Tag, Tags, Timestamp,
 };
 
@@ -174,7 +174,7 @@ impl VenomServer {
             space: self.config.space.clone(),
             content: Content::parse(required_text(arguments, "content")?)?,
             tags: Tags::parse(&optional_texts(arguments, "tags")?)?,
-            context: context(arguments)?,
+            origin: origin(arguments)?,
         };
         let memory = self.hub.remember(new).await?;
         Ok(json!({
@@ -209,13 +209,13 @@ pub(crate) fn result_json(hit: &Hit, rank: usize, explain: bool) -> Value {
         "rank": rank,
         "score": thousandths(hit.parts.sum()),
     });
-    add_context(&mut value, &hit.memory.context);
+    add_origin(&mut value, &hit.memory.origin);
     if explain {
         let parts = hit.parts.iter();
         let parts = parts.map(|(part, adds)| (part.name().to_owned(), json!(thousandths(adds))));
         let span = &hit.passage.0;
         value["explanation"] = json!({
-            "parts": JsonObject::from_iter(parts),
+            "parts": parts.collect::<JsonObject>(),
             "passage": hit.memory.content.as_str().get(span.clone()),
         });
     }
@@ -223,14 +223,14 @@ pub(crate) fn result_json(hit: &Hit, rank: usize, explain: bool) -> Value {
 }
 
 /// Adds to a memory in JSON where it comes from, as far as is known.
-pub(crate) fn add_context(value: &mut Value, context: &Context) {
-    if let Some(speaker) = &context.speaker {
+pub(crate) fn add_origin(value: &mut Value, origin: &Origin) {
+    if let Some(speaker) = &origin.speaker {
         value["speaker"] = json!(speaker.as_str());
     }
-    if let Some(session) = &context.session {
+    if let Some(session) = &origin.session {
         value["session"] = json!(session.as_str());
     }
-    if let Some(moment) = context.occurred_at {
+    if let Some(moment) = origin.occurred_at {
         value["occurred_at"] = json!(moment.to_string());
     }
 }
@@ -290,9 +290,9 @@ fn optional_texts(arguments: &JsonObject, field: &'static str) -> Result<Vec<Str
 }
 
 /// Where a memory comes from, as far as the arguments say.
-fn context(arguments: &JsonObject) -> Result<Context, Failure> {
+fn origin(arguments: &JsonObject) -> Result<Origin, Failure> {
     let text = |field| optional_text(arguments, field);
-    Ok(Context {
+    Ok(Origin {
         speaker: text("speaker")?.map(Speaker::parse).transpose()?,
         session: text("session")?.map(SessionName::parse).transpose()?,
         occurred_at: text("occurred_at")?.map(moment).transpose()?,

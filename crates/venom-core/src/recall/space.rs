@@ -50,9 +50,8 @@ pub(super) struct Entry {
     speaker: Option<Box<str>>,
     by_role: bool,
     session: Option<SessionName>,
-    moment: Timestamp,
-    /// Whether somebody said when it happened.
-    is_dated: bool,
+    stored_at: Timestamp,
+    occurred_at: Option<Timestamp>,
     /// Share of its own that a memory gives to its neighbours and takes from them.
     pub(super) gate: f32,
     pub(super) length: u32,
@@ -65,7 +64,7 @@ pub(super) struct Entry {
     pub(super) statement: f32,
     pub(super) tells_time: bool,
     pub(super) by_user: bool,
-    /// Months since the year 0 of `moment`.
+    /// Months since the year 0 of [`Self::moment`].
     pub(super) month: Option<i32>,
 }
 
@@ -75,14 +74,19 @@ impl Entry {
         self.speaker.as_deref().filter(|_| !self.by_role)
     }
 
+    /// When it happened, as far as is known.
+    fn moment(&self) -> Timestamp {
+        self.occurred_at.unwrap_or(self.stored_at)
+    }
+
     /// Whether two memories that follow each other in a thread are each other's context. Without a session
     /// only those of one occasion whose origin says more: plain facts that an assistant stores one after
     /// the other have nothing to do with each other.
     fn is_neighbour_of(&self, other: &Self) -> bool {
         let both = |told: fn(&Self) -> bool| told(self) && told(other);
         self.session.is_some()
-            || (both(|entry| entry.is_dated) || both(|entry| entry.speaker.is_some()))
-                && kernel::same_occasion(self.moment, other.moment)
+            || (both(|entry| entry.occurred_at.is_some()) || both(|entry| entry.speaker.is_some()))
+                && kernel::same_occasion(self.moment(), other.moment())
     }
 }
 
@@ -137,8 +141,8 @@ impl Space {
             speaker,
             by_role,
             session,
-            moment: new.origin.occurred_at.unwrap_or(new.stored_at),
-            is_dated: new.origin.occurred_at.is_some(),
+            stored_at: new.stored_at,
+            occurred_at: new.origin.occurred_at,
             gate: kernel::gate(length),
             length,
             reach: 0,

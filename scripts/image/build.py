@@ -28,6 +28,7 @@ TOOLS = {"buildah": "buildah", "podman": "podman", "runc": "runc", "mmdebstrap":
 TRIPLES = {"amd64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
 PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 PULL_SECONDS_MAX = 600
+LABELS = "org.opencontainers.image"
 BASE_PACKAGES = "python3,python3-pip,ca-certificates,gcc,libc6-dev"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "CARGO_HTTP_CAINFO")
@@ -138,10 +139,14 @@ def build(tag, base, *options, context=ROOT, processor=None):
     source = git("config", "--get", "remote.origin.url")
     # Docker sets BUILDPLATFORM by itself; older versions of buildah do not.
     builder = f"linux/{this_processor()}"
-    arguments = base | {"REVISION": git("rev-parse", "HEAD") or "unknown", "BUILDPLATFORM": builder}
-    if source.startswith("https://"):
-        arguments["SOURCE"] = source
+    arguments = base | {"BUILDPLATFORM": builder}
     words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    # Not as arguments: older versions of buildah take a label from their cache by its text in the
+    # Dockerfile, whatever the argument in it says now.
+    labels = {"revision": git("rev-parse", "HEAD") or "unknown"}
+    if source.startswith("https://"):
+        labels["source"] = source
+    words += [word for name, value in labels.items() for word in ("--label", f"{LABELS}.{name}={value}")]
     target = f"linux/{processor or this_processor()}"
     # The health check exists in Docker's image format only.
     fixed = ("--format", "docker", "--platform", target, "--timestamp", stamp(), "--pull-never")

@@ -67,7 +67,7 @@ class Container:
         self.name = f"venom-test-{os.getpid()}-{self.port}"
         variables = {"PORT": self.port, "HOST": "127.0.0.1"} | environment
         words = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-        words += ["--detach", "--name", self.name, "--network", "host", f"--volume={data}:/app/data", *options]
+        words += ["--detach", "--rm=false", "--name", self.name, "--network", "host", f"--volume={data}:/app/data", *options]
         self.asked = time.monotonic()
         run("podman", *HARDENED, *words, IMAGE)
 
@@ -144,10 +144,9 @@ class Container:
     def stop(self):
         """Stops it as an engine does; the seconds that took and its exit code."""
         asked = time.monotonic()
-        waiting = subprocess.Popen(["podman", "wait", self.name], stdout=subprocess.PIPE, text=True)
         run("podman", "stop", "--time", "20", self.name)
-        code = waiting.communicate()[0].strip()
-        return time.monotonic() - asked, code
+        seconds = time.monotonic() - asked
+        return seconds, run("podman", "wait", self.name).stdout.strip()
 
 
 def stdio_command(data, *options):

@@ -262,6 +262,13 @@ pub struct Origin {
     pub occurred_at: Option<Timestamp>,
 }
 
+impl Origin {
+    /// When a memory of this origin happened, as far as is known: when it was stored, if nobody said.
+    pub fn moment(&self, stored_at: Timestamp) -> Timestamp {
+        self.occurred_at.unwrap_or(stored_at)
+    }
+}
+
 /// Names one changing call, so that repeating it after a lost answer changes nothing twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey(pub u128);
@@ -299,7 +306,7 @@ pub struct Memory {
 impl Memory {
     /// When it happened, as far as is known: when it was stored, if nobody said.
     pub fn moment(&self) -> Timestamp {
-        self.origin.occurred_at.unwrap_or(self.stored_at)
+        self.origin.moment(self.stored_at)
     }
 }
 

@@ -130,7 +130,7 @@ impl Index {
         block.entries.push(Entry {
             seq,
             id: new.id,
-            moment: new.origin.occurred_at.unwrap_or(new.stored_at),
+            moment: new.origin.moment(new.stored_at),
             first_row: before / self.dimensions,
             rows: added / self.dimensions,
             live: true,

@@ -162,6 +162,7 @@ pub fn score(space: &Space, question: &Question, similarities: &[f32]) -> Vec<Op
     let words = Shares::of_most(lexical(space, &sought));
     let pairs = Shares::of_most(pairs(space, &sought));
     let phrase = quoted(space, &sought);
+    let authors: BTreeSet<&str> = space.names().filter(|name| question.names(name)).collect();
     let similarity = |slot: Slot| similarities.get(slot).copied().unwrap_or(0.0);
     let meaning = Range::of(space.entries().map(|(slot, _)| similarity(slot)));
     let around = around(space, &similarity);
@@ -175,7 +176,7 @@ pub fn score(space: &Space, question: &Question, similarities: &[f32]) -> Vec<Op
             Part::Phrase => yes(phrase.contains(&slot)),
             Part::Meaning => meaning.place(similarity(slot)),
             Part::MeaningAround => meaning_around.place(around[slot]),
-            Part::Author => yes(entry.name().is_some_and(|name| question.names(name))),
+            Part::Author => yes(entry.name().is_some_and(|name| authors.contains(name))),
             Part::Length => (entry.length as f32 / LENGTH_TERMS).min(1.0),
             Part::Statement if entry.length >= STATEMENT_TERMS_MAX => 1.0,
             Part::Statement => entry.statement,

@@ -152,7 +152,7 @@ impl Space {
             statement: new.document.statement,
             tells_time: new.document.tells_time,
             by_user: new.document.by_user,
-            month: new.origin.occurred_at.unwrap_or(new.stored_at).month(),
+            month: new.origin.moment(new.stored_at).month(),
         }));
         self.live += 1;
         self.join(before, Some(row));
@@ -234,9 +234,14 @@ impl Space {
         self.live == 0
     }
 
-    /// Names of speakers, in lower case; roles are left out. O(names).
+    /// Names of speakers, in lower case, sorted; roles are left out. O(names).
     pub fn speakers(&self) -> Vec<String> {
-        self.speakers.keys().map(ToString::to_string).collect()
+        self.names().map(str::to_owned).collect()
+    }
+
+    /// The same, borrowed.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.speakers.keys().map(AsRef::as_ref)
     }
 
     /// Whether the memory in a slot was said by the speaker of this [`Speaker::key`].

@@ -3,6 +3,8 @@
 //! This crate is pure and synchronous. It reads no file, opens no socket and knows no wire format;
 //! everything outside comes through the [`ports`]. Start reading at [`use_cases::Venom`].
 
+pub mod conversation;
+pub mod duplicate;
 pub mod embedding;
 pub mod error;
 pub mod limits;
@@ -16,13 +18,14 @@ pub mod test_support;
 pub mod time;
 pub mod use_cases;
 
+pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
 pub use memory::{
-    Content, Memory, MemoryId, NewMemory, Origin, RequestKey, SessionName, SpaceName, Speaker, Tag,
-    Tags,
+    Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered, RequestKey,
+    SessionName, SpaceName, Speaker, Tag, Tags,
 };
 pub use persona::{Persona, PersonaName};
 pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};
 pub use query::{Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats};
-pub use time::Timestamp;
+pub use time::{Period, Timestamp};

@@ -8,6 +8,10 @@ pub const QUERY_BYTES_MAX: usize = 16 * 1024;
 pub const TAGS_MAX: usize = 10;
 /// Longest tag, in characters (Unicode scalar values).
 pub const TAG_CHARS_MAX: usize = 50;
+/// Most turns that are stored in one call.
+pub const TURNS_MAX: usize = 1_000;
+/// Longest text of all turns of one call together, in UTF-8 bytes (1 MiB).
+pub const TURNS_BYTES_MAX: usize = 1024 * 1024;
 /// Most results of one search.
 pub const RESULTS_MAX: usize = 20;
 /// Results of a search that names no limit.

@@ -154,6 +154,14 @@ impl Tags {
         Ok(Self(parsed))
     }
 
+    /// These and those of `others` that are new, as far as there is room.
+    #[must_use]
+    pub fn joined(&self, others: &Self) -> Self {
+        let new = others.0.iter().filter(|tag| !self.0.contains(tag));
+        let all = self.0.iter().chain(new).take(limits::TAGS_MAX);
+        Self(all.cloned().collect())
+    }
+
     /// The tags, in order.
     pub fn as_slice(&self) -> &[Tag] {
         &self.0
@@ -245,6 +253,11 @@ impl SessionName {
         parse_name("session", text).map(Self)
     }
 
+    /// A name for a conversation that has none, from the id of its first memory.
+    pub fn of_first(memory: MemoryId) -> Self {
+        Self(format!("conversation {}", memory.digits()))
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -263,6 +276,16 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// This origin, but for what `told` tells anew.
+    #[must_use]
+    pub fn updated(&self, told: &Self) -> Self {
+        Self {
+            speaker: told.speaker.clone().or_else(|| self.speaker.clone()),
+            session: told.session.clone().or_else(|| self.session.clone()),
+            occurred_at: told.occurred_at.or(self.occurred_at),
+        }
+    }
+
     /// When a memory of this origin happened, as far as is known: when it was stored, if nobody said.
     pub fn moment(&self, stored_at: Timestamp) -> Timestamp {
         self.occurred_at.unwrap_or(stored_at)
@@ -272,6 +295,16 @@ impl Origin {
 /// Names one changing call, so that repeating it after a lost answer changes nothing twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey(pub u128);
+
+/// What becomes of a new memory that says again what is already kept ([`crate::duplicate`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The old one stays, with the new time and the tags of both.
+    #[default]
+    Merge,
+    /// Both are kept.
+    Keep,
+}
 
 /// What a caller asks to be remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,6 +317,37 @@ pub struct NewMemory {
     pub tags: Tags,
     /// Where it comes from.
     pub origin: Origin,
+    /// What to do if it is kept already.
+    pub duplicates: Duplicates,
+}
+
+/// What became of a new memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The memory as it is kept now.
+    pub memory: Memory,
+    /// Whether it was there before and says the same.
+    pub duplicate: bool,
+}
+
+/// What shall be different about a memory. What is absent stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryChange {
+    /// Which memory.
+    pub id: MemoryId,
+    /// Its new text.
+    pub content: Option<Content>,
+    /// Its new tags, all of them.
+    pub tags: Option<Tags>,
+    /// Where it comes from, as far as that is to be told anew.
+    pub origin: Origin,
+}
+
+impl MemoryChange {
+    /// Whether nothing is to be changed.
+    pub fn is_empty(&self) -> bool {
+        self.content.is_none() && self.tags.is_none() && self.origin == Origin::default()
+    }
 }
 
 /// A memory as it is kept.
@@ -297,7 +361,7 @@ pub struct Memory {
     pub content: Content,
     /// Its tags, in the order given.
     pub tags: Tags,
-    /// When it was stored.
+    /// When it was stored; storing the same again or changing it counts. The id tells the first time.
     pub stored_at: Timestamp,
     /// Where it comes from.
     pub origin: Origin,

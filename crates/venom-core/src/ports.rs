@@ -5,7 +5,7 @@
 
 use crate::embedding::{Embedding, ModelStamp, Passage};
 use crate::error::{EmbedError, PersonaError, StoreError};
-use crate::memory::{Memory, MemoryId, RequestKey, SpaceName};
+use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName};
 use crate::persona::{Persona, PersonaName};
 use crate::query::{Filter, Hit, ListQuery, Stats};
 use crate::recall::Question;
@@ -41,6 +41,21 @@ pub struct MemoryRecord {
     pub passages: Vec<Passage>,
     /// The call that stores it.
     pub request: RequestKey,
+    /// What to do if it says again what is already kept in its space.
+    pub duplicates: Duplicates,
+}
+
+/// A change of a memory with everything a store needs for it.
+#[derive(Clone, Debug)]
+pub struct MemoryUpdate {
+    /// What shall be different.
+    pub change: MemoryChange,
+    /// Passages of the new text, at least one; empty if the text stays.
+    pub passages: Vec<Passage>,
+    /// When it is changed.
+    pub stored_at: Timestamp,
+    /// The call that changes it.
+    pub request: RequestKey,
 }
 
 /// A search, read and embedded.
@@ -75,6 +90,9 @@ pub enum Inserted {
     Stored,
     /// A call with the same key stored this memory before; nothing was changed.
     Before(Memory),
+    /// This memory says the same ([`crate::duplicate::says_again`]; of several the newest). It has the new
+    /// record's time of storing and its tags in addition now, and the record itself is left out.
+    Duplicate(Memory),
 }
 
 /// Keeps memories. What a call has reported as done survives the end of the process and of power.
@@ -87,6 +105,13 @@ pub trait MemoryStore: Send + Sync {
     /// [`StoreError`]; then none of the records is kept. [`StoreError::DuplicateId`] for an id that
     /// is taken.
     fn insert(&self, records: &[MemoryRecord]) -> Result<Vec<Inserted>, StoreError>;
+
+    /// Changes a memory, durable on return: the memory as it is then, `None` where there is none or it was
+    /// forgotten. Nothing changes where a call with the same key changed it before.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is changed.
+    fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError>;
 
     /// The memories with these ids, in order; `None` where there is none or it was forgotten.
     ///
@@ -115,11 +140,20 @@ pub trait MemoryStore: Send + Sync {
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError>;
 
     /// Hides memories from every read, in one transaction, durable on return. For each id whether
-    /// it was there: `true` also if an earlier call with the same key hid it.
+    /// it was there: `true` also if an earlier call with the same key hid it; then nothing changes, even
+    /// if it was restored since.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is hidden.
     fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError>;
+
+    /// Shows forgotten memories again, in one transaction, durable on return. For each id whether there is
+    /// such a memory: `true` also if it was never forgotten. Nothing changes where a call with the same key
+    /// restored it before.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is restored.
+    fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError>;
 
     /// What the store holds; O(spaces), without a scan.
     ///

@@ -7,12 +7,14 @@
 mod analysis;
 mod document;
 mod kernel;
+mod matched;
 mod question;
 mod score;
 mod space;
 mod time_words;
 
 pub use document::Document;
+pub use matched::matched_words;
 pub use question::{Question, addressed};
 pub use score::{Part, Parts, score};
 pub use space::{NewEntry, Slot, Space};

@@ -1,9 +1,15 @@
-//! The use cases: remember, recall, list, show, forget, stats. One value, shared by every door.
+//! The use cases: remember, recall, list, show, update, forget, restore, stats. One value, shared by every door.
 
-use crate::embedding::Embedding;
+use crate::conversation::NewConversation;
+use crate::embedding::{Embedding, Passage};
 use crate::error::{Error, StoreError};
-use crate::memory::{Memory, MemoryId, NewMemory, RequestKey, SpaceName};
-use crate::ports::{Clock, Embedder, IdSource, Inserted, MemoryRecord, MemoryStore, Search};
+use crate::memory::{
+    Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered, RequestKey,
+    SessionName, SpaceName,
+};
+use crate::ports::{
+    Clock, Embedder, IdSource, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search,
+};
 use crate::query::{Hit, ListQuery, RecallQuery, Stats};
 use crate::recall::{self, Question};
 use crate::time::Timestamp;
@@ -36,15 +42,12 @@ impl Venom {
     }
 
     /// Stores a memory; durable on return. Repeating a call with the same key returns the memory it
-    /// stored the first time.
+    /// stored the first time; of what is kept already the old memory, unless both shall be kept.
     ///
     /// # Errors
     /// [`Error::Embed`] or [`Error::Store`]; then nothing was stored.
-    pub fn remember(&self, new: NewMemory, request: RequestKey) -> Result<Memory, Error> {
-        let mut passages = self.embedder.embed_passages(&[new.content.as_str()])?;
-        let passages = passages.pop().filter(|p| !p.is_empty()).ok_or_else(|| {
-            StoreError::Other("the embedder returned no passage for a text".to_owned())
-        })?;
+    pub fn remember(&self, new: NewMemory, request: RequestKey) -> Result<Remembered, Error> {
+        let passages = self.passages(&[new.content.as_str()])?.swap_remove(0);
         let stored_at = self.clock.now();
         let memory = Memory {
             id: self.ids.next_id(stored_at),
@@ -58,12 +61,103 @@ impl Venom {
             memory,
             passages,
             request,
+            duplicates: new.duplicates,
         };
         let outcome = self.store.insert(std::slice::from_ref(&record))?.pop();
-        Ok(match outcome {
-            Some(Inserted::Before(memory)) => memory,
-            Some(Inserted::Stored) | None => record.memory,
-        })
+        let (memory, duplicate) = match outcome {
+            Some(Inserted::Duplicate(memory)) => (memory, true),
+            Some(Inserted::Before(memory)) => (memory, false),
+            Some(Inserted::Stored) | None => (record.memory, false),
+        };
+        Ok(Remembered { memory, duplicate })
+    }
+
+    /// Stores the turns of a conversation, all or none; durable on return. One memory per turn, in order,
+    /// each kept whatever else is. A conversation without a session gets one of its own.
+    ///
+    /// # Errors
+    /// [`Error::Embed`] or [`Error::Store`]; then nothing was stored.
+    pub fn remember_conversation(
+        &self,
+        new: NewConversation,
+        request: RequestKey,
+    ) -> Result<Vec<Memory>, Error> {
+        let texts: Vec<&str> = new
+            .turns()
+            .iter()
+            .map(|turn| turn.content.as_str())
+            .collect();
+        let passages = self.passages(&texts)?;
+        let (space, mut session) = (new.space.clone(), new.session.clone());
+        let mut records = Vec::with_capacity(passages.len());
+        for (turn, passages) in new.into_turns().into_iter().zip(passages) {
+            let stored_at = self.clock.now();
+            let id = self.ids.next_id(stored_at);
+            let session = session
+                .get_or_insert_with(|| SessionName::of_first(id))
+                .clone();
+            let memory = Memory {
+                id,
+                space: space.clone(),
+                content: turn.content,
+                tags: turn.tags,
+                stored_at,
+                origin: Origin {
+                    speaker: turn.speaker,
+                    session: Some(session),
+                    occurred_at: turn.occurred_at,
+                },
+            };
+            let place = u128::try_from(records.len()).unwrap_or(0);
+            records.push(MemoryRecord {
+                memory,
+                passages,
+                // Keys are random: those that follow one are as unlikely to be used as any other.
+                request: RequestKey(request.0.wrapping_add(place)),
+                duplicates: Duplicates::Keep,
+            });
+        }
+        let outcomes = self.store.insert(&records)?;
+        let kept = records.into_iter().zip(outcomes);
+        let memories = kept.map(|(record, outcome)| match outcome {
+            Inserted::Before(memory) | Inserted::Duplicate(memory) => memory,
+            Inserted::Stored => record.memory,
+        });
+        Ok(memories.collect())
+    }
+
+    /// Passages of each text, at least one.
+    fn passages(&self, texts: &[&str]) -> Result<Vec<Vec<Passage>>, Error> {
+        let passages = self.embedder.embed_passages(texts)?;
+        if passages.len() != texts.len() || passages.iter().any(Vec::is_empty) {
+            let error = "the embedder returned no passage for a text";
+            return Err(StoreError::Other(error.to_owned()).into());
+        }
+        Ok(passages)
+    }
+
+    /// Changes a memory; durable on return. A new text is embedded anew; the id stays.
+    ///
+    /// # Errors
+    /// [`Error::MemoryNotFound`] if there is none or it was forgotten, [`Error::Embed`] or
+    /// [`Error::Store`]; then nothing was changed.
+    pub fn update(&self, change: MemoryChange, request: RequestKey) -> Result<Memory, Error> {
+        let id = change.id;
+        let passages = match &change.content {
+            // The model is not asked about what is not there.
+            Some(content) => {
+                self.show(id)?;
+                self.passages(&[content.as_str()])?.swap_remove(0)
+            }
+            None => Vec::new(),
+        };
+        let updated = self.store.update(&MemoryUpdate {
+            change,
+            passages,
+            stored_at: self.clock.now(),
+            request,
+        })?;
+        updated.ok_or(Error::MemoryNotFound(id))
     }
 
     /// Finds the memories that answer a question, best first.
@@ -114,6 +208,17 @@ impl Venom {
     pub fn forget(&self, id: MemoryId, request: RequestKey) -> Result<(), Error> {
         match self.store.forget(&[id], request)?.pop() {
             Some(true) => Ok(()),
+            _ => Err(Error::MemoryNotFound(id)),
+        }
+    }
+
+    /// Shows a forgotten memory again; durable on return. One that was not forgotten stays.
+    ///
+    /// # Errors
+    /// [`Error::MemoryNotFound`] if there never was one, [`Error::Store`].
+    pub fn restore(&self, id: MemoryId, request: RequestKey) -> Result<Memory, Error> {
+        match self.store.restore(&[id], request)?.pop() {
+            Some(true) => self.show(id),
             _ => Err(Error::MemoryNotFound(id)),
         }
     }

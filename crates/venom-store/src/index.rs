@@ -26,8 +26,10 @@ pub(crate) struct Index {
 /// The vectors of one space.
 #[derive(Debug, Default)]
 struct Block {
-    /// One per memory, `seq` increasing.
+    /// One per memory, in the order they came.
     entries: Vec<Entry>,
+    /// Where in `entries` the live memory with this `seq` is.
+    slots: HashMap<i64, usize>,
     /// `[rows, dimensions]`, the rows of a memory side by side, in the order of `entries`.
     vectors: Vec<f32>,
     dead_rows: usize,
@@ -105,7 +107,7 @@ impl Index {
 
     /// Adds the memory in row `seq` of the database. `fill` appends its vectors, each of unit length,
     /// to the list it is given. `false`, and nothing is added, if what it appended is not at least one
-    /// whole row or `seq` is not larger than every one before in that space.
+    /// whole row or a memory with this `seq` is there.
     pub(crate) fn add(
         &mut self,
         (space, seq): (&SpaceName, i64),
@@ -121,12 +123,12 @@ impl Index {
         let before = block.vectors.len();
         fill(&mut block.vectors);
         let added = block.vectors.len() - before;
-        let in_order = block.entries.last().is_none_or(|last| last.seq < seq);
-        if !in_order || added == 0 || added % self.dimensions != 0 {
+        if block.slots.contains_key(&seq) || added == 0 || added % self.dimensions != 0 {
             block.vectors.truncate(before);
             return false;
         }
         self.largest_id = self.largest_id.max(Some(new.id));
+        block.slots.insert(seq, block.entries.len());
         block.entries.push(Entry {
             seq,
             id: new.id,
@@ -139,20 +141,36 @@ impl Index {
         true
     }
 
-    /// Hides a memory from searches. O(log memories), and now and then a rewrite of the space's block.
+    /// Hides a memory from searches. O(its terms), and now and then a rewrite of the space's block.
     pub(crate) fn remove(&mut self, space: &SpaceName, seq: i64) {
         let Some(block) = self.spaces.get_mut(space) else {
             return;
         };
-        if let Some(at) = block.position(seq)
-            && let entry = &mut block.entries[at]
-            && entry.live
-        {
+        if let Some(slot) = block.slots.remove(&seq) {
+            let entry = &mut block.entries[slot];
             entry.live = false;
             block.dead_rows += entry.rows;
-            block.recall.remove(at);
+            block.recall.remove(slot);
             block.compact(self.dimensions);
         }
+    }
+
+    /// Replaces what is known of a memory; without `vectors` it keeps those it has. `false` if the memory
+    /// is not there or the vectors are not at least one whole row.
+    pub(crate) fn change(
+        &mut self,
+        (space, seq): (&SpaceName, i64),
+        new: NewEntry<'_>,
+        vectors: Option<Vec<f32>>,
+    ) -> bool {
+        let vectors = vectors.or_else(|| {
+            let block = self.spaces.get(space)?;
+            let entry = &block.entries[*block.slots.get(&seq)?];
+            Some(block.rows(entry, self.dimensions).to_vec())
+        });
+        let Some(vectors) = vectors else { return false };
+        self.remove(space, seq);
+        self.add((space, seq), new, |v| v.extend_from_slice(&vectors))
     }
 
     /// The best `search.limit` selected memories, best first.
@@ -183,7 +201,10 @@ impl Index {
         };
         match &selection.included {
             None => best((0..block.entries.len()).filter_map(found), search.limit),
-            Some(seqs) => best(block.slots_of(seqs).filter_map(found), search.limit),
+            Some(seqs) => {
+                let slots = seqs.iter().filter_map(|seq| block.slots.get(seq).copied());
+                best(slots.filter_map(found), search.limit)
+            }
         }
     }
 
@@ -210,12 +231,6 @@ impl Index {
 }
 
 impl Block {
-    fn position(&self, seq: i64) -> Option<usize> {
-        self.entries
-            .binary_search_by_key(&seq, |entry| entry.seq)
-            .ok()
-    }
-
     /// Whether the live memory in a slot is selected, apart from `included`, which is looked up the other
     /// way round.
     fn passes(&self, slot: usize, selection: &Selection) -> bool {
@@ -226,26 +241,6 @@ impl Block {
                 || selection.excluded.binary_search(&entry.seq).is_err())
             && (selection.speaker.as_ref()).is_none_or(|name| self.recall.is_said_by(slot, name))
             && (selection.session.as_ref()).is_none_or(|name| self.recall.is_of_session(slot, name))
-    }
-
-    /// The places of the entries with these `seq`, which increase. Each is sought from where the one before was, in
-    /// steps that double (Bentley, Yao: "An almost optimal algorithm for unbounded searching", 1976), so
-    /// that a long list costs about one step an entry.
-    fn slots_of<'a>(&'a self, seqs: &'a [i64]) -> impl Iterator<Item = usize> {
-        let mut from = 0;
-        seqs.iter().filter_map(move |seq| {
-            let rest = &self.entries[from..];
-            let mut step = 1;
-            while rest.get(step).is_some_and(|entry| entry.seq < *seq) {
-                step *= 2;
-            }
-            let (start, end) = (step / 2, rest.len().min(step + 1));
-            from += start + rest[start..end].partition_point(|entry| entry.seq < *seq);
-            self.entries
-                .get(from)
-                .filter(|entry| entry.seq == *seq)
-                .map(|_| from)
-        })
     }
 
     fn rows(&self, entry: &Entry, dimensions: usize) -> &[f32] {
@@ -285,6 +280,7 @@ impl Block {
         let mut vectors = Vec::with_capacity((rows - self.dead_rows) * dimensions);
         let mut entries = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter().filter(|entry| entry.live) {
+            self.slots.insert(entry.seq, entries.len());
             entries.push(Entry {
                 first_row: vectors.len() / dimensions,
                 ..*entry

@@ -35,7 +35,7 @@ pub(crate) fn load_index(
         connection.query_row("SELECT max(id) FROM memories", [], |row| row.get(0))?;
     let largest = largest.map(rows::memory_id).transpose()?;
     let mut index = Index::new(stamp.dimensions, largest);
-    // In the order of rows in the file, which is the order of `memory` too: see `docs/file-format.md`.
+    // In the order of rows in the file, where the passages of a memory follow each other.
     let sql = "SELECT p.memory, p.ordinal, p.embedding, m.id, s.name, m.stored_at_us, m.content,
                       m.speaker, m.session, m.occurred_at_us
                FROM passages AS p CROSS JOIN memories AS m ON m.seq = p.memory
@@ -142,6 +142,24 @@ pub(crate) fn memory_in_row(connection: &Connection, seq: i64) -> Result<Memory,
     let row = found.next()?;
     let memory = row.map(|row| rows::memory(connection, row)).transpose()?;
     memory.ok_or_else(|| Fault::corrupt(format!("memory row {seq} is missing")))
+}
+
+/// The vectors of the memory in a row, one after the other.
+pub(crate) fn vectors(
+    connection: &Connection,
+    (model, dimensions): (i64, usize),
+    seq: i64,
+) -> Result<Vec<f32>, Fault> {
+    let sql = "SELECT embedding FROM passages WHERE model = ?1 AND memory = ?2 ORDER BY ordinal";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query([model, seq])?;
+    let mut vectors = Vec::new();
+    while let Some(row) = found.next()? {
+        let column = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        rows::decode_vector(column, dimensions, &mut vectors)
+            .ok_or_else(|| Fault::corrupt(format!("a passage of memory row {seq} is not valid")))?;
+    }
+    Ok(vectors)
 }
 
 /// `Filter::matches` in SQL, over `memories AS m`; one `?` per value, in order.

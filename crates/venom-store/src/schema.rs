@@ -3,14 +3,19 @@
 //! A migration that was released never changes: a new version of the schema is a new entry at the end.
 
 use crate::fault::Fault;
+use crate::write;
 use rusqlite::Transaction;
 use venom_core::StoreError;
 
 /// "Veno" in ASCII, in the header of every database of ours.
 pub(crate) const APPLICATION_ID: i32 = 0x5665_6e6f;
 
-/// Entry `n` leads from version `n` to `n + 1`.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+/// One step of a migration, run inside its transaction.
+type Step = fn(&Transaction<'_>) -> Result<(), Fault>;
+
+/// Entry `n` leads from version `n` to `n + 1`: statements, then what SQL cannot do.
+const MIGRATIONS: [(&str, Option<Step>); 3] =
+    [(V1, None), (V2, None), (V3, Some(write::fingerprint_all))];
 
 /// Full text is contentless: a row can be deleted without its old text, the text is not kept twice,
 /// and what is indexed may come to differ from what is shown.
@@ -92,6 +97,23 @@ CREATE INDEX memories_by_session ON memories (space, session)
     WHERE forgotten_at_us IS NULL AND session IS NOT NULL;
 ";
 
+/// Memories are found by what they say, and calls may change and restore them.
+const V3: &str = "
+ALTER TABLE memories ADD COLUMN fingerprint INTEGER;
+CREATE INDEX memories_by_fingerprint ON memories (space, fingerprint) WHERE forgotten_at_us IS NULL;
+ALTER TABLE requests RENAME TO requests_v2;
+CREATE TABLE requests (
+    number        INTEGER PRIMARY KEY,
+    key           BLOB NOT NULL CHECK (length(key) = 16),
+    kind          INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
+    memory        INTEGER NOT NULL REFERENCES memories,
+    applied_at_us INTEGER NOT NULL,
+    UNIQUE (key, kind, memory)
+) STRICT;
+INSERT INTO requests SELECT number, key, kind, memory, applied_at_us FROM requests_v2;
+DROP TABLE requests_v2;
+";
+
 /// Brings the database to the newest version, inside the caller's transaction.
 ///
 /// # Errors
@@ -116,8 +138,11 @@ pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<(), Fault> {
     let Some(missing @ [_, ..]) = MIGRATIONS.get(done..) else {
         return Ok(());
     };
-    for migration in missing {
-        tx.execute_batch(migration)?;
+    for (statements, step) in missing {
+        tx.execute_batch(statements)?;
+        if let Some(step) = step {
+            step(tx)?;
+        }
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", known)?;

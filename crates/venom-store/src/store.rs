@@ -9,11 +9,11 @@ use crate::open::{self, Database, Place, StoreInfo};
 use crate::{read, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
-use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, Search};
+use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use venom_core::recall::{Document, NewEntry};
 use venom_core::{
-    Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, RequestKey, SpaceName, Stats,
-    StoreError,
+    Content, Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, Passage, RequestKey,
+    SpaceName, Stats, StoreError,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -161,23 +161,21 @@ impl SqliteStore {
     }
 
     /// Checks what the types do not say, before anything is written.
-    fn check_record(&self, record: &MemoryRecord) -> Result<(), StoreError> {
-        let id = record.memory.id;
-        if record.passages.is_empty() {
+    fn check_passages(
+        &self,
+        id: MemoryId,
+        content: &Content,
+        passages: &[Passage],
+    ) -> Result<(), StoreError> {
+        if passages.is_empty() {
             return Err(StoreError::Other(format!(
                 "expected at least one passage for {id}, received none"
             )));
         }
-        for passage in &record.passages {
+        for passage in passages {
             self.check_dimensions(&passage.embedding)?;
-            if record
-                .memory
-                .content
-                .as_str()
-                .get(passage.span.0.clone())
-                .is_none()
-            {
-                let span = &passage.span.0;
+            let span = &passage.span.0;
+            if content.as_str().get(span.clone()).is_none() {
                 return Err(StoreError::Other(format!(
                     "expected a passage within the text of {id}, received bytes {span:?}"
                 )));
@@ -245,20 +243,50 @@ impl MemoryStore for SqliteStore {
             return Ok(Vec::new());
         }
         for record in records {
-            self.check_record(record)?;
+            let memory = &record.memory;
+            self.check_passages(memory.id, &memory.content, &record.passages)?;
         }
         let answers = self.write(
             |tx| write::insert(tx, self.model_row, records),
             |index, answers| {
                 for (record, (answer, seq)) in records.iter().zip(answers) {
-                    if *answer == Inserted::Stored {
-                        add_to_index(index, record, *seq)?;
+                    match answer {
+                        Inserted::Stored => {
+                            let vectors = rows_of(&record.passages);
+                            add_to_index(index, &record.memory, *seq, &vectors)?;
+                        }
+                        Inserted::Duplicate(memory) => change_in_index(index, memory, *seq, None)?,
+                        Inserted::Before(_) => {}
                     }
                 }
                 Ok(())
             },
         )?;
         Ok(answers.into_iter().map(|(answer, _)| answer).collect())
+    }
+
+    fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError> {
+        let id = update.change.id;
+        match &update.change.content {
+            Some(content) => self.check_passages(id, content, &update.passages)?,
+            None if !update.passages.is_empty() => {
+                let error = format!("expected no passage for {id}, whose text stays");
+                return Err(StoreError::Other(error));
+            }
+            None => {}
+        }
+        let updated = self.write(
+            |tx| write::update(tx, self.model_row, update),
+            |index, updated| match updated {
+                Some((seq, memory, true)) => {
+                    let vectors = update.change.content.is_some();
+                    let vectors = vectors.then(|| rows_of(&update.passages));
+                    change_in_index(index, memory, *seq, vectors)
+                }
+                _ => Ok(()),
+            },
+        )?;
+        Ok(updated.map(|(_, memory, _)| memory))
     }
 
     fn get(&self, ids: &[MemoryId]) -> Result<Vec<Option<Memory>>, StoreError> {
@@ -302,13 +330,39 @@ impl MemoryStore for SqliteStore {
         let forgotten = self.write(
             |tx| write::forget(tx, self.model_row, ids, request),
             |index, forgotten| {
-                for (space, seq) in &forgotten.hidden {
+                for (space, seq) in &forgotten.rows {
                     index.remove(space, *seq);
                 }
                 Ok(())
             },
         )?;
         Ok(forgotten.answers)
+    }
+
+    fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = (self.model_row, self.model.dimensions);
+        let (restored, _) = self.write(
+            |tx| {
+                let restored = write::restore(tx, self.model_row, ids, request)?;
+                let entry = |(_, seq): &(SpaceName, i64)| {
+                    let memory = read::memory_in_row(tx, *seq)?;
+                    Ok((*seq, memory, read::vectors(tx, key, *seq)?))
+                };
+                let entries = restored.rows.iter().map(entry);
+                let entries = entries.collect::<Result<Vec<_>, Fault>>()?;
+                Ok((restored, entries))
+            },
+            |index, (_, entries)| {
+                for (seq, memory, vectors) in entries {
+                    add_to_index(index, memory, *seq, vectors)?;
+                }
+                Ok(())
+            },
+        )?;
+        Ok(restored.answers)
     }
 
     fn stats(&self, space: &SpaceName) -> Result<Stats, StoreError> {
@@ -343,23 +397,48 @@ impl MemoryStore for SqliteStore {
     }
 }
 
-fn add_to_index(index: &mut Index, record: &MemoryRecord, seq: i64) -> Result<(), StoreError> {
-    let memory = &record.memory;
-    let new = NewEntry {
+/// The vectors of passages, one after the other.
+fn rows_of(passages: &[Passage]) -> Vec<f32> {
+    let vectors = passages.iter().map(|passage| passage.embedding.as_slice());
+    vectors.collect::<Vec<_>>().concat()
+}
+
+fn entry(memory: &Memory) -> NewEntry<'_> {
+    NewEntry {
         id: memory.id,
         stored_at: memory.stored_at,
         origin: &memory.origin,
         document: Document::new(&memory.origin, &memory.content),
-    };
-    let added = index.add((&memory.space, seq), new, |vectors| {
-        for passage in &record.passages {
-            vectors.extend_from_slice(passage.embedding.as_slice());
-        }
+    }
+}
+
+fn add_to_index(
+    index: &mut Index,
+    memory: &Memory,
+    seq: i64,
+    vectors: &[f32],
+) -> Result<(), StoreError> {
+    let added = index.add((&memory.space, seq), entry(memory), |v| {
+        v.extend_from_slice(vectors);
     });
-    if added {
+    indexed(added, memory.id)
+}
+
+/// Brings a memory up to date; without vectors it keeps those it has.
+fn change_in_index(
+    index: &mut Index,
+    memory: &Memory,
+    seq: i64,
+    vectors: Option<Vec<f32>>,
+) -> Result<(), StoreError> {
+    let changed = index.change((&memory.space, seq), entry(memory), vectors);
+    indexed(changed, memory.id)
+}
+
+fn indexed(done: bool, id: MemoryId) -> Result<(), StoreError> {
+    if done {
         return Ok(());
     }
-    let id = memory.id;
     Err(StoreError::Failed(format!(
         "{id} was stored but cannot be indexed"
     )))

@@ -4,10 +4,11 @@ use crate::fault::Fault;
 use crate::{read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{SystemTime, UNIX_EPOCH};
-use venom_core::ports::{Inserted, MemoryRecord};
+use venom_core::duplicate::{self, Wording};
+use venom_core::ports::{Inserted, MemoryRecord, MemoryUpdate};
 use venom_core::{
-    MemoryId, ModelStamp, Passage, RequestKey, SessionName, SpaceName, Speaker, StoreError,
-    Timestamp,
+    Content, Duplicates, Memory, MemoryId, ModelStamp, Passage, RequestKey, SessionName, SpaceName,
+    Speaker, StoreError, Timestamp,
 };
 
 /// Request keys that are always kept, newest first, for callers that repeat a call.
@@ -20,9 +21,11 @@ const REQUEST_AGE_MAX_US: i64 = 24 * 60 * 60 * 1_000_000;
 enum Kind {
     Insert = 1,
     Forget = 2,
+    Update = 3,
+    Restore = 4,
 }
 
-/// Stores records; one answer per record, with the row of what was stored.
+/// Stores records; one answer per record, with the row of what was stored or refreshed.
 ///
 /// # Errors
 /// [`StoreError::DuplicateId`] for an id that is taken.
@@ -34,12 +37,119 @@ pub(crate) fn insert(
     let now_us = now_us();
     let mut answers = Vec::with_capacity(records.len());
     for record in records {
-        answers.push(match applied_insert(tx, record.request)? {
-            Some(seq) => (Inserted::Before(read::memory_in_row(tx, seq)?), seq),
-            None => (Inserted::Stored, insert_one(tx, model, record, now_us)?),
-        });
+        let answer = if let Some(seq) = applied_insert(tx, record.request)? {
+            (Inserted::Before(read::memory_in_row(tx, seq)?), seq)
+        } else if let Some((seq, old)) = duplicate_of(tx, model, record)? {
+            (Inserted::Duplicate(refresh(tx, seq, old, record)?), seq)
+        } else {
+            (Inserted::Stored, insert_one(tx, model, record, now_us)?)
+        };
+        answers.push(answer);
     }
     Ok(answers)
+}
+
+/// The newest visible memory that says what a record says, if that matters to it.
+fn duplicate_of(
+    tx: &Transaction<'_>,
+    model: i64,
+    record: &MemoryRecord,
+) -> Result<Option<(i64, Memory)>, Fault> {
+    if record.duplicates == Duplicates::Keep {
+        return Ok(None);
+    }
+    let (new, first) = (&record.memory, record.passages.first());
+    let Some(dimensions) = first.map(|passage| passage.embedding.dimensions()) else {
+        return Ok(None);
+    };
+    let mut statement = tx.prepare_cached(
+        "SELECT m.seq FROM memories AS m JOIN spaces AS s USING (space)
+         WHERE s.name = ?1 AND m.fingerprint = ?2 AND m.forgotten_at_us IS NULL ORDER BY m.id DESC",
+    )?;
+    let mut rows = statement.query(params![new.space.as_str(), fingerprint(&new.content)])?;
+    while let Some(row) = rows.next()? {
+        let seq = row.get(0)?;
+        let old = read::memory_in_row(tx, seq)?;
+        let vectors = read::vectors(tx, (model, dimensions), seq)?;
+        let vectors: Vec<&[f32]> = vectors.chunks_exact(dimensions).collect();
+        if duplicate::says_again((new, &record.passages), (&old, &vectors)) {
+            return Ok(Some((seq, old)));
+        }
+    }
+    Ok(None)
+}
+
+/// Gives an old memory the time and the tags of a record that says the same.
+fn refresh(
+    tx: &Transaction<'_>,
+    seq: i64,
+    old: Memory,
+    record: &MemoryRecord,
+) -> Result<Memory, Fault> {
+    let memory = Memory {
+        tags: old.tags.joined(&record.memory.tags),
+        stored_at: record.memory.stored_at,
+        ..old
+    };
+    rewrite(tx, seq, &memory)?;
+    Ok(memory)
+}
+
+/// Writes everything of a visible memory but its passages anew.
+fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
+    tx.prepare_cached(
+        "UPDATE memories SET stored_at_us = ?2, content = ?3, speaker = ?4, session = ?5,
+             occurred_at_us = ?6, fingerprint = ?7
+         WHERE seq = ?1",
+    )?
+    .execute(params![
+        seq,
+        memory.stored_at.as_micros(),
+        memory.content.as_str(),
+        memory.origin.speaker.as_ref().map(Speaker::as_str),
+        memory.origin.session.as_ref().map(SessionName::as_str),
+        memory.origin.occurred_at.map(Timestamp::as_micros),
+        fingerprint(&memory.content),
+    ])?;
+    tx.prepare_cached("DELETE FROM tags WHERE memory = ?1")?
+        .execute([seq])?;
+    insert_tags(tx, seq, memory)?;
+    tx.prepare_cached("DELETE FROM memories_fts WHERE rowid = ?1")?
+        .execute([seq])?;
+    insert_words(tx, seq, memory)
+}
+
+fn insert_tags(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
+    let mut tag =
+        tx.prepare_cached("INSERT INTO tags (memory, position, tag) VALUES (?1, ?2, ?3)")?;
+    for (position, text) in memory.tags.as_slice().iter().enumerate() {
+        tag.execute(params![seq, rows::count_column(position), text.as_str()])?;
+    }
+    Ok(())
+}
+
+fn insert_words(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
+    tx.prepare_cached("INSERT INTO memories_fts (rowid, content) VALUES (?1, ?2)")?
+        .execute(params![seq, memory.content.as_str()])?;
+    Ok(())
+}
+
+/// The column by which memories that may say the same are found.
+fn fingerprint(content: &Content) -> i64 {
+    Wording::of(content.as_str()).fingerprint().cast_signed()
+}
+
+/// Fills in the fingerprints of a folder from before there were any.
+pub(crate) fn fingerprint_all(tx: &Transaction<'_>) -> Result<(), Fault> {
+    let mut read = tx.prepare("SELECT seq, content FROM memories")?;
+    let mut write = tx.prepare("UPDATE memories SET fingerprint = ?2 WHERE seq = ?1")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let (seq, text): (i64, String) = (row.get(0)?, row.get(1)?);
+        let fingerprint = Wording::of(&text).fingerprint().cast_signed();
+        write.execute([seq, fingerprint])?;
+    }
+    Ok(())
 }
 
 fn insert_one(
@@ -56,8 +166,9 @@ fn insert_one(
     }
     let space = count_in_space(tx, &memory.space, record.passages.len())?;
     tx.prepare_cached(
-        "INSERT INTO memories (id, space, stored_at_us, content, speaker, session, occurred_at_us)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO memories
+             (id, space, stored_at_us, content, speaker, session, occurred_at_us, fingerprint)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         id,
@@ -67,16 +178,12 @@ fn insert_one(
         memory.origin.speaker.as_ref().map(Speaker::as_str),
         memory.origin.session.as_ref().map(SessionName::as_str),
         memory.origin.occurred_at.map(Timestamp::as_micros),
+        fingerprint(&memory.content),
     ])?;
     let seq = tx.last_insert_rowid();
-    let mut tag =
-        tx.prepare_cached("INSERT INTO tags (memory, position, tag) VALUES (?1, ?2, ?3)")?;
-    for (position, text) in memory.tags.as_slice().iter().enumerate() {
-        tag.execute(params![seq, rows::count_column(position), text.as_str()])?;
-    }
+    insert_tags(tx, seq, memory)?;
     insert_passages(tx, model, seq, &record.passages)?;
-    tx.prepare_cached("INSERT INTO memories_fts (rowid, content) VALUES (?1, ?2)")?
-        .execute(params![seq, memory.content.as_str()])?;
+    insert_words(tx, seq, memory)?;
     applied(tx, record.request, Kind::Insert, seq, now_us)?;
     Ok(seq)
 }
@@ -118,12 +225,79 @@ pub(crate) fn insert_passages(
     Ok(())
 }
 
-/// What a call to [`forget`] did.
-pub(crate) struct Forgotten {
+/// Changes a memory: as it is then, with its row, and whether anything was changed now.
+pub(crate) fn update(
+    tx: &Transaction<'_>,
+    model: i64,
+    update: &MemoryUpdate,
+) -> Result<Option<(i64, Memory, bool)>, Fault> {
+    let change = &update.change;
+    let Some(Row {
+        seq,
+        forgotten: false,
+        ..
+    }) = find(tx, change.id)?
+    else {
+        return Ok(None);
+    };
+    let old = read::memory_in_row(tx, seq)?;
+    if was_applied(tx, update.request, Kind::Update, seq)? {
+        return Ok(Some((seq, old, false)));
+    }
+    let memory = Memory {
+        content: change.content.clone().unwrap_or(old.content),
+        tags: change.tags.clone().unwrap_or(old.tags),
+        origin: old.origin.updated(&change.origin),
+        stored_at: update.stored_at,
+        ..old
+    };
+    rewrite(tx, seq, &memory)?;
+    if change.content.is_some() {
+        count_passages(tx, model, seq, -1)?;
+        tx.prepare_cached("DELETE FROM passages WHERE memory = ?1")?
+            .execute([seq])?;
+        insert_passages(tx, model, seq, &update.passages)?;
+        count_passages(tx, model, seq, 1)?;
+    }
+    applied(tx, update.request, Kind::Update, seq, now_us())?;
+    Ok(Some((seq, memory, true)))
+}
+
+/// A memory as the calls that hide and show need to know it.
+struct Row {
+    seq: i64,
+    forgotten: bool,
+    space: String,
+}
+
+impl Row {
+    fn space(&self) -> Result<SpaceName, Fault> {
+        let name = &self.space;
+        SpaceName::parse(name).map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))
+    }
+}
+
+fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fault> {
+    let mut find = tx.prepare_cached(
+        "SELECT m.seq, m.forgotten_at_us IS NOT NULL, s.name
+         FROM memories AS m JOIN spaces AS s USING (space) WHERE m.id = ?1",
+    )?;
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok(Row {
+            seq: row.get(0)?,
+            forgotten: row.get(1)?,
+            space: row.get(2)?,
+        })
+    };
+    Ok(find.query_row([rows::id_column(id)], row).optional()?)
+}
+
+/// What a call to [`forget`] or [`restore`] did.
+pub(crate) struct Changed {
     /// For each id whether it was there.
     pub(crate) answers: Vec<bool>,
-    /// The rows that were hidden, each with its space.
-    pub(crate) hidden: Vec<(SpaceName, i64)>,
+    /// The rows that were hidden or shown, each with its space.
+    pub(crate) rows: Vec<(SpaceName, i64)>,
 }
 
 /// Hides memories.
@@ -132,45 +306,87 @@ pub(crate) fn forget(
     model: i64,
     ids: &[MemoryId],
     request: RequestKey,
-) -> Result<Forgotten, Fault> {
-    let now_us = now_us();
-    let mut answers = Vec::with_capacity(ids.len());
-    let mut hidden = Vec::new();
+) -> Result<Changed, Fault> {
+    let (mut answers, mut hidden) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
-        let mut find = tx.prepare_cached(
-            "SELECT m.seq, m.forgotten_at_us IS NOT NULL, s.name
-             FROM memories AS m JOIN spaces AS s USING (space) WHERE m.id = ?1",
-        )?;
-        let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let found = find.query_row([rows::id_column(*id)], columns).optional()?;
-        answers.push(match found {
-            None => false,
-            Some((seq, true, _)) => was_applied(tx, request, Kind::Forget, seq)?,
-            Some((seq, false, space)) => {
-                let space: String = space;
-                hide(tx, model, seq, now_us)?;
-                applied(tx, request, Kind::Forget, seq, now_us)?;
-                let name = SpaceName::parse(&space)
-                    .map_err(|_| Fault::corrupt(format!("a space has the name {space:?}")))?;
-                hidden.push((name, seq));
-                true
-            }
-        });
+        let Some(row) = find(tx, *id)? else {
+            answers.push(false);
+            continue;
+        };
+        let done = was_applied(tx, request, Kind::Forget, row.seq)?;
+        answers.push(done || !row.forgotten);
+        if !done && !row.forgotten {
+            hide(tx, model, row.seq)?;
+            applied(tx, request, Kind::Forget, row.seq, now_us())?;
+            hidden.push((row.space()?, row.seq));
+        }
     }
-    Ok(Forgotten { answers, hidden })
+    Ok(Changed {
+        answers,
+        rows: hidden,
+    })
 }
 
-fn hide(tx: &Transaction<'_>, model: i64, seq: i64, now_us: i64) -> Result<(), Fault> {
+/// Shows forgotten memories again.
+pub(crate) fn restore(
+    tx: &Transaction<'_>,
+    model: i64,
+    ids: &[MemoryId],
+    request: RequestKey,
+) -> Result<Changed, Fault> {
+    let (mut answers, mut shown) = (Vec::with_capacity(ids.len()), Vec::new());
+    for id in ids {
+        let row = find(tx, *id)?;
+        answers.push(row.is_some());
+        if let Some(row) = row.filter(|row| row.forgotten)
+            && !was_applied(tx, request, Kind::Restore, row.seq)?
+        {
+            show(tx, model, row.seq)?;
+            applied(tx, request, Kind::Restore, row.seq, now_us())?;
+            shown.push((row.space()?, row.seq));
+        }
+    }
+    Ok(Changed {
+        answers,
+        rows: shown,
+    })
+}
+
+fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
     tx.prepare_cached("UPDATE memories SET forgotten_at_us = ?2 WHERE seq = ?1")?
-        .execute([seq, now_us])?;
+        .execute([seq, now_us()])?;
     tx.prepare_cached("DELETE FROM memories_fts WHERE rowid = ?1")?
         .execute([seq])?;
+    count_forgotten(tx, seq, 1)?;
+    count_passages(tx, model, seq, -1)
+}
+
+fn show(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
+    tx.prepare_cached("UPDATE memories SET forgotten_at_us = NULL WHERE seq = ?1")?
+        .execute([seq])?;
+    insert_words(tx, seq, &read::memory_in_row(tx, seq)?)?;
+    count_forgotten(tx, seq, -1)?;
+    count_passages(tx, model, seq, 1)
+}
+
+/// Counts a memory as forgotten (1) or no more so (-1) in its space.
+fn count_forgotten(tx: &Transaction<'_>, seq: i64, sign: i64) -> Result<(), Fault> {
     tx.prepare_cached(
-        "UPDATE spaces SET memories = memories - 1, forgotten = forgotten + 1, passages = passages -
+        "UPDATE spaces SET memories = memories - ?2, forgotten = forgotten + ?2
+         WHERE space = (SELECT space FROM memories WHERE seq = ?1)",
+    )?
+    .execute([seq, sign])?;
+    Ok(())
+}
+
+/// Adds (1) or takes away (-1) a memory's passages in the count of its space.
+fn count_passages(tx: &Transaction<'_>, model: i64, seq: i64, sign: i64) -> Result<(), Fault> {
+    tx.prepare_cached(
+        "UPDATE spaces SET passages = passages + ?3 *
              (SELECT count(*) FROM passages WHERE model = ?2 AND memory = ?1)
          WHERE space = (SELECT space FROM memories WHERE seq = ?1)",
     )?
-    .execute([seq, model])?;
+    .execute([seq, model, sign])?;
     Ok(())
 }
 

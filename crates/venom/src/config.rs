@@ -3,7 +3,18 @@
 use crate::settings::{Given, Values};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use venom_core::{PersonaName, SpaceName};
+use venom_core::{Duplicates, PersonaName, SpaceName};
+
+/// When the tools that connectors need are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectorTools {
+    /// For clients that are known to need them.
+    Auto,
+    /// For every client.
+    Always,
+    /// For none.
+    Never,
+}
 
 /// A valid configuration. Nothing in it has been opened yet.
 #[derive(Clone, Debug)]
@@ -12,6 +23,10 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     /// Space of calls that name none.
     pub(crate) space: SpaceName,
+    /// What becomes of memories that are kept already.
+    pub(crate) duplicates: Duplicates,
+    /// When the tools that connectors need are listed.
+    pub(crate) connector_tools: ConnectorTools,
     /// Address to listen on.
     pub(crate) host: IpAddr,
     /// Port to listen on.
@@ -112,6 +127,18 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
         data: PathBuf::from(text_or(values, "data", "./data")),
         space: parsed(values, "space", "venom_memories", &mut note, |text| {
             SpaceName::parse(text).map_err(|e| e.to_string())
+        }),
+        duplicates: parsed(values, "duplicates", "merge", &mut note, |text| {
+            let known = [("merge", Duplicates::Merge), ("keep", Duplicates::Keep)];
+            one_of(text, &known, "expected merge or keep")
+        }),
+        connector_tools: parsed(values, "connector-tools", "auto", &mut note, |text| {
+            let known = [
+                ("auto", ConnectorTools::Auto),
+                ("always", ConnectorTools::Always),
+                ("never", ConnectorTools::Never),
+            ];
+            one_of(text, &known, "expected auto, always or never")
         }),
         host: parsed(values, "host", "127.0.0.1", &mut note, parse_host),
         port: parsed(values, "port", "8000", &mut note, |text| {
@@ -216,6 +243,15 @@ fn parse_icon_url(text: &str) -> Result<String, String> {
     }
 }
 
+fn one_of<T: Copy>(text: &str, known: &[(&str, T)], expected: &str) -> Result<T, String> {
+    let found = known
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(text));
+    found
+        .map(|(_, value)| *value)
+        .ok_or_else(|| expected.to_owned())
+}
+
 fn parse_yes_no(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "yes" | "true" | "1" | "on" => Ok(true),
@@ -286,6 +322,8 @@ mod tests {
             ("workers", "0"),
             ("queue", "many"),
             ("log", "loud"),
+            ("duplicates", "maybe"),
+            ("connector-tools", "sometimes"),
             ("space", " "),
         ];
         let problems = parse_with(&wrong).unwrap_err();

@@ -25,7 +25,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::{
-    Hit, ListQuery, Memory, MemoryId, NewMemory, RecallQuery, RequestKey, SpaceName, Stats,
+    Hit, ListQuery, Memory, MemoryChange, MemoryId, NewConversation, NewMemory, RecallQuery,
+    Remembered, RequestKey, SpaceName, Stats,
 };
 use venom_store::{Holder, Lease, LeaseError};
 
@@ -118,8 +119,21 @@ impl Hub {
     }
 
     /// Stores a memory; durable on return.
-    pub(crate) async fn remember(&self, new: NewMemory) -> Result<Memory, Failure> {
-        self.call(Call::Remember(new)).await?.memory()
+    pub(crate) async fn remember(&self, new: NewMemory) -> Result<Remembered, Failure> {
+        self.call(Call::Remember(new)).await?.remembered()
+    }
+
+    /// Stores a conversation, all of it or nothing; durable on return.
+    pub(crate) async fn remember_conversation(
+        &self,
+        new: NewConversation,
+    ) -> Result<Vec<Memory>, Failure> {
+        self.call(Call::RememberConversation(new)).await?.memories()
+    }
+
+    /// Changes a memory.
+    pub(crate) async fn update(&self, change: MemoryChange) -> Result<Memory, Failure> {
+        self.call(Call::Update(change)).await?.memory()
     }
 
     /// Finds the memories nearest in meaning, best first.
@@ -140,6 +154,11 @@ impl Hub {
     /// Hides a memory.
     pub(crate) async fn forget(&self, id: MemoryId) -> Result<(), Failure> {
         self.call(Call::Forget(id)).await?.done()
+    }
+
+    /// Shows a forgotten memory again.
+    pub(crate) async fn restore(&self, id: MemoryId) -> Result<Memory, Failure> {
+        self.call(Call::Restore(id)).await?.memory()
     }
 
     /// What the store holds.

@@ -2,14 +2,17 @@
 //!
 //! [`VenomServer`] is stateless and cheap to make; a transport makes one per request or connection.
 
+mod answers;
+mod arguments;
+mod definitions;
 pub(crate) mod messages;
 mod personas;
 pub(crate) mod stdio;
 mod tools;
 
-pub(crate) use tools::{add_origin, relevance_score, result_json, tags_json};
+pub(crate) use answers::{Explain, excerpt, memory_json, relevance_score, result_json};
 
-use crate::config::Config;
+use crate::config::{Config, ConnectorTools};
 use crate::hub::Hub;
 use crate::personas::FilePersonas;
 use rmcp::model::{
@@ -111,13 +114,20 @@ impl ServerHandler for VenomServer {
     async fn list_tools(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(tools::list()))
+        let connector = match self.config.connector_tools {
+            ConnectorTools::Always => true,
+            ConnectorTools::Never => false,
+            ConnectorTools::Auto => is_connector(&context),
+        };
+        Ok(ListToolsResult::with_all_items(definitions::list(
+            connector,
+        )))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        tools::list().into_iter().find(|tool| tool.name == name)
+        definitions::find(name)
     }
 
     async fn call_tool(
@@ -189,6 +199,22 @@ impl ServerHandler for VenomServer {
         let message = format!("the parameters of {method} do not fit: expected {expected}");
         Err(ErrorData::invalid_params(message, None))
     }
+}
+
+/// Whether the client is one of OpenAI's, whose connectors look for tools named `search` and `fetch`. It says
+/// so in the request, in its handshake, or as the program that sends the request.
+fn is_connector(context: &RequestContext<RoleServer>) -> bool {
+    let parts = context.extensions.get::<axum::http::request::Parts>();
+    let agent = parts.and_then(|parts| parts.headers.get(axum::http::header::USER_AGENT));
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    let in_request = context.meta.client_info().map(|client| client.name);
+    let handshake = context.peer.peer_info();
+    let in_handshake = handshake.map(|client| client.client_info.name.clone());
+    let names = [agent.map(str::to_owned), in_request, in_handshake];
+    names.into_iter().flatten().any(|name| {
+        let name = name.to_lowercase();
+        name.contains("openai") || name.contains("chatgpt")
+    })
 }
 
 /// At most 60 characters of something a caller sent, for an error message.

@@ -35,6 +35,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Space that calls use which name none. Searches see one space only",
     },
     Setting {
+        flag: "duplicates",
+        variables: &["VENOM_DUPLICATES"],
+        value: "WHAT",
+        default: "merge",
+        help: "What becomes of a memory that says again what is already kept: merge gives the old one the new \
+               time and the tags of both, keep keeps both",
+    },
+    Setting {
         flag: "host",
         variables: &["HOST"],
         value: "ADDRESS",
@@ -84,6 +92,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         value: "URL",
         default: "built-in",
         help: "Icon announced to MCP clients: an http, https or data URL",
+    },
+    Setting {
+        flag: "connector-tools",
+        variables: &["VENOM_CONNECTOR_TOOLS"],
+        value: "WHEN",
+        default: "auto",
+        help: "When the tools search and fetch are listed, which the connectors of ChatGPT need: auto for its \
+               clients, always or never",
     },
     Setting {
         flag: "allowed-hosts",

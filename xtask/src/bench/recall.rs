@@ -15,9 +15,9 @@ use venom_core::ports::{Clock, Embedder, MemoryStore};
 use venom_core::test_support::samples::Rng;
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{
-    Content, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewMemory, Origin, Passage,
-    QueryText, RecallQuery, RequestKey, ResultLimit, SessionName, SpaceName, Speaker, Tags,
-    Timestamp, limits,
+    Content, Duplicates, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewMemory, Origin,
+    Passage, QueryText, RecallQuery, Remembered, RequestKey, ResultLimit, SessionName, SpaceName,
+    Speaker, Tags, Timestamp, limits,
 };
 use venom_embed::MiniLm;
 use venom_store::{Lease, SqliteStore};
@@ -154,8 +154,9 @@ impl Bench {
                 content: Content::parse(&turn.content)?,
                 tags: Tags::default(),
                 origin: turn.origin.clone(),
+                duplicates: Duplicates::Keep,
             };
-            let memory = self.venom.remember(new, RequestKey(number as u128))?;
+            let Remembered { memory, .. } = self.venom.remember(new, RequestKey(number as u128))?;
             ids.insert(memory.id, (turn.store.clone(), turn.id.clone()));
         }
         Ok(ids)

@@ -1,5 +1,7 @@
 //! Words that tell or ask a time.
 
+use crate::time::MONTHS;
+
 /// A text with one of these tells a time. Not "day" (a nice one) nor "may".
 #[rustfmt::skip]
 const TIME_WORDS: &[&str] = &[
@@ -40,21 +42,6 @@ pub(super) fn asks_time(words: &[String]) -> bool {
             .windows(2)
             .any(|pair| matches!(pair[0].as_str(), "what" | "which") && unit(&pair[1]))
 }
-
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
 
 /// Words before a month that could be another word: "in may", "3rd march".
 const BEFORE_MONTH: [&str; 10] = [

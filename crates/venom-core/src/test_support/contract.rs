@@ -3,11 +3,14 @@
 //! A suite takes a function that makes a fresh adapter and panics at the first broken promise.
 
 use super::samples::{self, id, in_space, model, record, space, tag, tagged, vector};
-use crate::embedding::dot;
+use crate::embedding::{Passage, PassageSpan, dot};
 use crate::error::StoreError;
-use crate::memory::{Memory, MemoryId, RequestKey, SessionName, Speaker};
+use crate::memory::{
+    Content, Duplicates, Memory, MemoryChange, MemoryId, Origin, RequestKey, SessionName, Speaker,
+    Tags,
+};
 use crate::persona::PersonaName;
-use crate::ports::{Embedder, Inserted, MemoryRecord, MemoryStore, PersonaSource};
+use crate::ports::{Embedder, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, PersonaSource};
 use crate::query::{Filter, Hit, ListPage, ListQuery};
 use crate::time::Timestamp;
 
@@ -24,6 +27,10 @@ pub fn memory_store(make: MakeStore<'_>) {
     a_repeated_insert_changes_nothing(make().as_ref());
     a_repeated_forget_answers_the_same(make().as_ref());
     forgotten_is_hidden_everywhere(make().as_ref());
+    restored_is_as_before(make().as_ref());
+    the_same_again_is_kept_once(make().as_ref());
+    a_duplicate_is_refreshed_or_nothing_is(make().as_ref());
+    a_change_shows_everywhere(make().as_ref());
     search_is_best_first_and_newer_first(make().as_ref());
     the_best_passage_counts_once(make().as_ref());
     filters_agree_with_their_definition(make().as_ref());
@@ -195,6 +202,210 @@ fn forgotten_is_hidden_everywhere(store: &dyn MemoryStore) {
         store.insert(&[clash]),
         Err(StoreError::DuplicateId(_))
     ));
+}
+
+fn restored_is_as_before(store: &dyn MemoryStore) {
+    let record = tagged(record(1, "one", &[1.0]), &["t"]);
+    insert(
+        store,
+        &[record.clone(), samples::record(2, "two", &[0.0, 1.0])],
+    );
+    let before = store.stats(&space("default")).expect("it can be read");
+    let found = search(store, &[1.0], &everything(), 5);
+    let change = |hide: bool, ids: &[u64], key| {
+        let ids: Vec<MemoryId> = ids.iter().map(|digits| id(*digits)).collect();
+        let answers = if hide {
+            store.forget(&ids, RequestKey(key))
+        } else {
+            store.restore(&ids, RequestKey(key))
+        };
+        answers.expect("changing what is not there is no error")
+    };
+    assert_eq!(change(true, &[1], 7), [true]);
+    assert_eq!(change(false, &[1, 2, 99], 8), [true, true, false]);
+    assert_eq!(get(store, &[id(1)]), [Some(record.memory)]);
+    assert_eq!(search(store, &[1.0], &everything(), 5), found);
+    let mut by_tag = everything();
+    by_tag.tags_any = vec![tag("t")];
+    assert_eq!(digits(&list(store, by_tag, 5, None)), [1]);
+    let after = store.stats(&space("default")).expect("it can be read");
+    assert_eq!(
+        (after.memories, after.forgotten),
+        (before.memories, before.forgotten)
+    );
+    assert_eq!(after.passages, before.passages);
+    // Calls that were carried out before are not carried out again.
+    assert_eq!(change(true, &[1], 7), [true]);
+    assert_eq!(digits(&list(store, everything(), 5, None)), [2, 1]);
+    assert_eq!(change(true, &[1], 9), [true]);
+    assert_eq!(change(false, &[1], 8), [true]);
+    assert_eq!(digits(&list(store, everything(), 5, None)), [2]);
+}
+
+/// The record, to be stored only if nothing says the same.
+fn once(mut record: MemoryRecord) -> MemoryRecord {
+    record.duplicates = Duplicates::Merge;
+    record
+}
+
+fn the_same_again_is_kept_once(store: &dyn MemoryStore) {
+    let first = tagged(record(10, "The dog is called Rex", &[1.0]), &["a"]);
+    let other = in_space(record(11, "The dog is called Rex", &[1.0]), "other");
+    let said = samples::said(record(12, "The dog is called Rex", &[1.0]), "Anna", "one");
+    insert(store, &[first.clone(), other, said]);
+    let again = |digits, text, raw: &[f32]| {
+        let record = once(tagged(record(digits, text, raw), &["b", "a"]));
+        insert(store, &[record]).remove(0)
+    };
+    let expect_duplicate = |answer: Inserted, tags: &[&str], stored_at| {
+        let Inserted::Duplicate(memory) = answer else {
+            panic!("expected a duplicate, got {answer:?}");
+        };
+        let expected = tagged(first.clone(), tags).memory;
+        assert_eq!((memory.id, &memory.tags), (expected.id, &expected.tags));
+        assert_eq!(memory.stored_at, Timestamp::from_micros(stored_at));
+        assert_eq!(
+            memory.content, first.memory.content,
+            "the old wording stays"
+        );
+        assert_eq!(get(store, &[id(10)]), [Some(memory)]);
+    };
+    // Its words, whatever the vectors; its essence, if the vectors are close.
+    expect_duplicate(
+        again(20, "the dog is called  rex.", &[0.0, 1.0]),
+        &["a", "b"],
+        20,
+    );
+    expect_duplicate(again(21, "Dog is called Rex", &[1.0, 0.1]), &["a", "b"], 21);
+    assert_eq!(
+        again(22, "A dog is called Rex", &[1.0, 1.0]),
+        Inserted::Stored
+    );
+    assert_eq!(
+        again(23, "The dog is not called Rex", &[1.0]),
+        Inserted::Stored
+    );
+    assert_eq!(
+        digits(&list(store, everything(), 9, None)),
+        [23, 22, 12, 10]
+    );
+    // A moment at which something happened is part of what it says.
+    let mut dated = once(record(24, "The dog is called Rex", &[1.0]));
+    dated.memory.origin.occurred_at = Some(Timestamp::from_micros(5));
+    assert_eq!(insert(store, &[dated.clone()]), [Inserted::Stored]);
+    dated.request = RequestKey(240);
+    dated.memory.id = id(25);
+    assert!(matches!(insert(store, &[dated])[0], Inserted::Duplicate(_)));
+    // What is forgotten is no duplicate of anything.
+    let all = [id(10), id(22), id(24)];
+    store.forget(&all, RequestKey(9)).expect("they are there");
+    assert_eq!(again(30, "The dog is called Rex", &[1.0]), Inserted::Stored);
+}
+
+fn a_duplicate_is_refreshed_or_nothing_is(store: &dyn MemoryStore) {
+    insert(store, &[record(1, "one", &[1.0]), record(2, "two", &[1.0])]);
+    let mut clash = record(2, "clash", &[1.0]);
+    clash.request = RequestKey(22);
+    let batch = [once(tagged(record(3, "One!", &[1.0]), &["t"])), clash];
+    assert!(store.insert(&batch).is_err());
+    let expected = record(1, "one", &[1.0]).memory;
+    assert_eq!(get(store, &[id(1)]), [Some(expected)]);
+    // Two of one batch that say the same.
+    let batch = [
+        once(record(4, "four", &[1.0])),
+        once(record(5, "Four", &[1.0])),
+    ];
+    let answers = insert(store, &batch);
+    assert_eq!(answers[0], Inserted::Stored);
+    assert!(matches!(&answers[1], Inserted::Duplicate(memory) if memory.id == id(4)));
+    // The refreshed time is what filters see.
+    let mut recent = everything();
+    recent.since = Some(Timestamp::from_micros(5));
+    assert_eq!(digits(&list(store, recent.clone(), 9, None)), [4]);
+    assert_eq!(hit_digits(&search(store, &[1.0], &recent, 9)), [4]);
+}
+
+fn a_change_shows_everywhere(store: &dyn MemoryStore) {
+    let records = [
+        tagged(record(1, "one", &[1.0]), &["t"]),
+        record(2, "two", &[0.0, 1.0]),
+    ];
+    insert(store, &records);
+    let text = "one and a half";
+    let update = |change: MemoryChange, raw: &[&[f32]], key| {
+        let end = change
+            .content
+            .as_ref()
+            .map_or(0, |text| text.as_str().len());
+        let passage = |raw: &&[f32]| Passage {
+            span: PassageSpan(0..end),
+            embedding: vector(raw),
+        };
+        let update = MemoryUpdate {
+            passages: raw.iter().map(passage).collect(),
+            change,
+            stored_at: Timestamp::from_micros(50),
+            request: RequestKey(key),
+        };
+        store.update(&update).expect("the store can be written")
+    };
+    let change = MemoryChange {
+        id: id(1),
+        content: Some(Content::parse(text).expect("a text")),
+        tags: Some(Tags::parse(&["u"]).expect("a tag")),
+        origin: samples::said(record(1, "x", &[1.0]), "Anna", "one")
+            .memory
+            .origin,
+    };
+    let changed = update(change.clone(), &[&[0.0, 1.0], &[0.0, 0.0, 1.0]], 100);
+    let changed = changed.expect("it is there");
+    assert_eq!(changed.content.as_str(), text);
+    assert_eq!(changed.tags.as_slice(), [tag("u")]);
+    assert_eq!(changed.origin, change.origin);
+    assert_eq!(
+        (changed.id, changed.stored_at),
+        (id(1), Timestamp::from_micros(50))
+    );
+    assert_eq!(get(store, &[id(1)]), [Some(changed.clone())]);
+    let hit = &search(store, &[0.0, 0.0, 1.0], &everything(), 1)[0];
+    assert_eq!(
+        (&hit.memory, hit.passage.0.clone()),
+        (&changed, 0..text.len())
+    );
+    let mut filter = everything();
+    filter.speaker.clone_from(&changed.origin.speaker);
+    filter.tags_any = vec![tag("u")];
+    filter.since = Some(Timestamp::from_micros(50));
+    assert_eq!(hit_digits(&search(store, &[1.0], &filter, 5)), [1]);
+    assert_eq!(digits(&list(store, filter.clone(), 5, None)), [1]);
+    filter.tags_any = vec![tag("t")];
+    assert_eq!(digits(&list(store, filter, 5, None)), []);
+    let stats = store.stats(&space("default")).expect("it can be read");
+    assert_eq!((stats.memories, stats.passages), (2, 3));
+    // What is absent stays; a key works once; what is not there is not changed.
+    let nothing = MemoryChange {
+        id: id(1),
+        content: None,
+        tags: Some(Tags::default()),
+        origin: Origin::default(),
+    };
+    let bare = update(nothing.clone(), &[], 101).expect("it is there");
+    assert_eq!(
+        (&bare.content, &bare.origin),
+        (&changed.content, &changed.origin)
+    );
+    assert!(bare.tags.is_empty());
+    assert_eq!(update(change.clone(), &[&[1.0]], 100), Some(bare.clone()));
+    assert_eq!(get(store, &[id(1)]), [Some(bare)]);
+    let missing = MemoryChange {
+        id: id(9),
+        ..nothing.clone()
+    };
+    assert_eq!(update(missing, &[], 102), None);
+    store
+        .forget(&[id(1)], RequestKey(103))
+        .expect("it is there");
+    assert_eq!(update(nothing, &[], 104), None);
 }
 
 fn search_is_best_first_and_newer_first(store: &dyn MemoryStore) {

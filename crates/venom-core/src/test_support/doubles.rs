@@ -1,10 +1,13 @@
 //! In-memory adapters: a store, an embedder, clocks and a source of personas.
 
+use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
-use crate::memory::{Memory, MemoryId, RequestKey, SpaceName, Speaker};
+use crate::memory::{Duplicates, Memory, MemoryId, RequestKey, SpaceName, Speaker};
 use crate::persona::{Persona, PersonaName};
-use crate::ports::{Clock, Embedder, Inserted, MemoryRecord, MemoryStore, PersonaSource, Search};
+use crate::ports::{
+    Clock, Embedder, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, PersonaSource, Search,
+};
 use crate::query::{Hit, ListQuery, Stats};
 use crate::recall::{self, Document, NewEntry, Space};
 use crate::time::Timestamp;
@@ -19,14 +22,21 @@ pub struct MemoryMap {
     kept: Mutex<Kept>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Kept {
     memories: BTreeMap<MemoryId, Entry>,
     inserts: BTreeMap<u128, MemoryId>,
-    forgets: BTreeSet<(u128, MemoryId)>,
+    changes: BTreeSet<(Kind, u128, MemoryId)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Update,
+    Forget,
+    Restore,
+}
+
+#[derive(Clone, Debug)]
 struct Entry {
     memory: Memory,
     passages: Vec<Passage>,
@@ -36,6 +46,20 @@ struct Entry {
 impl Kept {
     fn visible(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.memories.values().filter(|entry| !entry.forgotten)
+    }
+
+    /// The newest visible memory that says what a record says, if that matters to it.
+    fn duplicate_of(&mut self, record: &MemoryRecord) -> Option<&mut Entry> {
+        let says_again = |entry: &&mut Entry| {
+            let vectors = entry.passages.iter().map(|p| p.embedding.as_slice());
+            let vectors: Vec<&[f32]> = vectors.collect();
+            let new = (&record.memory, record.passages.as_slice());
+            !entry.forgotten && duplicate::says_again(new, (&entry.memory, &vectors))
+        };
+        let newest_first = self.memories.values_mut().rev();
+        newest_first
+            .filter(|_| record.duplicates == Duplicates::Merge)
+            .find(says_again)
     }
 }
 
@@ -67,21 +91,26 @@ impl MemoryMap {
 impl MemoryStore for MemoryMap {
     fn insert(&self, records: &[MemoryRecord]) -> Result<Vec<Inserted>, StoreError> {
         let mut kept = self.kept();
-        let mut inserts = BTreeMap::new();
-        let mut fresh: BTreeMap<MemoryId, Entry> = BTreeMap::new();
+        let mut next = kept.clone();
         let mut answers = Vec::with_capacity(records.len());
         for record in records {
             for passage in &record.passages {
                 self.check_dimensions(&passage.embedding)?;
             }
             let (key, id) = (record.request.0, record.memory.id);
-            if let Some(before) = kept.inserts.get(&key).or_else(|| inserts.get(&key)) {
-                let entry = kept.memories.get(before).or_else(|| fresh.get(before));
+            if let Some(before) = next.inserts.get(&key) {
+                let entry = next.memories.get(before);
                 let entry = entry.expect("a key is kept with its memory, which is never removed");
                 answers.push(Inserted::Before(entry.memory.clone()));
                 continue;
             }
-            if kept.memories.contains_key(&id) || fresh.contains_key(&id) {
+            if let Some(old) = next.duplicate_of(record) {
+                old.memory.tags = old.memory.tags.joined(&record.memory.tags);
+                old.memory.stored_at = record.memory.stored_at;
+                answers.push(Inserted::Duplicate(old.memory.clone()));
+                continue;
+            }
+            if next.memories.contains_key(&id) {
                 return Err(StoreError::DuplicateId(id));
             }
             let entry = Entry {
@@ -89,13 +118,43 @@ impl MemoryStore for MemoryMap {
                 passages: record.passages.clone(),
                 forgotten: false,
             };
-            fresh.insert(id, entry);
-            inserts.insert(key, id);
+            next.memories.insert(id, entry);
+            next.inserts.insert(key, id);
             answers.push(Inserted::Stored);
         }
-        kept.memories.append(&mut fresh);
-        kept.inserts.append(&mut inserts);
+        *kept = next;
         Ok(answers)
+    }
+
+    fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError> {
+        for passage in &update.passages {
+            self.check_dimensions(&passage.embedding)?;
+        }
+        let mut kept = self.kept();
+        let change = &update.change;
+        let done = !kept
+            .changes
+            .insert((Kind::Update, update.request.0, change.id));
+        let found = kept.memories.get_mut(&change.id);
+        let Some(entry) = found.filter(|entry| !entry.forgotten) else {
+            if !done {
+                kept.changes
+                    .remove(&(Kind::Update, update.request.0, change.id));
+            }
+            return Ok(None);
+        };
+        if !done {
+            if let Some(content) = &change.content {
+                entry.memory.content = content.clone();
+                entry.passages.clone_from(&update.passages);
+            }
+            if let Some(tags) = &change.tags {
+                entry.memory.tags = tags.clone();
+            }
+            entry.memory.origin = entry.memory.origin.updated(&change.origin);
+            entry.memory.stored_at = update.stored_at;
+        }
+        Ok(Some(entry.memory.clone()))
     }
 
     fn get(&self, ids: &[MemoryId]) -> Result<Vec<Option<Memory>>, StoreError> {
@@ -168,20 +227,28 @@ impl MemoryStore for MemoryMap {
 
     fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
         let mut kept = self.kept();
-        let mut answers = Vec::with_capacity(ids.len());
-        for id in ids {
-            let found = match kept.memories.get_mut(id) {
-                Some(entry) if !entry.forgotten => {
-                    entry.forgotten = true;
-                    kept.forgets.insert((request.0, *id));
-                    true
-                }
-                Some(_) => kept.forgets.contains(&(request.0, *id)),
-                None => false,
-            };
-            answers.push(found);
-        }
-        Ok(answers)
+        let forget = |id: &MemoryId| {
+            let done = kept.changes.contains(&(Kind::Forget, request.0, *id));
+            match kept.memories.get_mut(id) {
+                Some(entry) if !done && !entry.forgotten => entry.forgotten = true,
+                _ => return done,
+            }
+            kept.changes.insert((Kind::Forget, request.0, *id))
+        };
+        Ok(ids.iter().map(forget).collect())
+    }
+
+    fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+        let mut kept = self.kept();
+        let restore = |id: &MemoryId| {
+            let done = kept.changes.contains(&(Kind::Restore, request.0, *id));
+            match kept.memories.get_mut(id) {
+                Some(entry) if !done && entry.forgotten => entry.forgotten = false,
+                found => return found.is_some(),
+            }
+            kept.changes.insert((Kind::Restore, request.0, *id))
+        };
+        Ok(ids.iter().map(restore).collect())
     }
 
     fn stats(&self, space: &SpaceName) -> Result<Stats, StoreError> {
@@ -240,7 +307,7 @@ impl HashEmbedder {
     pub fn with(name: &str, dimensions: usize, window_words: usize) -> Self {
         let model = ModelStamp {
             name: name.to_owned(),
-            sha256: format!("{:016x}", fnv1a(name, "")).repeat(4),
+            sha256: format!("{:016x}", hash(name, "")).repeat(4),
             dimensions,
         };
         Self {
@@ -253,7 +320,7 @@ impl HashEmbedder {
         let mut counts = vec![0.0_f32; self.model.dimensions];
         let buckets = u64::try_from(counts.len()).expect("usize has at most 64 bits");
         let mut count = |word: &str| {
-            let bucket = fnv1a(&self.model.name, &word.to_lowercase()) % buckets.max(1);
+            let bucket = hash(&self.model.name, &word.to_lowercase()) % buckets.max(1);
             if let Some(slot) = usize::try_from(bucket).ok().and_then(|b| counts.get_mut(b)) {
                 *slot += 1.0;
             }
@@ -317,12 +384,9 @@ fn word_starts(text: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-/// FNV-1a, 64 bits (Fowler, Noll, Vo), over `salt`, a zero byte, and `text`.
-fn fnv1a(salt: &str, text: &str) -> u64 {
-    let bytes = salt.bytes().chain([0]).chain(text.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+/// A hash of `salt`, a zero byte, and `text`.
+fn hash(salt: &str, text: &str) -> u64 {
+    fnv1a(salt.bytes().chain([0]).chain(text.bytes()))
 }
 
 /// A clock that stands still.

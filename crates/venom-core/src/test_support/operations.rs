@@ -3,8 +3,10 @@
 use super::doubles::MemoryMap;
 use super::samples::{self, Rng};
 use crate::embedding::{Passage, PassageSpan};
-use crate::memory::{Content, MemoryId, Origin, RequestKey, SessionName, Speaker, Tags};
-use crate::ports::{MemoryRecord, MemoryStore, Search};
+use crate::memory::{
+    Content, Duplicates, MemoryChange, MemoryId, Origin, RequestKey, SessionName, Speaker, Tags,
+};
+use crate::ports::{MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use crate::query::{Filter, ListPage, ListQuery, QueryText};
 use crate::recall::Question;
 use crate::time::Timestamp;
@@ -23,8 +25,10 @@ const QUESTIONS: [&str; 5] = [
     "größe 茶",
     "when were lines quoted",
 ];
-const TEXTS: [&str; 6] = [
+const TEXTS: [&str; 8] = [
     "tea",
+    "Tea.",
+    "the tea",
     "green tea",
     "größe",
     "Was it green? Yesterday it was.",
@@ -52,9 +56,11 @@ pub fn random_operations(seed: u64, steps: usize, reopen: Reopen<'_>) {
         match run.rng.below(20) {
             0 => run.store = reopen(Some(run.store)),
             1..=6 => run.insert(),
-            7..=8 => run.forget(),
-            9..=10 => run.get(),
-            11..=12 => run.list(),
+            7 => run.forget(),
+            8 => run.restore(),
+            9..=10 => run.update(),
+            11 => run.get(),
+            12 => run.list(),
             13 => run.stats(),
             _ => run.search(),
         }
@@ -103,13 +109,27 @@ impl Run {
         record.memory.origin = self.origin();
         record.request = RequestKey(u128::from(self.rng.bits() % 2_000) << 80);
         let end = Content::parse(content).map_or(0, |c| c.as_str().len());
-        record.passages = (0..=self.rng.below(3))
-            .map(|_| Passage {
-                span: PassageSpan(0..end),
-                embedding: self.rng.vector(),
-            })
-            .collect();
+        record.passages = self.passages(end);
+        record.duplicates = self.rng.pick(&[Duplicates::Merge, Duplicates::Keep]);
         record
+    }
+
+    /// One to three passages, each of all of a text; now and then the same one as always.
+    fn passages(&mut self, end: usize) -> Vec<Passage> {
+        let same = self.rng.below(2) == 0;
+        let count = if same { 1 } else { 1 + self.rng.below(3) };
+        let vector = |_| {
+            if same {
+                samples::vector(&[1.0])
+            } else {
+                self.rng.vector()
+            }
+        };
+        let passage = |embedding| Passage {
+            span: PassageSpan(0..end),
+            embedding,
+        };
+        (0..count).map(vector).map(passage).collect()
     }
 
     fn tags(&mut self) -> Tags {
@@ -178,6 +198,33 @@ impl Run {
         let ids = self.some_ids();
         let key = RequestKey(u128::from(self.rng.bits() % 20));
         self.same("forget", |store| store.forget(&ids, key));
+    }
+
+    fn restore(&mut self) {
+        let ids = self.some_ids();
+        let key = RequestKey(u128::from(self.rng.bits() % 20));
+        self.same("restore", |store| store.restore(&ids, key));
+    }
+
+    fn update(&mut self) {
+        let Some(id) = self.some_ids().pop() else {
+            return;
+        };
+        let content = Content::parse(self.rng.pick(&TEXTS)).ok();
+        let content = content.filter(|_| self.rng.below(2) == 0);
+        let end = content.as_ref().map(|text| text.as_str().len());
+        let update = MemoryUpdate {
+            passages: end.map_or_else(Vec::new, |end| self.passages(end)),
+            change: MemoryChange {
+                id,
+                content,
+                tags: (self.rng.below(2) == 0).then(|| self.tags()),
+                origin: self.origin(),
+            },
+            stored_at: Timestamp::from_micros(self.time_us()),
+            request: RequestKey(u128::from(self.rng.bits() % 20)),
+        };
+        self.same("update", |store| store.update(&update));
     }
 
     fn get(&mut self) {

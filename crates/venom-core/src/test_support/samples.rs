@@ -3,7 +3,8 @@
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 use crate::error::StoreError;
 use crate::memory::{
-    Content, Memory, MemoryId, Origin, RequestKey, SessionName, SpaceName, Speaker, Tag, Tags,
+    Content, Duplicates, Memory, MemoryId, Origin, RequestKey, SessionName, SpaceName, Speaker,
+    Tag, Tags,
 };
 use crate::ports::{MemoryRecord, MemoryStore, Search};
 use crate::query::{Filter, Hit, QueryText};
@@ -63,6 +64,7 @@ pub fn record(digits: u64, text: &str, raw: &[f32]) -> MemoryRecord {
         },
         passages: vec![passage],
         request: RequestKey(u128::from(digits)),
+        duplicates: Duplicates::Keep,
     }
 }
 

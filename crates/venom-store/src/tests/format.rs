@@ -4,15 +4,22 @@ use super::Folders;
 use crate::{Lease, SqliteStore};
 use rusqlite::Connection;
 use std::path::Path;
-use venom_core::ports::MemoryStore;
+use venom_core::ports::{Inserted, MemoryStore};
 use venom_core::test_support::samples::{id, model, nearest, record, space, vector};
-use venom_core::{Filter, RequestKey};
+use venom_core::{Duplicates, Filter, RequestKey};
 
-/// The folder `tests/golden/v1` was made with `cargo run -p venom-store --example golden FOLDER` by
-/// the first version of the format.
+/// The folder `tests/golden/vN` was made with `cargo run -p venom-store --example golden FOLDER` by
+/// version N of the format.
 #[test]
-fn a_data_folder_of_version_1_still_opens() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/venom.db");
+fn data_folders_of_older_versions_still_open() {
+    for version in ["v1", "v2"] {
+        check_golden(version);
+    }
+}
+
+fn check_golden(version: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let golden = golden.join(version).join("venom.db");
     let folder = Folders::new().fresh();
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::copy(golden, folder.join("venom.db")).unwrap();
@@ -41,6 +48,16 @@ fn a_data_folder_of_version_1_still_opens() {
     assert_eq!(store.forget(&[id(4)], RequestKey(40)).unwrap(), [true]);
     assert_eq!(store.largest_id(), Some(id(4)));
     store.insert(&[record(5, "five", &[1.0])]).unwrap();
+    // What is kept since then is found by what it says.
+    let mut again = record(6, "größe: 3 m, 茶 🍵", &[1.0]);
+    again.duplicates = Duplicates::Merge;
+    let answer = store.insert(&[again]).unwrap();
+    assert!(matches!(&answer[..], [Inserted::Duplicate(memory)] if memory.id == id(2)));
+    assert_eq!(store.restore(&[id(4)], RequestKey(41)).unwrap(), [true]);
+    assert_eq!(
+        nearest(&store, &vector(&[1.0]), &filter, 9).unwrap().len(),
+        4
+    );
 }
 
 #[test]

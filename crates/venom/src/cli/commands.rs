@@ -1,17 +1,19 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
 use super::output;
+use crate::asked::{self, FilterWords, OriginWords};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::mcp::Explain;
 use crate::mcp::messages::MESSAGE_BYTES_MAX;
 use crate::personas::FilePersonas;
 use clap::ArgMatches;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
 use venom_core::{
-    Content, Filter, InputError, ListPage, ListQuery, MemoryId, NewMemory, Origin, PersonaName,
-    PersonaSource, QueryText, RecallQuery, ResultLimit, SessionName, Speaker, Tag, Tags, Timestamp,
+    Content, Filter, InputError, ListPage, ListQuery, MemoryChange, MemoryId, NewConversation,
+    NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Tags,
     limits,
 };
 use venom_embed::MiniLm;
@@ -50,6 +52,14 @@ enum Command {
         new: NewMemory,
         json: bool,
     },
+    StoreConversation {
+        new: NewConversation,
+        json: bool,
+    },
+    Update {
+        change: MemoryChange,
+        json: bool,
+    },
     Search {
         query: RecallQuery,
         json: bool,
@@ -65,6 +75,10 @@ enum Command {
     },
     Forget {
         id: MemoryId,
+    },
+    Restore {
+        id: MemoryId,
+        json: bool,
     },
     Stats {
         config: Arc<Config>,
@@ -92,10 +106,19 @@ impl Command {
                         content,
                         tags,
                         origin: origin(arguments)?,
+                        duplicates: config.duplicates,
                     },
                     json,
                 }
             }
+            "store-conversation" => Self::StoreConversation {
+                new: conversation(arguments, config)?,
+                json,
+            },
+            "update" => Self::Update {
+                change: change(arguments)?,
+                json,
+            },
             "search" => {
                 let limit =
                     ResultLimit::parse(number(arguments, "limit", "a whole number from 1 to 20")?)?;
@@ -106,7 +129,9 @@ impl Command {
                         text: QueryText::parse(&text)?,
                         limit,
                         filter,
-                        similarity_min: least_relevance(arguments)?,
+                        similarity_min: text_of(arguments, "min-relevance")
+                            .map(|text| asked::least_similarity("min-relevance", text))
+                            .transpose()?,
                     },
                     json,
                     explain: arguments.get_flag("explain"),
@@ -135,6 +160,10 @@ impl Command {
             "forget" => Self::Forget {
                 id: memory_id(arguments)?,
             },
+            "restore-memory" => Self::Restore {
+                id: memory_id(arguments)?,
+                json,
+            },
             "stats" => Self::Stats {
                 config: config.clone(),
                 json,
@@ -151,17 +180,26 @@ impl Command {
     async fn carry_out(self, hub: &Hub) -> Result<(), Failure> {
         match self {
             Self::Store { new, json } => output::stored(&hub.remember(new).await?, json),
+            Self::StoreConversation { new, json } => {
+                output::stored_conversation(&hub.remember_conversation(new).await?, json)
+            }
+            Self::Update { change, json } => output::changed(&hub.update(change).await?, json),
             Self::Search {
                 query,
                 json,
                 explain,
-            } => output::hits(&hub.recall(query).await?, json, explain),
+            } => {
+                let text = query.text.clone();
+                let explain = explain.then_some(Explain(&text));
+                output::hits(&hub.recall(query).await?, json, explain)
+            }
             Self::List { query, json } => output::memories(&hub.list(query).await?, json),
             Self::Show { id, json } => output::memory(&hub.show(id).await?, json),
             Self::Forget { id } => {
                 hub.forget(id).await?;
                 output::line(&format!("Forgot {id}."))
             }
+            Self::Restore { id, json } => output::changed(&hub.restore(id).await?, json),
             Self::Stats { config, json } => {
                 let stats = hub.stats(config.space.clone()).await?;
                 output::stats(&stats, &config.space, &hub.describe().await, json)
@@ -201,54 +239,69 @@ fn text_of<'a>(arguments: &'a ArgMatches, name: &str) -> Option<&'a str> {
     given.ok().flatten().map(String::as_str)
 }
 
-fn time(arguments: &ArgMatches, name: &'static str) -> Result<Option<Timestamp>, Failure> {
-    let Some(text) = text_of(arguments, name) else {
-        return Ok(None);
-    };
-    let expected = "a date such as 2026-03-01 or an RFC 3339 time";
-    let time = Timestamp::parse(text).ok_or_else(|| InputError::malformed(name, expected, text));
-    Ok(Some(time?))
-}
-
 /// Where a memory comes from, as far as the arguments say.
 fn origin(arguments: &ArgMatches) -> Result<Origin, Failure> {
-    let (speaker, session) = (text_of(arguments, "speaker"), text_of(arguments, "session"));
-    Ok(Origin {
-        speaker: speaker.map(Speaker::parse).transpose()?,
-        session: session.map(SessionName::parse).transpose()?,
-        occurred_at: time(arguments, "occurred-at")?,
-    })
-}
-
-/// The least cosine similarity, from a relevance of 0 to 100.
-fn least_relevance(arguments: &ArgMatches) -> Result<Option<f32>, Failure> {
-    let Some(text) = text_of(arguments, "min-relevance") else {
-        return Ok(None);
+    let words = OriginWords {
+        speaker: text_of(arguments, "speaker"),
+        session: text_of(arguments, "session"),
+        occurred_at: text_of(arguments, "occurred-at"),
     };
-    match text.trim().parse::<f32>() {
-        Ok(score) if (0.0..=100.0).contains(&score) => Ok(Some(score / 100.0)),
-        _ => {
-            let expected = "a number from 0 to 100";
-            Err(InputError::malformed("min-relevance", expected, text).into())
-        }
-    }
+    words.read()
 }
 
 fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
+    let words = FilterWords {
+        space: None,
+        tags_any: texts(arguments, "tag"),
+        tags_all: texts(arguments, "tag-all"),
+        tags_none: texts(arguments, "tag-none"),
+        since: text_of(arguments, "since"),
+        until: text_of(arguments, "until"),
+        speaker: text_of(arguments, "speaker"),
+        session: text_of(arguments, "session"),
+    };
+    words.read(&config.space)
+}
+
+fn conversation(arguments: &ArgMatches, config: &Config) -> Result<NewConversation, Failure> {
+    let text = match text_of(arguments, "file").filter(|file| *file != "-") {
+        Some(file) => {
+            let bytes = std::fs::read(file);
+            let bytes = bytes
+                .map_err(|error| Failure::invalid(format!("{file} cannot be read: {error}")))?;
+            utf8(bytes, file)?
+        }
+        None => stdin_text("the conversation")?,
+    };
+    let session = text_of(arguments, "session");
+    asked::conversation_file(config.space.clone(), session, &text)
+}
+
+fn change(arguments: &ArgMatches) -> Result<MemoryChange, Failure> {
+    let text = match text_of(arguments, "text") {
+        Some("-") => Some(stdin_text("content")?),
+        given => given.map(str::to_owned),
+    };
     let tags = texts(arguments, "tag");
-    let tags = tags
+    let given: Vec<&str> = tags
         .iter()
-        .enumerate()
-        .map(|(index, tag)| Tag::parse(tag, index + 1));
-    let mut filter = Filter::everything_in(config.space.clone());
-    filter.tags_any = tags.collect::<Result<_, _>>()?;
-    filter.since = time(arguments, "since")?;
-    filter.until = time(arguments, "until")?;
-    let Origin {
-        speaker, session, ..
-    } = origin(arguments)?;
-    (filter.speaker, filter.session) = (speaker, session);
-    Ok(filter)
+        .map(String::as_str)
+        .filter(|tag| !tag.is_empty())
+        .collect();
+    let change = MemoryChange {
+        id: memory_id(arguments)?,
+        content: text.as_deref().map(Content::parse).transpose()?,
+        tags: (!tags.is_empty())
+            .then(|| Tags::parse(&given))
+            .transpose()?,
+        origin: origin(arguments)?,
+    };
+    if change.is_empty() {
+        return Err(Failure::invalid(
+            "nothing to change: expected a text, --tag, --speaker, --session or --occurred-at",
+        ));
+    }
+    Ok(change)
 }
 
 /// The text given as an argument, or all of stdin.
@@ -264,6 +317,10 @@ fn text_or_stdin(arguments: &ArgMatches, field: &'static str) -> Result<String, 
             "{field} is missing: expected a text, or a text on stdin"
         )));
     }
+    stdin_text(field)
+}
+
+fn stdin_text(field: &str) -> Result<String, Failure> {
     // Far more than fits, so that the error can tell how much came.
     let most = u64::try_from(MESSAGE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();

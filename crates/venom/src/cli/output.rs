@@ -1,13 +1,13 @@
 //! Answers on stdout, for people or as JSON.
 
 use crate::failure::Failure;
-use crate::mcp::{add_origin, relevance_score, result_json, tags_json};
+use crate::mcp::{Explain, excerpt, memory_json, relevance_score, result_json};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use venom_core::recall::Parts;
-use venom_core::{Hit, Memory, Persona, PersonaName, SpaceName, Stats};
+use venom_core::recall::{Parts, matched_words};
+use venom_core::{Hit, Memory, Persona, PersonaName, Remembered, SessionName, SpaceName, Stats};
 
 /// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
@@ -41,21 +41,12 @@ fn printable(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
-/// A memory in JSON.
-fn memory_json(memory: &Memory) -> Value {
-    let mut value = json!({
-        "memory_id": memory.id.to_string(),
-        "content": memory.content.as_str(),
-        "timestamp": memory.stored_at.to_string(),
-        "space": memory.space.as_str(),
-        "tags": tags_json(&memory.tags),
-    });
-    add_origin(&mut value, &memory.origin);
-    value
-}
-
 /// Head line (id, day, tags) and indented text of a memory.
 fn memory_text(memory: &Memory) -> String {
+    memory_head(memory) + &indented(memory.content.as_str())
+}
+
+fn memory_head(memory: &Memory) -> String {
     let mut text = memory.id.to_string();
     let time = memory.moment().to_string();
     let _ = write!(text, "  {}", time.get(..10).unwrap_or(&time));
@@ -66,22 +57,62 @@ fn memory_text(memory: &Memory) -> String {
         let _ = write!(text, "  #{}", printable(tag.as_str()));
     }
     text.push('\n');
-    for line in printable(memory.content.as_str()).lines() {
+    text
+}
+
+fn indented(content: &str) -> String {
+    let mut text = String::new();
+    for line in printable(content).lines() {
         let _ = writeln!(text, "    {line}");
     }
     text
 }
 
 /// The answer to `store`.
-pub(super) fn stored(memory: &Memory, json: bool) -> Result<(), Failure> {
+pub(super) fn stored(remembered: &Remembered, json: bool) -> Result<(), Failure> {
+    let Remembered { memory, duplicate } = remembered;
     if json {
-        return json_line(&memory_json(memory));
+        let mut value = memory_json(memory);
+        if *duplicate {
+            value["duplicate_of"] = json!(memory.id.to_string());
+        }
+        return json_line(&value);
     }
-    line(&format!("Remembered as {}.", memory.id))
+    line(&if *duplicate {
+        format!("Remembered already as {}.", memory.id)
+    } else {
+        format!("Remembered as {}.", memory.id)
+    })
+}
+
+/// The answer to `store-conversation`.
+pub(super) fn stored_conversation(memories: &[Memory], json: bool) -> Result<(), Failure> {
+    if json {
+        let items: Vec<Value> = memories.iter().map(memory_json).collect();
+        return json_line(&json!({ "memories": items }));
+    }
+    let session = memories
+        .first()
+        .and_then(|first| first.origin.session.as_ref());
+    let session = session.map_or("", SessionName::as_str);
+    line(&format!(
+        "Remembered {} turns of {}.",
+        memories.len(),
+        printable(session)
+    ))
+}
+
+/// The answer to `update` and `restore-memory`.
+pub(super) fn changed(memory: &Memory, json: bool) -> Result<(), Failure> {
+    if json {
+        json_line(&memory_json(memory))
+    } else {
+        text(&memory_text(memory))
+    }
 }
 
 /// The answer to `search`.
-pub(super) fn hits(hits: &[Hit], json: bool, explain: bool) -> Result<(), Failure> {
+pub(super) fn hits(hits: &[Hit], json: bool, explain: Option<Explain<'_>>) -> Result<(), Failure> {
     if json {
         let results = hits.iter().enumerate();
         let results: Vec<Value> = results
@@ -94,14 +125,22 @@ pub(super) fn hits(hits: &[Hit], json: bool, explain: bool) -> Result<(), Failur
     }
     let mut answer = String::new();
     for hit in hits {
-        let _ = write!(
-            answer,
-            "{:5.1}  {}",
-            relevance_score(hit.similarity),
-            memory_text(&hit.memory)
-        );
-        if explain {
+        let content = hit.memory.content.as_str();
+        let shown = excerpt(hit).unwrap_or(content);
+        let relevance = relevance_score(hit.similarity);
+        let _ = write!(answer, "{relevance:5.1}  {}", memory_head(&hit.memory));
+        answer.push_str(&indented(shown));
+        if shown.len() < content.len() {
+            let (chars, id) = (content.chars().count(), hit.memory.id);
+            let _ = writeln!(answer, "    … of {chars} characters: venom show {id}");
+        }
+        if let Some(Explain(query)) = explain {
             let _ = writeln!(answer, "    = {}", explanation(&hit.parts));
+            let words = matched_words(query, content).join(" ");
+            let _ = writeln!(answer, "    words: {}", printable(&words));
+            if let Some(passage) = content.get(hit.passage.0.clone()).filter(|p| *p != shown) {
+                let _ = write!(answer, "    passage:\n{}", indented(passage));
+            }
         }
     }
     text(&answer)

@@ -22,10 +22,16 @@ pub(super) fn command() -> Command {
             Command::new("serve").about("Serve MCP over HTTP, until SIGTERM or Ctrl-C (the default)"),
             Command::new("stdio").about("Serve MCP over stdin and stdout, for a client that starts it"),
             store(),
+            store_conversation(),
             search(),
             list(),
             Command::new("show").about("Show one memory").arg(memory_id()).arg(json()),
+            update(),
             Command::new("forget").about("Hide a memory from every search").arg(memory_id()),
+            Command::new("restore-memory")
+                .about("Show a forgotten memory again")
+                .arg(memory_id())
+                .arg(json()),
             Command::new("stats").about("Show what the data folder holds").arg(json()),
             persona(),
             Command::new("embed")
@@ -62,17 +68,34 @@ fn store() -> Command {
     Command::new("store")
         .about("Store a memory")
         .arg(Arg::new("text").help("The text; - or nothing reads it from stdin"))
-        .arg(tags("Tag it; may be given up to 10 times"))
-        .args(origin(
-            "Who said it: a name, or user or assistant",
-            "The conversation it was said in",
+        .arg(tags("tag", "Tag it; may be given up to 10 times").short('t'))
+        .args(origin())
+        .arg(json())
+}
+
+fn store_conversation() -> Command {
+    Command::new("store-conversation")
+        .about("Store a conversation, one memory per turn, all or none")
+        .arg(Arg::new("file").value_name("FILE").help(
+            "JSON: a list of turns {speaker, content, occurred_at, tags}, an object with session and turns, \
+             or one turn a line; - or nothing reads it from stdin",
         ))
         .arg(
-            Arg::new("occurred-at")
-                .long("occurred-at")
-                .value_name("TIME")
-                .help("When it happened: 2026-03-01 or 2026-03-01T08:30:00Z"),
+            Arg::new("session")
+                .long("session")
+                .value_name("NAME")
+                .help("Name of the conversation; it gets one if none is given"),
         )
+        .arg(json())
+}
+
+fn update() -> Command {
+    Command::new("update")
+        .about("Change a memory; what is not given stays")
+        .arg(memory_id())
+        .arg(Arg::new("text").help("The new text; - reads it from stdin"))
+        .arg(tags("tag", "The new tags, all of them; '' for none").short('t'))
+        .args(origin())
         .arg(json())
 }
 
@@ -81,12 +104,7 @@ fn search() -> Command {
         .about("Find memories, best first")
         .arg(Arg::new("text").help("What to find; - or nothing reads it from stdin"))
         .arg(limit("5", "Most results, 1 to 20"))
-        .arg(tags("Only memories with one of these tags"))
-        .args(times())
-        .args(origin(
-            "Only what this speaker said",
-            "Only memories of this conversation",
-        ))
+        .args(filters())
         .arg(
             Arg::new("min-relevance")
                 .long("min-relevance")
@@ -97,7 +115,7 @@ fn search() -> Command {
             Arg::new("explain")
                 .long("explain")
                 .action(ArgAction::SetTrue)
-                .help("Show the parts of each score"),
+                .help("Show the parts of each score, the words that matched and the passage"),
         )
         .arg(json())
 }
@@ -112,12 +130,7 @@ fn list() -> Command {
                 .value_name("ID")
                 .help("Only memories older than this one: the last one of the page before"),
         )
-        .arg(tags("Only memories with one of these tags"))
-        .args(times())
-        .args(origin(
-            "Only what this speaker said",
-            "Only memories of this conversation",
-        ))
+        .args(filters())
         .arg(json())
 }
 
@@ -154,29 +167,56 @@ fn limit(default: &'static str, help: &'static str) -> Arg {
         .help(help)
 }
 
-fn tags(help: &'static str) -> Arg {
-    Arg::new("tag")
-        .long("tag")
-        .short('t')
+fn tags(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
         .value_name("TAG")
         .action(ArgAction::Append)
         .help(help)
 }
 
-fn times() -> [Arg; 2] {
+/// What a memory may tell of where it comes from.
+fn origin() -> [Arg; 3] {
     [
-        ("since", "Only what happened then or later"),
-        ("until", "Only what happened before then"),
+        (
+            "speaker",
+            "NAME",
+            "Who said it: a name, or user or assistant",
+        ),
+        ("session", "NAME", "The conversation it was said in"),
+        (
+            "occurred-at",
+            "TIME",
+            "When it happened: 2026-03-01, 2026-03-01T08:30:00Z, yesterday",
+        ),
     ]
-    .map(|(name, help)| {
-        let help = format!("{help}: 2026-03-01 or 2026-03-01T08:30:00Z");
-        Arg::new(name).long(name).value_name("TIME").help(help)
-    })
+    .map(|(name, value, help)| Arg::new(name).long(name).value_name(value).help(help))
 }
 
-fn origin(speaker: &'static str, session: &'static str) -> [Arg; 2] {
-    [("speaker", speaker), ("session", session)]
-        .map(|(name, help)| Arg::new(name).long(name).value_name("NAME").help(help))
+/// Which memories count.
+fn filters() -> Vec<Arg> {
+    let lists = [
+        tags("tag", "Only memories with one of these tags").short('t'),
+        tags("tag-all", "Only memories with every one of these tags"),
+        tags("tag-none", "Only memories with none of these tags"),
+    ];
+    let texts = [
+        (
+            "since",
+            "TIME",
+            "Only what happened then or later: 2026-03-01, 2026-03, last week, 3 days ago",
+        ),
+        (
+            "until",
+            "TIME",
+            "Only what happened up to then; a period counts whole",
+        ),
+        ("speaker", "NAME", "Only what this speaker said"),
+        ("session", "NAME", "Only memories of this conversation"),
+    ];
+    let texts =
+        texts.map(|(name, value, help)| Arg::new(name).long(name).value_name(value).help(help));
+    lists.into_iter().chain(texts).collect()
 }
 
 fn json() -> Arg {

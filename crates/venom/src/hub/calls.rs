@@ -3,7 +3,8 @@
 use crate::failure::Failure;
 use venom_core::use_cases::Venom;
 use venom_core::{
-    Error, Hit, ListQuery, Memory, MemoryId, NewMemory, RecallQuery, RequestKey, SpaceName, Stats,
+    Error, Hit, ListQuery, Memory, MemoryChange, MemoryId, NewConversation, NewMemory, RecallQuery,
+    Remembered, RequestKey, SpaceName, Stats,
 };
 
 /// One use case with its arguments.
@@ -11,6 +12,10 @@ use venom_core::{
 pub(crate) enum Call {
     /// Store a memory.
     Remember(NewMemory),
+    /// Store a conversation.
+    RememberConversation(NewConversation),
+    /// Change a memory.
+    Update(MemoryChange),
     /// Search.
     Recall(RecallQuery),
     /// List, newest first.
@@ -19,6 +24,8 @@ pub(crate) enum Call {
     Show(MemoryId),
     /// Hide a memory.
     Forget(MemoryId),
+    /// Show a forgotten memory again.
+    Restore(MemoryId),
     /// Count.
     Stats(SpaceName),
     /// Can it serve?
@@ -32,6 +39,8 @@ pub(crate) enum Call {
 pub(crate) enum Answer {
     /// One memory.
     Memory(Memory),
+    /// What became of a new memory.
+    Remembered(Remembered),
     /// Results of a search.
     Hits(Vec<Hit>),
     /// A page.
@@ -47,7 +56,9 @@ pub(crate) enum Answer {
 /// Carries out a call on this thread.
 pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<Answer, Error> {
     Ok(match call {
-        Call::Remember(new) => Answer::Memory(venom.remember(new, key)?),
+        Call::Remember(new) => Answer::Remembered(venom.remember(new, key)?),
+        Call::RememberConversation(new) => Answer::Memories(venom.remember_conversation(new, key)?),
+        Call::Update(change) => Answer::Memory(venom.update(change, key)?),
         Call::Recall(query) => Answer::Hits(venom.recall(&query)?),
         Call::List(query) => Answer::Memories(venom.list(&query)?),
         Call::Show(id) => Answer::Memory(venom.show(id)?),
@@ -55,6 +66,7 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
             venom.forget(id, key)?;
             Answer::Done
         }
+        Call::Restore(id) => Answer::Memory(venom.restore(id, key)?),
         Call::Stats(space) => Answer::Stats(Box::new(venom.stats(&space)?)),
         Call::Check => {
             venom.check()?;
@@ -79,6 +91,14 @@ impl Answer {
     pub(super) fn memory(self) -> Result<Memory, Failure> {
         if let Self::Memory(memory) = self {
             Ok(memory)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn remembered(self) -> Result<Remembered, Failure> {
+        if let Self::Remembered(remembered) = self {
+            Ok(remembered)
         } else {
             unexpected(&self)
         }

@@ -3,13 +3,13 @@
 use super::calls::{Answer, Call, carry_out};
 use super::queue::{Lane, Queue, Refused};
 use super::socket::Listener;
+use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use venom_core::use_cases::{TimeIds, Venom};
-use venom_core::{Clock, Embedder, ErrorKind, MemoryStore, RequestKey, Timestamp};
+use venom_core::{Embedder, ErrorKind, MemoryStore, RequestKey};
 use venom_embed::MiniLm;
 use venom_store::{Lease, SqliteStore};
 
@@ -24,18 +24,6 @@ pub(super) struct Engine {
     /// Looks at the store that do not go through the queue; each may hang as long as a disk does.
     looks: Arc<Semaphore>,
     listener: Mutex<Option<Listener>>,
-}
-
-/// The system's clock.
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    }
 }
 
 /// Finds the model without opening it, for the check of the configuration.
@@ -71,7 +59,12 @@ impl Engine {
     /// Carries out a call on a worker and waits for its answer.
     pub(super) async fn call(&self, call: Call, key: RequestKey) -> Result<Answer, Failure> {
         let lane = match call {
-            Call::Remember(_) | Call::Embed(_) | Call::Forget(_) => Some(Lane::Bulk),
+            Call::Remember(_)
+            | Call::RememberConversation(_)
+            | Call::Update(_)
+            | Call::Embed(_)
+            | Call::Forget(_)
+            | Call::Restore(_) => Some(Lane::Bulk),
             Call::Recall(_) | Call::List(_) | Call::Show(_) => Some(Lane::Quick),
             // Asked by health checks: they must be answered when the queue is full, too.
             Call::Stats(_) | Call::Check => None,

@@ -9,13 +9,14 @@ use crate::failure::{Failure, WireFailure};
 use serde::{Deserialize, Serialize};
 use venom_core::recall::{Part, Parts};
 use venom_core::{
-    Content, Filter, Hit, InputError, ListPage, ListQuery, Memory, MemoryId, ModelStamp, NewMemory,
-    Origin, PassageSpan, QueryText, RecallQuery, RequestKey, ResultLimit, SessionName, SpaceName,
-    Speaker, Stats, Tag, Tags, Timestamp,
+    Content, Duplicates, Filter, Hit, InputError, ListPage, ListQuery, Memory, MemoryChange,
+    MemoryId, ModelStamp, NewConversation, NewMemory, Origin, PassageSpan, QueryText, RecallQuery,
+    Remembered, RequestKey, ResultLimit, SessionName, SpaceName, Speaker, Stats, Tag, Tags,
+    Timestamp, Turn,
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -54,6 +55,18 @@ enum WireCall {
         content: String,
         tags: Vec<String>,
         origin: WireOrigin,
+        merge: bool,
+    },
+    RememberConversation {
+        space: String,
+        session: Option<String>,
+        turns: Vec<WireTurn>,
+    },
+    Update {
+        memory_id: String,
+        content: Option<String>,
+        tags: Option<Vec<String>>,
+        origin: WireOrigin,
     },
     Recall {
         query: String,
@@ -70,6 +83,9 @@ enum WireCall {
         memory_id: String,
     },
     Forget {
+        memory_id: String,
+    },
+    Restore {
         memory_id: String,
     },
     Stats {
@@ -94,6 +110,14 @@ struct WireFilter {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+struct WireTurn {
+    content: String,
+    tags: Vec<String>,
+    speaker: Option<String>,
+    occurred_at_us: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct WireOrigin {
     speaker: Option<String>,
     session: Option<String>,
@@ -104,6 +128,7 @@ struct WireOrigin {
 #[serde(rename_all = "snake_case")]
 enum WireAnswer {
     Memory(WireMemory),
+    Remembered { memory: WireMemory, duplicate: bool },
     Hits(Vec<WireHit>),
     Memories(Vec<WireMemory>),
     Done,
@@ -153,6 +178,18 @@ impl CallLine {
                 content: new.content.as_str().to_owned(),
                 tags: texts(new.tags.as_slice()),
                 origin: new.origin.into(),
+                merge: new.duplicates == Duplicates::Merge,
+            },
+            Call::RememberConversation(new) => WireCall::RememberConversation {
+                space: new.space.as_str().to_owned(),
+                session: new.session.as_ref().map(|name| name.as_str().to_owned()),
+                turns: new.into_turns().into_iter().map(Into::into).collect(),
+            },
+            Call::Update(change) => WireCall::Update {
+                memory_id: change.id.to_string(),
+                content: change.content.map(|text| text.as_str().to_owned()),
+                tags: change.tags.map(|tags| texts(tags.as_slice())),
+                origin: change.origin.into(),
             },
             Call::Recall(query) => WireCall::Recall {
                 query: query.text.as_str().to_owned(),
@@ -169,6 +206,9 @@ impl CallLine {
                 memory_id: id.to_string(),
             },
             Call::Forget(id) => WireCall::Forget {
+                memory_id: id.to_string(),
+            },
+            Call::Restore(id) => WireCall::Restore {
                 memory_id: id.to_string(),
             },
             Call::Stats(space) => WireCall::Stats {
@@ -195,10 +235,39 @@ impl CallLine {
                 content,
                 tags,
                 origin,
+                merge,
             } => Call::Remember(NewMemory {
                 space: SpaceName::parse(&space)?,
                 content: Content::parse(&content)?,
                 tags: Tags::parse(&tags)?,
+                origin: origin.parse()?,
+                duplicates: if merge {
+                    Duplicates::Merge
+                } else {
+                    Duplicates::Keep
+                },
+            }),
+            WireCall::RememberConversation {
+                space,
+                session,
+                turns,
+            } => {
+                let turns = turns.into_iter().map(WireTurn::parse);
+                Call::RememberConversation(NewConversation::new(
+                    SpaceName::parse(&space)?,
+                    parsed(session.as_deref(), SessionName::parse)?,
+                    turns.collect::<Result<_, _>>()?,
+                )?)
+            }
+            WireCall::Update {
+                memory_id,
+                content,
+                tags,
+                origin,
+            } => Call::Update(MemoryChange {
+                id: MemoryId::parse(&memory_id)?,
+                content: parsed(content.as_deref(), Content::parse)?,
+                tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
                 origin: origin.parse()?,
             }),
             WireCall::Recall {
@@ -223,6 +292,7 @@ impl CallLine {
             }),
             WireCall::Show { memory_id } => Call::Show(MemoryId::parse(&memory_id)?),
             WireCall::Forget { memory_id } => Call::Forget(MemoryId::parse(&memory_id)?),
+            WireCall::Restore { memory_id } => Call::Restore(MemoryId::parse(&memory_id)?),
             WireCall::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
@@ -243,6 +313,10 @@ impl ReplyLine {
     pub(super) fn parse(self) -> Result<Answer, Failure> {
         Ok(match self.reply? {
             WireAnswer::Memory(memory) => Answer::Memory(memory.parse()?),
+            WireAnswer::Remembered { memory, duplicate } => Answer::Remembered(Remembered {
+                memory: memory.parse()?,
+                duplicate,
+            }),
             WireAnswer::Memories(memories) => Answer::Memories(
                 memories
                     .into_iter()
@@ -265,6 +339,10 @@ impl From<Answer> for WireAnswer {
     fn from(answer: Answer) -> Self {
         match answer {
             Answer::Memory(memory) => Self::Memory(memory.into()),
+            Answer::Remembered(Remembered { memory, duplicate }) => Self::Remembered {
+                memory: memory.into(),
+                duplicate,
+            },
             Answer::Memories(memories) => {
                 Self::Memories(memories.into_iter().map(Into::into).collect())
             }
@@ -302,6 +380,28 @@ impl WireFilter {
             until: self.until_us.map(Timestamp::from_micros),
             speaker: parsed(self.speaker.as_deref(), Speaker::parse)?,
             session: parsed(self.session.as_deref(), SessionName::parse)?,
+        })
+    }
+}
+
+impl From<Turn> for WireTurn {
+    fn from(turn: Turn) -> Self {
+        Self {
+            content: turn.content.as_str().to_owned(),
+            tags: texts(turn.tags.as_slice()),
+            speaker: turn.speaker.map(|name| name.as_str().to_owned()),
+            occurred_at_us: turn.occurred_at.map(Timestamp::as_micros),
+        }
+    }
+}
+
+impl WireTurn {
+    fn parse(self) -> Result<Turn, Failure> {
+        Ok(Turn {
+            content: Content::parse(&self.content)?,
+            tags: Tags::parse(&self.tags)?,
+            speaker: parsed(self.speaker.as_deref(), Speaker::parse)?,
+            occurred_at: self.occurred_at_us.map(Timestamp::from_micros),
         })
     }
 }
@@ -483,6 +583,22 @@ mod tests {
             content: Content::parse("line\nbreak \u{1F980} \"quoted\"").unwrap(),
             tags: Tags::parse(&["x", "y"]).unwrap(),
             origin: origin(),
+            duplicates: Duplicates::Keep,
+        }));
+        let turn = Turn {
+            content: Content::parse("said").unwrap(),
+            tags: Tags::parse(&["x"]).unwrap(),
+            speaker: origin().speaker,
+            occurred_at: origin().occurred_at,
+        };
+        let space = SpaceName::parse("s").unwrap();
+        let conversation = NewConversation::new(space, origin().session, vec![turn]).unwrap();
+        check_round_trip(&Call::RememberConversation(conversation));
+        check_round_trip(&Call::Update(MemoryChange {
+            id,
+            content: None,
+            tags: Some(Tags::default()),
+            origin: origin(),
         }));
         check_round_trip(&Call::Recall(RecallQuery {
             text: QueryText::parse("tea").unwrap(),
@@ -498,6 +614,7 @@ mod tests {
         for call in [
             Call::Show(id),
             Call::Forget(id),
+            Call::Restore(id),
             Call::Stats(SpaceName::parse("x").unwrap()),
             Call::Check,
             Call::Embed(vec!["a".to_owned()]),

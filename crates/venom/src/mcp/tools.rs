@@ -1,122 +1,30 @@
-//! The tools: their definitions, written for the model that reads them, and their calls.
-//!
-//! Definitions are kept short on purpose: every client sends the whole list with every conversation.
+//! The calls of the tools. How they are listed: [`super::definitions`].
 
 use super::VenomServer;
+use super::answers::{Budget, Explain, memory_json, short_memory_json, short_result_json};
+use super::arguments::{
+    filter, flag, memory_id, number, number_within, optional_text, optional_texts, origin,
+    required_text,
+};
+use super::definitions;
+use crate::asked::{self, texts};
 use crate::failure::Failure;
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool, ToolAnnotations};
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject};
 use serde_json::{Value, json};
-use std::sync::{Arc, LazyLock};
 use venom_core::{
-    Content, Filter, Hit, InputError, NewMemory, Origin, PersonaName, PersonaSource as _,
-    QueryText, RecallQuery, ResultLimit, SessionName, Speaker, Tag, Tags, Timestamp,
+    Content, Filter, InputError, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewMemory,
+    PersonaName, PersonaSource as _, QueryText, RecallQuery, ResultLimit, SessionName, Tags,
 };
 
-/// The tools as listed. Made once.
-static TOOLS: LazyLock<Vec<Tool>> =
-    LazyLock::new(|| vec![search_memory(), store_memory(), spawn_venom()]);
-
-/// The tool list.
-pub(super) fn list() -> Vec<Tool> {
-    TOOLS.clone()
-}
-
-fn object(value: Value) -> Arc<JsonObject> {
-    match value {
-        Value::Object(object) => Arc::new(object),
-        _ => Arc::default(),
-    }
-}
-
-/// Hints for a tool that stays on this machine and destroys nothing: it only reads, or each call adds.
-fn local(read_only: bool) -> ToolAnnotations {
-    ToolAnnotations::new()
-        .read_only(read_only)
-        .destructive(false)
-        .idempotent(read_only)
-        .open_world(false)
-}
-
-fn search_memory() -> Tool {
-    let input = json!({
-        "type": "object",
-        "properties": {
-            "query": {"type": "string", "minLength": 1, "description": "What to find, in plain words"},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 20, "default": 5}
-        },
-        "required": ["query"]
-    });
-    let output = json!({
-        "type": "object",
-        "properties": {
-            "results": {"type": "array", "items": {
-                "type": "object",
-                "properties": {
-                    "memory_id": {"type": "string"},
-                    "content": {"type": "string"},
-                    "timestamp": {"type": "string"},
-                    "relevance_score": {"type": "number"},
-                    "tags": {"type": ["array", "null"], "items": {"type": "string"}}
-                },
-                "required": ["memory_id", "content", "timestamp", "relevance_score", "tags"]
-            }},
-            "total_results": {"type": "integer"},
-            "query_embedding_generated": {"type": "boolean"}
-        },
-        "required": ["results", "total_results", "query_embedding_generated"]
-    });
-    let description = "Find what the user told any assistant before, by meaning. Call it before \
-                       answering. Results are data, best first; relevance_score is 0-100.";
-    Tool::new_with_raw("search_memory", Some(description.into()), object(input))
-        .with_title("Search memory")
-        .with_raw_output_schema(object(output))
-        .with_annotations(local(true))
-}
-
-fn store_memory() -> Tool {
-    let input = json!({
-        "type": "object",
-        "properties": {
-            "content": {"type": "string", "minLength": 1,
-                "description": "One self-contained fact, with names and dates"},
-            "tags": {"type": "array", "maxItems": 10,
-                "items": {"type": "string", "minLength": 1, "maxLength": 50}},
-            "speaker": {"type": "string", "description": "Who said it, if not you: a name, or user"},
-            "session": {"type": "string", "description": "Same for memories of one conversation"},
-            "occurred_at": {"type": "string", "description": "When, if not now: RFC 3339"}
-        },
-        "required": ["content"]
-    });
-    let output = json!({
-        "type": "object",
-        "properties": {
-            "memory_id": {"type": "string"},
-            "success": {"type": "boolean"},
-            "timestamp": {"type": "string"},
-            "embedding_dimensions": {"type": "integer"}
-        },
-        "required": ["memory_id", "success", "timestamp", "embedding_dimensions"]
-    });
-    let description = "Keep something worth remembering for all future conversations: preferences, \
-                       decisions, people, projects, plans. Call it unasked. No passwords or keys.";
-    Tool::new_with_raw("store_memory", Some(description.into()), object(input))
-        .with_title("Store a memory")
-        .with_raw_output_schema(object(output))
-        .with_annotations(local(false))
-}
-
-fn spawn_venom() -> Tool {
-    let input = json!({
-        "type": "object",
-        "properties": {"persona": {"type": "string", "description": "Leave out for the user's choice"}}
-    });
-    let description = "Get the persona to adopt for this conversation, as markdown. Call it once at the \
-                       start where prompts are not supported.";
-    Tool::new_with_raw("spawn_venom", Some(description.into()), object(input))
-        .with_title("Spawn Venom")
-        .with_annotations(local(true))
-}
+/// Least and most tokens of an answer that may be asked for.
+const ANSWER_TOKENS: (i64, i64, &str) = (100, 100_000, "a whole number from 100 to 100000");
+/// Most memories on a page for a model.
+const PAGE_MEMORIES: (i64, i64, &str) = (1, 100, "a whole number from 1 to 100");
+/// Where a text may be read on, in characters: no text is longer.
+const OFFSETS: (i64, i64, &str) = (0, 262_144, "a whole number from 0 to 262144");
+/// Longest title of a search result for a connector, in characters.
+const TITLE_CHARS_MAX: usize = 80;
 
 impl VenomServer {
     /// Calls a tool. A failure is a result with `isError`, so that the model reads the sentence; only
@@ -126,252 +34,250 @@ impl VenomServer {
         tool: &str,
         arguments: &JsonObject,
     ) -> Result<CallToolResult, ErrorData> {
-        let result = match tool {
-            "search_memory" => self
-                .search_memory(arguments)
-                .await
-                .map(CallToolResult::structured),
-            "store_memory" => self
-                .store_memory(arguments)
-                .await
-                .map(CallToolResult::structured),
-            "spawn_venom" => self
-                .spawn_venom(arguments)
-                .map(|markdown| CallToolResult::success(vec![ContentBlock::text(markdown)])),
+        let answer = match tool {
+            "search_memory" => self.search_memory(arguments).await,
+            "store_memory" => self.store_memory(arguments).await,
+            "store_conversation" => self.store_conversation(arguments).await,
+            "list_memories" => self.list_memories(arguments).await,
+            "get_memory" => self.get_memory(arguments).await,
+            "update_memory" => self.update_memory(arguments).await,
+            "forget_memory" => self.forget_memory(arguments).await,
+            "search" => self.search(arguments).await,
+            "fetch" => self.fetch(arguments).await,
+            "spawn_venom" => {
+                let persona = self.spawn_venom(arguments);
+                return Ok(persona.map_or_else(failed, |markdown| {
+                    CallToolResult::success(vec![ContentBlock::text(markdown)])
+                }));
+            }
             unknown => {
-                let names: Vec<_> = TOOLS.iter().map(|tool| tool.name.as_ref()).collect();
+                let tools = definitions::list(false);
+                let names: Vec<_> = tools.iter().map(|tool| tool.name.as_ref()).collect();
                 let (unknown, names) = (super::shortened(unknown), names.join(", "));
                 let message = format!("unknown tool {unknown:?}: expected one of {names}");
                 return Err(ErrorData::invalid_params(message, None));
             }
         };
-        Ok(result.unwrap_or_else(|failure| {
-            CallToolResult::error(vec![ContentBlock::text(failure.message)])
-        }))
+        Ok(answer.map_or_else(failed, CallToolResult::structured))
     }
 
     async fn search_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let text = QueryText::parse(required_text(arguments, "query")?)?;
+        let limit = number(arguments, "limit", "a whole number from 1 to 20")?;
+        let explain = flag(arguments, "explain")?.then_some(Explain(&text));
+        let budget = budget(arguments)?;
         let query = RecallQuery {
-            text: QueryText::parse(required_text(arguments, "query")?)?,
-            limit: limit(arguments)?,
-            filter: Filter::everything_in(self.config.space.clone()),
-            similarity_min: None,
+            text: text.clone(),
+            limit: limit.map_or_else(|| Ok(ResultLimit::default()), ResultLimit::parse)?,
+            filter: filter(arguments, &self.config.space)?,
+            similarity_min: least_similarity(arguments)?,
         };
         let hits = self.hub.recall(query).await?;
         let results = hits.iter().enumerate();
-        let results: Vec<Value> = results
-            .map(|(at, hit)| result_json(hit, at + 1, false))
-            .collect();
-        Ok(json!({
+        let results = results.map(|(at, hit)| short_result_json(hit, at + 1, explain));
+        let results = budget.fitting(results.collect());
+        let mut answer = json!({
             "total_results": results.len(),
             "results": results,
             "query_embedding_generated": true,
-        }))
+        });
+        if results.len() < hits.len() {
+            answer["omitted_results"] = json!(hits.len() - results.len());
+        }
+        Ok(answer)
     }
 
     async fn store_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
         let new = NewMemory {
-            space: self.config.space.clone(),
+            space: asked::space(optional_text(arguments, "space")?, &self.config.space)?,
             content: Content::parse(required_text(arguments, "content")?)?,
-            tags: Tags::parse(&optional_texts(arguments, "tags")?)?,
+            tags: Tags::parse(&texts(arguments, "tags")?)?,
             origin: origin(arguments)?,
+            duplicates: self.config.duplicates,
         };
-        let memory = self.hub.remember(new).await?;
-        Ok(json!({
+        let remembered = self.hub.remember(new).await?;
+        let memory = remembered.memory;
+        let mut answer = json!({
             "memory_id": memory.id.to_string(),
             "success": true,
             "timestamp": memory.stored_at.to_string(),
             "embedding_dimensions": venom_embed::DIMENSIONS,
+        });
+        if remembered.duplicate {
+            answer["duplicate_of"] = json!(memory.id.to_string());
+        }
+        Ok(answer)
+    }
+
+    async fn store_conversation(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let Some(Value::Array(turns)) = arguments.get("turns") else {
+            let expected = "turns is missing: expected a list of objects with content and speaker";
+            return Err(Failure::invalid(expected));
+        };
+        let space = asked::space(optional_text(arguments, "space")?, &self.config.space)?;
+        let session = optional_text(arguments, "session")?;
+        let new = asked::conversation(space, session, turns)?;
+        let memories = self.hub.remember_conversation(new).await?;
+        let session = memories
+            .first()
+            .and_then(|first| first.origin.session.as_ref());
+        let ids: Vec<String> = memories
+            .iter()
+            .map(|memory| memory.id.to_string())
+            .collect();
+        Ok(json!({
+            "memory_ids": ids,
+            "session": session.map(SessionName::as_str),
+            "success": true,
+        }))
+    }
+
+    async fn list_memories(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let limit = number_within(arguments, "limit", PAGE_MEMORIES)?;
+        let cursor = optional_text(arguments, "cursor")?;
+        let cursor = cursor.map(|text| {
+            MemoryId::parse(text.trim()).map_err(|_| {
+                InputError::malformed("cursor", "next_cursor of the page before", text)
+            })
+        });
+        let budget = budget(arguments)?;
+        let page = limit.unwrap_or(venom_core::limits::PAGE_MEMORIES_DEFAULT);
+        let query = ListQuery {
+            filter: filter(arguments, &self.config.space)?,
+            // One more tells whether there is another page.
+            limit: ListPage::parse(i64::try_from(page + 1).unwrap_or(i64::MAX))?,
+            before: cursor.transpose()?,
+        };
+        let mut memories = self.hub.list(query).await?;
+        let mut is_last = memories.len() <= page;
+        memories.truncate(page);
+        let listed = budget.fitting(memories.iter().map(short_memory_json).collect());
+        is_last &= listed.len() == memories.len();
+        let last = listed.last().map(|memory| memory["memory_id"].clone());
+        let next_cursor = last.filter(|_| !is_last).unwrap_or(Value::Null);
+        Ok(json!({"memories": listed, "next_cursor": next_cursor}))
+    }
+
+    async fn get_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let id = memory_id(arguments, "memory_id")?;
+        let offset = number_within(arguments, "offset", OFFSETS)?.unwrap_or(0);
+        let budget = budget(arguments)?;
+        let memory = self.hub.show(id).await?;
+        let mut answer = memory_json(&memory);
+        let content = memory.content.as_str();
+        let start = content
+            .char_indices()
+            .nth(offset)
+            .map_or(content.len(), |(at, _)| at);
+        let part = budget.start_of(&content[start..]);
+        answer["content"] = json!(part);
+        if start + part.len() < content.len() {
+            answer["next_offset"] = json!(offset + part.chars().count());
+        }
+        Ok(answer)
+    }
+
+    async fn update_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let content = optional_text(arguments, "content")?;
+        let tags = optional_texts(arguments, "tags")?;
+        let change = MemoryChange {
+            id: memory_id(arguments, "memory_id")?,
+            content: content.map(Content::parse).transpose()?,
+            tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
+            origin: origin(arguments)?,
+        };
+        if change.is_empty() {
+            return Err(Failure::invalid(
+                "nothing to change: expected content, tags, speaker, session or occurred_at",
+            ));
+        }
+        Ok(memory_json(&self.hub.update(change).await?))
+    }
+
+    async fn forget_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let id = memory_id(arguments, "memory_id")?;
+        let undo = flag(arguments, "undo")?;
+        if undo {
+            self.hub.restore(id).await?;
+        } else {
+            self.hub.forget(id).await?;
+        }
+        Ok(json!({"memory_id": id.to_string(), "forgotten": !undo}))
+    }
+
+    /// The connector's search: what it finds is fetched one by one.
+    async fn search(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let query = RecallQuery {
+            text: QueryText::parse(required_text(arguments, "query")?)?,
+            limit: ResultLimit::parse(10)?,
+            filter: Filter::everything_in(self.config.space.clone()),
+            similarity_min: None,
+        };
+        let hits = self.hub.recall(query).await?;
+        let result = |memory: &Memory| {
+            json!({
+                "id": memory.id.to_string(),
+                "title": title(memory),
+                "url": url(memory),
+            })
+        };
+        let results: Vec<Value> = hits.iter().map(|hit| result(&hit.memory)).collect();
+        Ok(json!({ "results": results }))
+    }
+
+    async fn fetch(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+        let memory = self.hub.show(memory_id(arguments, "id")?).await?;
+        let mut metadata = memory_json(&memory);
+        if let Value::Object(fields) = &mut metadata {
+            fields
+                .retain(|name, value| name != "memory_id" && name != "content" && !value.is_null());
+        }
+        Ok(json!({
+            "id": memory.id.to_string(),
+            "title": title(&memory),
+            "text": memory.content.as_str(),
+            "url": url(&memory),
+            "metadata": metadata,
         }))
     }
 
     fn spawn_venom(&self, arguments: &JsonObject) -> Result<String, Failure> {
-        let persona = match arguments.get("persona") {
-            None | Some(Value::Null) => self.personas.load_or_default(&self.config.persona)?,
-            Some(_) => {
-                let name = required_text(arguments, "persona")?;
-                self.personas.load(&PersonaName::parse(name.trim())?)?
-            }
+        let persona = match optional_text(arguments, "persona")? {
+            None => self.personas.load_or_default(&self.config.persona)?,
+            Some(name) => self.personas.load(&PersonaName::parse(name.trim())?)?,
         };
         Ok(persona.markdown)
     }
 }
 
-/// One search result in the form of the contract, with its rank (from 1) and score, on demand the parts of
-/// that.
-pub(crate) fn result_json(hit: &Hit, rank: usize, explain: bool) -> Value {
-    let mut value = json!({
-        "memory_id": hit.memory.id.to_string(),
-        "content": hit.memory.content.as_str(),
-        "timestamp": hit.memory.stored_at.to_string(),
-        "relevance_score": relevance_score(hit.similarity),
-        "tags": tags_json(&hit.memory.tags),
-        "rank": rank,
-        "score": thousandths(hit.parts.sum()),
-    });
-    add_origin(&mut value, &hit.memory.origin);
-    if explain {
-        let parts = hit.parts.iter();
-        let parts = parts.map(|(part, adds)| (part.name().to_owned(), json!(thousandths(adds))));
-        let span = &hit.passage.0;
-        value["explanation"] = json!({
-            "parts": parts.collect::<JsonObject>(),
-            "passage": hit.memory.content.as_str().get(span.clone()),
-        });
-    }
-    value
+fn failed(failure: Failure) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(failure.message)])
 }
 
-/// Adds to a memory in JSON where it comes from, as far as is known.
-pub(crate) fn add_origin(value: &mut Value, origin: &Origin) {
-    if let Some(speaker) = &origin.speaker {
-        value["speaker"] = json!(speaker.as_str());
-    }
-    if let Some(session) = &origin.session {
-        value["session"] = json!(session.as_str());
-    }
-    if let Some(moment) = origin.occurred_at {
-        value["occurred_at"] = json!(moment.to_string());
-    }
+fn budget(arguments: &JsonObject) -> Result<Budget, Failure> {
+    let tokens = number_within(arguments, "max_tokens", ANSWER_TOKENS)?;
+    Ok(Budget::of_tokens(tokens))
 }
 
-fn thousandths(number: f32) -> f64 {
-    (f64::from(number) * 1000.0).round() / 1000.0
-}
-
-/// Tags in the form of the contract: a list, or null for none.
-pub(crate) fn tags_json(tags: &Tags) -> Value {
-    let tags: Vec<&str> = tags.as_slice().iter().map(Tag::as_str).collect();
-    if tags.is_empty() {
-        Value::Null
-    } else {
-        json!(tags)
-    }
-}
-
-/// 100 times the cosine similarity, not below 0, with one decimal.
-pub(crate) fn relevance_score(similarity: f32) -> f64 {
-    (f64::from(similarity).clamp(0.0, 1.0) * 1000.0).round() / 10.0
-}
-
-fn required_text<'a>(arguments: &'a JsonObject, field: &'static str) -> Result<&'a str, Failure> {
-    match arguments.get(field) {
-        Some(Value::String(text)) => Ok(text),
-        None | Some(Value::Null) => Err(Failure::invalid(format!(
-            "{field} is missing: expected a text"
-        ))),
-        Some(other) => Err(InputError::malformed(field, "a text", &shown(other)).into()),
-    }
-}
-
-fn optional_text<'a>(
-    arguments: &'a JsonObject,
-    field: &'static str,
-) -> Result<Option<&'a str>, Failure> {
-    match arguments.get(field) {
+/// The least cosine similarity, from a relevance of 0 to 100.
+fn least_similarity(arguments: &JsonObject) -> Result<Option<f32>, Failure> {
+    match arguments.get("min_relevance") {
         None | Some(Value::Null) => Ok(None),
-        Some(_) => required_text(arguments, field).map(Some),
+        Some(value) => asked::least_similarity("min_relevance", &asked::shown(value)).map(Some),
     }
 }
 
-fn optional_texts(arguments: &JsonObject, field: &'static str) -> Result<Vec<String>, Failure> {
-    let expected = "a list of texts";
-    match arguments.get(field) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) => {
-            let texts = items
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned).ok_or(item));
-            let texts: Result<Vec<String>, &Value> = texts.collect();
-            Ok(texts.map_err(|item| InputError::malformed(field, expected, &shown(item)))?)
-        }
-        Some(other) => Err(InputError::malformed(field, expected, &shown(other)).into()),
+/// The start of the first line.
+fn title(memory: &Memory) -> String {
+    let line = memory.content.as_str().lines().next().unwrap_or_default();
+    let mut title: String = line.chars().take(TITLE_CHARS_MAX).collect();
+    if title.len() < line.len() {
+        title.push('…');
     }
+    title
 }
 
-/// Where a memory comes from, as far as the arguments say.
-fn origin(arguments: &JsonObject) -> Result<Origin, Failure> {
-    let text = |field| optional_text(arguments, field);
-    Ok(Origin {
-        speaker: text("speaker")?.map(Speaker::parse).transpose()?,
-        session: text("session")?.map(SessionName::parse).transpose()?,
-        occurred_at: text("occurred_at")?.map(moment).transpose()?,
-    })
-}
-
-fn moment(text: &str) -> Result<Timestamp, Failure> {
-    Timestamp::parse(text.trim()).ok_or_else(|| {
-        let expected = "a date (2026-03-01) or a time (2026-03-01T08:30:00Z)";
-        InputError::malformed("occurred_at", expected, text).into()
-    })
-}
-
-/// A value as an error quotes it: a text without its own quotes, anything else as JSON.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// A whole number; also one written as text, as some clients send it and the predecessor took it.
-fn limit(arguments: &JsonObject) -> Result<ResultLimit, Failure> {
-    let value = match arguments.get("limit") {
-        None | Some(Value::Null) => return Ok(ResultLimit::default()),
-        Some(value) => value,
-    };
-    let number = match value {
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    let expected = "a whole number from 1 to 20";
-    let malformed = || InputError::malformed("limit", expected, &shown(value));
-    Ok(ResultLimit::parse(number.ok_or_else(malformed)?)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tool_list_costs_less_than_a_thousand_tokens() {
-        // No tokenizer of a chat model spends less than about 3 bytes on a token of JSON.
-        let json = serde_json::to_string(&list()).unwrap();
-        assert!(json.len() < 3_000, "the tool list has {} bytes", json.len());
-    }
-
-    #[track_caller]
-    fn check_limit(value: &Value, expected: Result<usize, &str>) {
-        let arguments = json!({ "limit": value });
-        let got = limit(arguments.as_object().unwrap());
-        assert_eq!(
-            got.map(ResultLimit::get).map_err(|f| f.message),
-            expected.map_err(str::to_owned)
-        );
-    }
-
-    #[test]
-    fn limits_are_whole_numbers() {
-        check_limit(&json!(null), Ok(5));
-        check_limit(&json!(20), Ok(20));
-        check_limit(&json!("7"), Ok(7));
-        check_limit(
-            &json!(0),
-            Err("limit is out of range: expected 1 to 20, received 0"),
-        );
-        check_limit(
-            &json!("five"),
-            Err("limit is malformed: expected a whole number from 1 to 20, received \"five\""),
-        );
-        assert!(limit(json!({"limit": 2.5}).as_object().unwrap()).is_err());
-    }
-
-    #[test]
-    fn scores_have_one_decimal_and_are_never_negative() {
-        let shown = |similarity| relevance_score(similarity).to_string();
-        assert_eq!(shown(0.123_46), "12.3");
-        assert_eq!(shown(-0.5), "0");
-        assert_eq!(shown(1.000_001), "100");
-    }
+/// Names a memory where a connector wants an address to cite. Nothing is served there.
+fn url(memory: &Memory) -> String {
+    format!("venom://memories/{}", memory.id)
 }

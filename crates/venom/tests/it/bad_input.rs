@@ -56,6 +56,111 @@ fn refused_calls() -> Vec<(&'static str, Value, String)> {
     ]
 }
 
+/// Filters, pages, changes and conversations that no door of MCP takes.
+fn refused_arguments() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        (
+            "search_memory",
+            json!({"query": "x", "since": "the flood"}),
+            "since is malformed: expected a date (2026-03-01, 2026-03, 2026), a time (2026-03-01T08:30:00Z) \
+             or words (yesterday, last week, 3 days ago, past 2 months, march), received \"the flood\"",
+        ),
+        (
+            "search_memory",
+            json!({"query": "x", "since": "2026-03-02", "until": "2026-03-01T00:00:00Z"}),
+            "since is after until: expected a stretch of time, received 2026-03-02T00:00:00.000000Z to \
+             2026-03-01T00:00:00.000000Z",
+        ),
+        (
+            "search_memory",
+            json!({"query": "x", "min_relevance": 101}),
+            "min_relevance is malformed: expected a number from 0 to 100, received \"101\"",
+        ),
+        (
+            "search_memory",
+            json!({"query": "x", "explain": "why"}),
+            "explain is malformed: expected true or false, received \"why\"",
+        ),
+        (
+            "search_memory",
+            json!({"query": "x", "max_tokens": 5}),
+            "max_tokens is out of range: expected 100 to 100000, received 5",
+        ),
+        (
+            "search_memory",
+            json!({"query": "x", "space": "a\nb"}),
+            "space is malformed: expected 1 to 128 characters without control characters, received \"a\\nb\"",
+        ),
+        (
+            "list_memories",
+            json!({"limit": 101}),
+            "limit is out of range: expected 1 to 100, received 101",
+        ),
+        (
+            "list_memories",
+            json!({"cursor": "page 2"}),
+            "cursor is malformed: expected next_cursor of the page before, received \"page 2\"",
+        ),
+        (
+            "get_memory",
+            json!({"memory_id": "mem_1"}),
+            "memory mem_1 was not found",
+        ),
+        (
+            "get_memory",
+            json!({"memory_id": "1"}),
+            "memory_id is malformed: expected mem_ followed by digits, received \"1\"",
+        ),
+        (
+            "fetch",
+            json!({"id": "mem_1"}),
+            "memory mem_1 was not found",
+        ),
+        (
+            "update_memory",
+            json!({"memory_id": "mem_1", "content": "x"}),
+            "memory mem_1 was not found",
+        ),
+        (
+            "update_memory",
+            json!({"memory_id": "mem_1"}),
+            "nothing to change: expected content, tags, speaker, session or occurred_at",
+        ),
+        (
+            "forget_memory",
+            json!({"memory_id": "mem_1"}),
+            "memory mem_1 was not found",
+        ),
+        (
+            "forget_memory",
+            json!({"memory_id": "mem_1", "undo": true}),
+            "memory mem_1 was not found",
+        ),
+        (
+            "store_conversation",
+            json!({"turns": "Anna: hi"}),
+            "turns is missing: expected a list of objects with content and speaker",
+        ),
+        (
+            "store_conversation",
+            json!({"turns": []}),
+            "the number of turns is out of range: expected 1 to 1000, received 0",
+        ),
+        (
+            "store_conversation",
+            json!({"turns": [{"content": "fine"}, {"content": " "}]}),
+            "turn 2: content is empty: expected at least 1 character besides white space",
+        ),
+        (
+            "store_memory",
+            json!({"content": "x", "occurred_at": "2026-02-30"}),
+            "occurred_at is malformed: expected a date (2026-03-01, 2026-03, 2026), a time \
+             (2026-03-01T08:30:00Z) or words (yesterday, last week, 3 days ago, past 2 months, march), \
+             received \"2026-02-30\"",
+        ),
+    ]
+}
+
 /// Requests that are answered with a JSON-RPC error: method, parameters, code, and part of the sentence.
 fn refused_requests() -> Vec<(&'static str, Value, i64, &'static str)> {
     vec![
@@ -63,7 +168,8 @@ fn refused_requests() -> Vec<(&'static str, Value, i64, &'static str)> {
             "tools/call",
             json!({"name": "forget_everything", "arguments": {}}),
             -32602,
-            "unknown tool \"forget_everything\": expected one of search_memory, store_memory, spawn_venom",
+            "unknown tool \"forget_everything\": expected one of search_memory, store_memory, \
+             store_conversation, list_memories, get_memory, update_memory, forget_memory, spawn_venom",
         ),
         (
             "tools/call",
@@ -135,6 +241,9 @@ const REFUSED_MESSAGES: [(&[u8], i64, &str); 8] = [
 fn check_door(door: &mut impl Door) {
     door.open_with("2025-06-18");
     for (tool, arguments, sentence) in refused_calls() {
+        assert_eq!(tool_error(&door.call_tool(tool, &arguments)), sentence);
+    }
+    for (tool, arguments, sentence) in refused_arguments() {
         assert_eq!(tool_error(&door.call_tool(tool, &arguments)), sentence);
     }
     for (method, params, code, words) in refused_requests() {
@@ -286,8 +395,19 @@ fn over_the_command_line() {
         invalid,
         "venom: content is not UTF-8: expected text, received an invalid byte at 3\n"
     );
-    venom(&folder, ["show", "mem_1"]).run().failure(1);
-    venom(&folder, ["forget", "mem_1"]).run().failure(1);
+    for command in ["show", "forget", "restore-memory"] {
+        venom(&folder, [command, "mem_1"]).run().failure(1);
+    }
+    venom(&folder, ["update", "mem_1", "text"]).run().failure(1);
+    venom(&folder, ["update", "mem_1"]).run().failure(2);
+    venom(&folder, ["store-conversation", "no such file"])
+        .run()
+        .failure(2);
+    let broken = venom(&folder, ["store-conversation"]).run_with(b"[{\"content\": \"x\"}, {}]");
+    assert_eq!(
+        broken.failure(2),
+        "venom: turn 2: content is missing: expected a text\n"
+    );
     let id = venom(&folder, ["show", "42"]).run().failure(2);
     assert!(
         id.contains("expected mem_ and digits") || id.contains("expected"),

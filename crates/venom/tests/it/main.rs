@@ -15,6 +15,7 @@ mod configuration;
 mod containers;
 mod durability;
 mod faults;
+mod memories;
 mod owner;
 mod routes;
 mod sandbox;

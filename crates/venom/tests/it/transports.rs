@@ -68,7 +68,17 @@ fn check_tools(listed: &Value) {
         .iter()
         .filter_map(|tool| tool["name"].as_str())
         .collect();
-    assert_eq!(names, ["search_memory", "store_memory", "spawn_venom"]);
+    let expected = [
+        "search_memory",
+        "store_memory",
+        "store_conversation",
+        "list_memories",
+        "get_memory",
+        "update_memory",
+        "forget_memory",
+        "spawn_venom",
+    ];
+    assert_eq!(names, expected);
     for tool in tools {
         assert!(tool["title"].is_string() && tool["description"].is_string());
         for hint in [
@@ -81,7 +91,7 @@ fn check_tools(listed: &Value) {
         }
     }
     assert!(
-        tools[..2]
+        tools[..7]
             .iter()
             .all(|tool| tool["outputSchema"]["type"] == "object")
     );

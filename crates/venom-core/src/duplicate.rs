@@ -2,18 +2,17 @@
 //!
 //! Two memories are the same when their texts are, but for case, white space, Unicode form and the
 //! punctuation around words; or when they also differ in articles and contractions and their vectors are
-//! close. Similarity of vectors alone cannot tell: texts that differ in a number or a name only are often
-//! closer than two wordings of one fact (`docs/retrieval.md` has the measurement). So every other word has
-//! to be there, in the same order.
+//! close. Similarity of vectors alone cannot tell: "Anna gave Ben a book" and "Ben gave Anna a book" have
+//! 0.99, two wordings of one fact down to 0.91 (`docs/retrieval.md`). So every other word has to be there,
+//! in the same order.
 
 use crate::embedding::{Passage, dot};
 use crate::memory::{Memory, Speaker};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Least cosine similarity, passage by passage, of two texts that differ in articles or contractions. Of
-/// the pairs in the tests the same facts have 0.96 and more; below it are texts where such a word turned
-/// out to be a name.
-pub const SIMILARITY_MIN: f32 = 0.95;
+/// Least cosine similarity, passage by passage, of two texts that differ in articles or contractions: the
+/// same facts in two wordings have 0.908 to 0.989 (17 pairs, which a test stores).
+pub const SIMILARITY_MIN: f32 = 0.9;
 
 /// Words that may come and go.
 const ARTICLES: [&str; 3] = ["a", "an", "the"];
@@ -44,9 +43,10 @@ impl Wording {
             let bare = opened.trim_end_matches(is_closing);
             if !bare.is_empty() {
                 let word = common(bare, shouted, opens_sentence);
-                // "The dog", but neither "vitamin A" nor "plan a".
+                // "The dog", but neither "vitamin A" nor "The Who" nor "plan a".
                 let stands_before = bare.len() == opened.len() && tokens.peek().is_some();
-                if !(stands_before && ARTICLES.contains(&word.as_str())) {
+                let is_plain = opens_sentence || shouted || bare == word;
+                if !(stands_before && is_plain && ARTICLES.contains(&word.as_str())) {
                     essence.extend(written_out(&word));
                 }
                 words.push(word);
@@ -235,6 +235,7 @@ mod tests {
             ("it is Monday?", "it is Monday"),
             ("tell US", "tell us"),
             ("take vitamin A daily", "take vitamin daily"),
+            ("I saw The Who", "I saw who"),
             ("the plan is plan a", "the plan is plan"),
             ("…", "?"),
         ] {

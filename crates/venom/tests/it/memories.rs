@@ -377,6 +377,94 @@ fn the_same_again_is_one_memory_unless_both_are_wanted() {
     assert!(both.run().success().starts_with("Remembered as mem_"));
 }
 
+/// One fact in two wordings.
+const SAME: [(&str, &str); 17] = [
+    ("The user lives in Rome", "User lives in Rome"),
+    ("The user's dog is called Rex", "User's dog is called Rex"),
+    ("A dog sleeps in the hall", "Dog sleeps in hall"),
+    ("Anna doesn't eat meat", "Anna does not eat meat"),
+    ("It's the flat on the left", "It is the flat on the left"),
+    ("I can't swim", "I cannot swim"),
+    ("I'm allergic to nuts", "I am allergic to nuts"),
+    (
+        "The meeting is on the first Monday of the month",
+        "Meeting is on first Monday of month",
+    ),
+    (
+        "The backup runs at the weekend on the NAS",
+        "Backup runs at weekend on NAS",
+    ),
+    (
+        "User prefers the window seat on the train",
+        "The user prefers a window seat on a train",
+    ),
+    (
+        "We'll move to the new office in May",
+        "We will move to new office in May",
+    ),
+    ("He won't come to the party", "He will not come to party"),
+    ("They've bought a house", "They have bought house"),
+    ("The red car", "Red car"),
+    ("Ben is an engineer", "Ben is engineer"),
+    (
+        "Prefers the dark roast in the morning",
+        "Prefers dark roast in morning",
+    ),
+    (
+        "The password manager is on the phone",
+        "Password manager is on phone",
+    ),
+];
+
+/// Two facts that are told apart by a number, a name, a date, a negation or one small word.
+const DIFFERENT: [(&str, &str); 22] = [
+    ("flat on floor 3", "flat on floor 4"),
+    ("The meeting is at 9:30", "The meeting is at 10:30"),
+    ("it costs 3.5 euros", "it costs 35 euros"),
+    ("Anna eats meat", "Anna does not eat meat"),
+    ("Ben likes tea", "Ben dislikes tea"),
+    ("Anna gave Ben a book", "Ben gave Anna a book"),
+    ("she moved in May", "she moved in March"),
+    ("Anna lives in Rome", "Hanna lives in Rome"),
+    ("he lives in Rome", "she lives in Rome"),
+    ("he lives in Rome", "he lived in Rome"),
+    ("moved on 2026-03-01", "moved on 2026-03-10"),
+    ("User's dog is called Rex", "User's dog is called Max"),
+    (
+        "My sister's birthday is 4 May",
+        "My sister's birthday is 5 May",
+    ),
+    (
+        "My sister's birthday is 4 May",
+        "My brother's birthday is 4 May",
+    ),
+    ("Server runs on port 8000", "Server runs on port 8080"),
+    ("The key is under the mat", "The key is not under the mat"),
+    ("take vitamin A daily", "take vitamin daily"),
+    ("I saw The Who last night", "I saw who last night"),
+    ("is it Monday?", "it is Monday"),
+    ("allergic to walnuts", "allergic to peanuts"),
+    ("always lock the door", "never lock the door"),
+    ("Anna will come", "Anna may come"),
+];
+
+#[test]
+fn one_fact_in_two_wordings_is_one_memory_and_two_facts_are_two() {
+    let folder = Folder::new();
+    let mut client = stdio(&folder);
+    let same = SAME.iter().map(|pair| (pair, true));
+    let different = DIFFERENT.iter().map(|pair| (pair, false));
+    for (number, ((one, other), is_same)) in same.chain(different).enumerate() {
+        let mut keep = |content| {
+            let memory = json!({"content": content, "space": format!("pair {number}")});
+            call(&mut client, "store_memory", &memory)
+        };
+        let (first, second) = (keep(one), keep(other));
+        let merged = second.get("duplicate_of") == first.get("memory_id");
+        assert_eq!(merged, is_same, "{one:?} {other:?}");
+    }
+}
+
 /// The names of the tools that a client sees that sends this header.
 fn tools_for(port: u16, agent: &str) -> Vec<String> {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).to_string();

@@ -3,11 +3,13 @@
 mod bench;
 
 use bench::recall::Options;
+use bench::recall::baselines::Kind;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask bench smoke [--json]
-       cargo xtask bench recall --data FOLDER [--out FILE] [--merge] [--without-sessions] [--typos]";
+       cargo xtask bench recall --data FOLDER [--out FILE] [--system venom|predecessor|bm25|hybrid]
+                                [--merge] [--without-sessions] [--typos] [--fill COUNT]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +42,16 @@ fn recall_options(words: &[&str]) -> Option<Options> {
         match *word {
             "--data" => options.data = words.next()?.into(),
             "--out" => options.out = Some(words.next()?.into()),
+            "--system" => {
+                options.baseline = match *words.next()? {
+                    "venom" => None,
+                    "predecessor" => Some(Kind::Predecessor),
+                    "bm25" => Some(Kind::Bm25),
+                    "hybrid" => Some(Kind::Hybrid),
+                    _ => return None,
+                }
+            }
+            "--fill" => options.fill = words.next()?.parse().ok()?,
             "--merge" => options.merge = true,
             "--without-sessions" => options.without_sessions = true,
             "--typos" => options.typos = true,

@@ -7,12 +7,15 @@
 mod analysis;
 mod document;
 mod kernel;
+#[cfg(test)]
+mod languages;
 mod matched;
 mod question;
 mod score;
 mod space;
 mod time_words;
 
+pub use analysis::Stemming;
 pub use document::Document;
 pub use matched::matched_words;
 pub use question::{Question, addressed};

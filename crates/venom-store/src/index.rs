@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use venom_core::embedding::dot;
 use venom_core::ports::Search;
-use venom_core::recall::{self, NewEntry, Parts, Space};
+use venom_core::recall::{self, NewEntry, Parts, Space, Stemming};
 use venom_core::{MemoryId, SessionName, SpaceName, Timestamp};
 
 /// Dead rows are left in place until they are this share of all: then the block is rewritten.
@@ -18,6 +18,7 @@ const DEAD_SHARE_MAX: f64 = 0.25;
 #[derive(Debug)]
 pub(crate) struct Index {
     dimensions: usize,
+    stemming: Stemming,
     spaces: HashMap<SpaceName, Block>,
     /// Largest id ever stored, forgotten ones included.
     pub(crate) largest_id: Option<MemoryId>,
@@ -97,9 +98,10 @@ impl PartialOrd for Found {
 
 impl Index {
     /// An empty index for vectors of that many components.
-    pub(crate) fn new(dimensions: usize, largest_id: Option<MemoryId>) -> Self {
+    pub(crate) fn new(dimensions: usize, largest_id: Option<MemoryId>, stemming: Stemming) -> Self {
         Self {
             dimensions,
+            stemming,
             spaces: HashMap::new(),
             largest_id,
         }
@@ -115,7 +117,11 @@ impl Index {
         fill: impl FnOnce(&mut Vec<f32>),
     ) -> bool {
         if !self.spaces.contains_key(space) {
-            self.spaces.insert(space.clone(), Block::default());
+            let block = Block {
+                recall: Space::new(self.stemming),
+                ..Block::default()
+            };
+            self.spaces.insert(space.clone(), block);
         }
         let Some(block) = self.spaces.get_mut(space) else {
             return false;
@@ -316,7 +322,7 @@ fn best(found: impl Iterator<Item = Found>, limit: usize) -> Vec<Found> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use venom_core::recall::Document;
+    use venom_core::recall::{Document, Stemming};
     use venom_core::test_support::samples::{Rng, id, space, wordless};
     use venom_core::{Content, Embedding, Filter, Origin};
 
@@ -352,7 +358,7 @@ mod tests {
 
     /// Everything in a new index, without the memories that are gone, sorted and cut by hand.
     fn brute_force(all: &[Plain], query: &Embedding, counts: &dyn Fn(i64) -> bool) -> Vec<Found> {
-        let mut index = Index::new(query.dimensions(), None);
+        let mut index = Index::new(query.dimensions(), None, Stemming::default());
         for (seq, id, rows, live) in all {
             assert!(!live || add(&mut index, (*seq, *id), rows));
         }
@@ -367,7 +373,7 @@ mod tests {
         fn search_is_brute_force(seed: u64, memories in 0_i64..80, limit in 0_usize..90) {
             let mut rng = Rng::new(seed);
             let query = rng.vector();
-            let mut index = Index::new(query.dimensions(), None);
+            let mut index = Index::new(query.dimensions(), None, Stemming::default());
             let mut all: Vec<Plain> = Vec::new();
             for seq in 0..memories {
                 // Ids in another order than rows, each once.
@@ -407,7 +413,7 @@ mod tests {
 
     #[test]
     fn what_is_no_row_or_out_of_order_is_refused() {
-        let mut index = Index::new(2, None);
+        let mut index = Index::new(2, None, Stemming::default());
         assert!(!add(&mut index, (1, id(1)), &[]));
         assert!(!add(&mut index, (1, id(1)), &[1.0]));
         assert!(add(&mut index, (2, id(2)), &[1.0, 0.0]));

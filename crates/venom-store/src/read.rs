@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use venom_core::recall::{Document, NewEntry};
+use venom_core::recall::{Document, NewEntry, Stemming};
 use venom_core::{
     Content, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, Origin, SpaceName, Speaker,
     Stats, StoreError, Tag, Timestamp,
@@ -30,11 +30,12 @@ pub(crate) fn is_empty(connection: &Connection) -> Result<bool, Fault> {
 pub(crate) fn load_index(
     connection: &Connection,
     (model, stamp): (i64, &ModelStamp),
+    stemming: Stemming,
 ) -> Result<Index, Fault> {
     let largest: Option<i64> =
         connection.query_row("SELECT max(id) FROM memories", [], |row| row.get(0))?;
     let largest = largest.map(rows::memory_id).transpose()?;
-    let mut index = Index::new(stamp.dimensions, largest);
+    let mut index = Index::new(stamp.dimensions, largest, stemming);
     // In the order of rows in the file, where the passages of a memory follow each other.
     let sql = "SELECT p.memory, p.ordinal, p.embedding, m.id, s.name, m.stored_at_us, m.content,
                       m.speaker, m.session, m.occurred_at_us

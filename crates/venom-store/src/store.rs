@@ -10,7 +10,7 @@ use crate::{read, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
-use venom_core::recall::{Document, NewEntry};
+use venom_core::recall::{Document, NewEntry, Stemming};
 use venom_core::{
     Content, Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, Passage, RequestKey,
     SpaceName, Stats, StoreError,
@@ -57,21 +57,33 @@ impl SqliteStore {
     /// [`StoreError::Owned`], [`StoreError::Folder`], [`StoreError::NewerSchema`],
     /// [`StoreError::Corrupt`] or [`StoreError::DiskFull`] if the database cannot be used.
     pub fn open(lease: &Lease, model: &ModelStamp) -> Result<Self, StoreError> {
+        Self::open_stemmed(lease, model, Stemming::default())
+    }
+
+    /// The same, with texts stemmed in this way. It may differ from one opening to the next.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_stemmed(
+        lease: &Lease,
+        model: &ModelStamp,
+        stemming: Stemming,
+    ) -> Result<Self, StoreError> {
         let database = open::open(&lease.share(), lease.folder())?;
-        Self::with(database, lease, model)
+        Self::with(database, lease, (model, stemming))
     }
 
     pub(crate) fn with(
         database: Database,
         lease: &Lease,
-        model: &ModelStamp,
+        (model, stemming): (&ModelStamp, Stemming),
     ) -> Result<Self, StoreError> {
         let Database {
             mut connection,
             place,
             info,
         } = database;
-        let opened = start(&mut connection, model);
+        let opened = start(&mut connection, model, stemming);
         let (model_row, index) = opened.map_err(|f| f.into_store(&place.folder, Doing::Writing))?;
         Ok(Self {
             model: model.clone(),
@@ -200,7 +212,11 @@ impl SqliteStore {
 }
 
 /// Settles the model, drops old request keys and loads the index.
-fn start(connection: &mut Connection, model: &ModelStamp) -> Result<(i64, Index), Fault> {
+fn start(
+    connection: &mut Connection,
+    model: &ModelStamp,
+    stemming: Stemming,
+) -> Result<(i64, Index), Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let model_row = match read::active_model(&tx)? {
         Some((row, stored)) if stored == *model => row,
@@ -218,7 +234,7 @@ fn start(connection: &mut Connection, model: &ModelStamp) -> Result<(i64, Index)
     };
     write::prune_requests(&tx)?;
     tx.commit()?;
-    let index = read::load_index(connection, (model_row, model))?;
+    let index = read::load_index(connection, (model_row, model), stemming)?;
     Ok((model_row, index))
 }
 

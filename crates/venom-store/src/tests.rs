@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use venom_core::StoreError;
+use venom_core::recall::Stemming;
 use venom_core::test_support::samples::model;
 
 /// A folder that is removed at the end of the test, with a fresh data folder for each store.
@@ -51,5 +52,5 @@ fn open_with_rollback(folder: &Path) -> SqliteStore {
         network_file_system: Some("SMB"),
     };
     let database = open::open_as(&lease.share(), lease.folder(), info).unwrap();
-    SqliteStore::with(database, &lease, &model()).unwrap()
+    SqliteStore::with(database, &lease, (&model(), Stemming::default())).unwrap()
 }

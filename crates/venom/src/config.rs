@@ -3,6 +3,7 @@
 use crate::settings::{Given, Values};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use venom_core::recall::Stemming;
 use venom_core::{Duplicates, PersonaName, SpaceName};
 
 /// When the tools that connectors need are listed.
@@ -25,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) space: SpaceName,
     /// What becomes of memories that are kept already.
     pub(crate) duplicates: Duplicates,
+    /// How words become terms of the full text.
+    pub(crate) stemming: Stemming,
     /// When the tools that connectors need are listed.
     pub(crate) connector_tools: ConnectorTools,
     /// Address to listen on.
@@ -132,6 +135,7 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
             let known = [("merge", Duplicates::Merge), ("keep", Duplicates::Keep)];
             one_of(text, &known, "expected merge or keep")
         }),
+        stemming: parsed(values, "language", "english", &mut note, Stemming::parse),
         connector_tools: parsed(values, "connector-tools", "auto", &mut note, |text| {
             let known = [
                 ("auto", ConnectorTools::Auto),
@@ -323,6 +327,7 @@ mod tests {
             ("queue", "many"),
             ("log", "loud"),
             ("duplicates", "maybe"),
+            ("language", "klingon"),
             ("connector-tools", "sometimes"),
             ("space", " "),
         ];

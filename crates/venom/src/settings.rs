@@ -43,6 +43,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
                time and the tags of both, keep keeps both",
     },
     Setting {
+        flag: "language",
+        variables: &["VENOM_LANGUAGE"],
+        value: "LANGUAGE",
+        default: "english",
+        help: "Language of your memories besides English, such as german, french or russian: its inflections \
+               are found, too. none for words as they stand",
+    },
+    Setting {
         flag: "host",
         variables: &["HOST"],
         value: "ADDRESS",

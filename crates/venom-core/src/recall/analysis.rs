@@ -1,8 +1,10 @@
 //! From text to words, and from words to the terms of the full-text index.
 //!
 //! Words are runs of letters, digits and marks, lower-case, without apostrophes and without accents on
-//! Latin letters. Scripts that are written without spaces give every character and every pair of
-//! neighbours instead. English words are stemmed (Porter: "Snowball: a language for stemming
+//! Latin, Greek and Cyrillic letters. Scripts that are written without spaces give every character and every
+//! pair of neighbours instead; every emoji is a word. This is simpler than Unicode's word breaks (UAX #29) on
+//! purpose: 3.5, user@example.org and snake_case are several words here, so that each part is found, and those
+//! of a question that follow each other count more (`Part::Pairs`). English words are stemmed (Porter: "Snowball: a language for stemming
 //! algorithms", 2001) and the commonest are left out.
 
 use snowball_stemmers_rs::{Algorithm, Stemmer};
@@ -34,8 +36,8 @@ const FOREIGN_WORDS: &[&str] = &[
     "un", "una", "und", "une", "van", "von", "vous", "wir", "zu",
 ];
 
-/// Marks a term that is a word as it stands, from a text that is not English.
-const VERBATIM: char = '=';
+/// Marks a term from a text that is not English.
+const OTHER: char = '=';
 
 /// The words of a text, in order.
 pub(crate) fn words(text: &str) -> Vec<String> {
@@ -70,6 +72,10 @@ fn split(chars: impl Iterator<Item = char>, words: &mut Vec<String>) {
         pairs(&mut run, words);
         match c {
             '\'' | '\u{2019}' => {}
+            c if is_picture(c) => {
+                take(&mut word, words);
+                words.push(c.to_string());
+            }
             c if c.is_alphanumeric() || is_combining_mark(c) => word.push(c.to_ascii_lowercase()),
             _ => take(&mut word, words),
         }
@@ -91,6 +97,11 @@ fn pairs(run: &mut Vec<char>, words: &mut Vec<String>) {
     run.clear();
 }
 
+/// Emoji and other pictures: each is a word.
+const fn is_picture(c: char) -> bool {
+    matches!(c, '\u{2600}'..='\u{27bf}' | '\u{1f000}'..='\u{1faff}')
+}
+
 /// Letters of scripts without spaces between words: Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese.
 const fn is_unspaced(c: char) -> bool {
     matches!(c,
@@ -106,39 +117,125 @@ pub(crate) fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
 }
 
-/// Whether a text of these words is to be stemmed as English. Without any sign of another language it is.
-fn is_english(words: &[String]) -> bool {
-    let is_foreign = |word: &String| FOREIGN_WORDS.binary_search(&word.as_str()).is_ok();
-    if !words.iter().any(is_foreign) {
-        return true;
+/// How words are reduced to what their inflections have in common.
+///
+/// English texts are stemmed as English, all others as the language that is set, if one is. A text is English
+/// if it has more of the commonest English words than of other languages; one without any is taken for the
+/// language that is set, else for English.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stemming {
+    english: bool,
+    other: Option<Algorithm>,
+}
+
+impl Default for Stemming {
+    fn default() -> Self {
+        Self {
+            english: true,
+            other: None,
+        }
     }
-    let count = |list: &[&str]| {
-        let listed = words
-            .iter()
-            .filter(|word| list.binary_search(&word.as_str()).is_ok());
-        listed.count()
-    };
-    count(FOREIGN_WORDS) <= count(STOP_WORDS)
 }
 
-/// The terms under which a text of these words is indexed, in order, with repetitions.
-pub(crate) fn terms(words: &[String]) -> Vec<String> {
-    let english = is_english(words).then(|| Stemmer::create(Algorithm::English));
-    let content = words.iter().filter(|word| !is_stop_word(word));
-    let term = |word: &String| match &english {
-        Some(stemmer) => stemmer.stem(word).into_owned(),
-        None => verbatim(word),
-    };
-    content.map(term).collect()
-}
+/// What [`Stemming::parse`] takes besides `english` and `none`.
+const LANGUAGES: [(&str, Algorithm); 32] = [
+    ("arabic", Algorithm::Arabic),
+    ("armenian", Algorithm::Armenian),
+    ("basque", Algorithm::Basque),
+    ("catalan", Algorithm::Catalan),
+    ("czech", Algorithm::Czech),
+    ("danish", Algorithm::Danish),
+    ("dutch", Algorithm::Dutch),
+    ("esperanto", Algorithm::Esperanto),
+    ("estonian", Algorithm::Estonian),
+    ("finnish", Algorithm::Finnish),
+    ("french", Algorithm::French),
+    ("german", Algorithm::German),
+    ("greek", Algorithm::Greek),
+    ("hindi", Algorithm::Hindi),
+    ("hungarian", Algorithm::Hungarian),
+    ("indonesian", Algorithm::Indonesian),
+    ("irish", Algorithm::Irish),
+    ("italian", Algorithm::Italian),
+    ("lithuanian", Algorithm::Lithuanian),
+    ("nepali", Algorithm::Nepali),
+    ("norwegian", Algorithm::Norwegian),
+    ("persian", Algorithm::Persian),
+    ("polish", Algorithm::Polish),
+    ("portuguese", Algorithm::Portuguese),
+    ("romanian", Algorithm::Romanian),
+    ("russian", Algorithm::Russian),
+    ("serbian", Algorithm::Serbian),
+    ("spanish", Algorithm::Spanish),
+    ("swedish", Algorithm::Swedish),
+    ("tamil", Algorithm::Tamil),
+    ("turkish", Algorithm::Turkish),
+    ("ukrainian", Algorithm::Ukrainian),
+];
 
-/// The terms that a word of a question stands for, whatever the language of the texts.
-pub(crate) fn terms_of_word(word: &str) -> [String; 2] {
-    [stem(word), verbatim(word)]
-}
+impl Stemming {
+    /// The stemming of a language beside English; `english` for English alone, `none` for no stemming.
+    ///
+    /// # Errors
+    /// The names that are taken, for another one.
+    pub fn parse(language: &str) -> Result<Self, String> {
+        let language = language.trim().to_lowercase();
+        let named = LANGUAGES.iter().find(|(name, _)| *name == language);
+        match (language.as_str(), named) {
+            ("english", _) => Ok(Self::default()),
+            ("none", _) => Ok(Self {
+                english: false,
+                other: None,
+            }),
+            (_, Some((_, algorithm))) => Ok(Self {
+                english: true,
+                other: Some(*algorithm),
+            }),
+            (_, None) => {
+                let known = LANGUAGES.map(|(name, _)| name).join(", ");
+                Err(format!("expected english, none or one of {known}"))
+            }
+        }
+    }
 
-fn verbatim(word: &str) -> String {
-    format!("{VERBATIM}{word}")
+    /// Whether a text of these words is to be stemmed as English.
+    fn is_english(self, words: &[String]) -> bool {
+        let count = |list: &[&str]| {
+            let listed = words
+                .iter()
+                .filter(|word| list.binary_search(&word.as_str()).is_ok());
+            listed.count()
+        };
+        let (foreign, english) = (count(FOREIGN_WORDS), count(STOP_WORDS));
+        self.english && (english > foreign || english == foreign && self.other.is_none())
+    }
+
+    /// The terms under which a text of these words is indexed, in order, with repetitions.
+    pub(crate) fn terms(self, words: &[String]) -> Vec<String> {
+        let english = self.is_english(words);
+        let content = words.iter().filter(|word| !is_stop_word(word));
+        let term = |word: &String| {
+            if english {
+                stem(word)
+            } else {
+                self.of_other(word)
+            }
+        };
+        content.map(term).collect()
+    }
+
+    /// The terms that a word of a question stands for, whatever the language of the texts.
+    pub(crate) fn terms_of_word(self, word: &str) -> [String; 2] {
+        [stem(word), self.of_other(word)]
+    }
+
+    /// The term of a word in a text that is not English.
+    fn of_other(self, word: &str) -> String {
+        match self.other {
+            Some(language) => format!("{OTHER}{}", Stemmer::create(language).stem(word)),
+            None => format!("{OTHER}{word}"),
+        }
+    }
 }
 
 fn stem(word: &str) -> String {
@@ -191,18 +288,53 @@ mod tests {
         check_words("हिन्दी में", &["हिन्दी", "में"]);
         check_words("緑茶 tea", &["緑", "茶", "緑茶", "tea"]);
         check_words("한국", &["한", "국", "한국"]);
+        check_words("J'ai bu du thé☕!", &["jai", "bu", "du", "the", "☕"]);
+        check_words(
+            "zero\u{200d}width user@example.org",
+            &["zero", "width", "user", "example", "org"],
+        );
         check_words(" …\u{301} ", &[]);
     }
 
     #[test]
     fn english_is_stemmed_and_other_languages_are_not() {
-        let terms = |text: &str| terms(&words(text));
+        let terms = |text: &str| Stemming::default().terms(&words(text));
         assert_eq!(terms("She was adding evenings"), ["add", "evening"]);
         assert_eq!(
             terms("Ich mag die Wohnungen und den See"),
             ["=ich", "=mag", "=die", "=wohnungen", "=und", "=den", "=see"]
         );
         assert_eq!(terms("walnuts"), ["walnut"]);
+    }
+
+    #[test]
+    fn a_language_that_is_set_is_stemmed_beside_english() {
+        let terms =
+            |language: &str, text: &str| Stemming::parse(language).unwrap().terms(&words(text));
+        assert_eq!(terms("German", "Wohnungen"), terms("german", "Wohnung"));
+        assert_eq!(
+            terms("german", "Wir haben die Wohnungen gesehen")[3..],
+            terms("german", "Wohnung gesehen")
+        );
+        assert_eq!(terms("russian", "книги"), terms("russian", "книга"));
+        assert_eq!(
+            terms("french", "She was adding evenings"),
+            ["add", "evening"]
+        );
+        assert_eq!(
+            terms("none", "She was adding evenings"),
+            ["=adding", "=evenings"]
+        );
+        let refused = Stemming::parse("klingon").unwrap_err();
+        assert!(
+            refused.starts_with("expected english, none or one of arabic, "),
+            "{refused}"
+        );
+        assert!(
+            LANGUAGES
+                .iter()
+                .all(|(name, _)| Stemming::parse(name).is_ok())
+        );
     }
 
     #[test]

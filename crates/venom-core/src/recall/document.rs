@@ -9,9 +9,7 @@ use std::borrow::Cow;
 /// A memory as the recipe sees it. Made once, when the memory is stored or read back.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// Terms of date, speaker and text, in order.
-    pub(super) terms: Vec<String>,
-    /// Different words of the same, as they stand.
+    /// Words of date, speaker and text, in order.
     pub(super) words: Vec<String>,
     /// Words of the text alone, as people count them: between white space.
     pub(super) text_words: u32,
@@ -42,11 +40,7 @@ impl Document {
             Cow::Owned(said) => tells_time(&analysis::words(said)),
         };
         words.extend(text_words);
-        let terms = analysis::terms(&words);
-        words.sort_unstable();
-        words.dedup();
         Self {
-            terms,
             words,
             text_words: u32::try_from(said.split_whitespace().count()).unwrap_or(u32::MAX),
             statement: statement_share(&said),

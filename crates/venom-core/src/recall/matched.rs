@@ -1,22 +1,23 @@
 //! Which words of a text a question asks for: for people who want to know why it was found.
 
-use super::analysis;
+use super::analysis::{self, Stemming};
 use crate::query::QueryText;
 use std::collections::HashSet;
 
 /// The different words of `text` that are words of the question too, in any inflection, in the order of the
 /// text, in lower case and without accents. Words of neighbours count for the score but are not here.
 /// O(question + text).
-pub fn matched_words(question: &QueryText, text: &str) -> Vec<String> {
+pub fn matched_words(question: &QueryText, text: &str, stemming: Stemming) -> Vec<String> {
     let asked = analysis::words(question.as_str());
     let asked = asked.iter().filter(|word| !analysis::is_stop_word(word));
     let asked: HashSet<String> = asked
-        .flat_map(|word| analysis::terms_of_word(word))
+        .flat_map(|word| stemming.terms_of_word(word))
         .collect();
     let mut seen = HashSet::new();
     let words = analysis::words(text).into_iter();
     let matches = |word: &String| {
-        analysis::terms_of_word(word)
+        stemming
+            .terms_of_word(word)
             .iter()
             .any(|term| asked.contains(term))
     };
@@ -34,9 +35,9 @@ mod tests {
         let question = QueryText::parse("Which walnuts does the café in Köln roast?").unwrap();
         let text = "A roasted walnut! The Cafe roasts walnuts.";
         assert_eq!(
-            matched_words(&question, text),
+            matched_words(&question, text, Stemming::default()),
             ["roasted", "walnut", "cafe", "roasts", "walnuts"]
         );
-        assert!(matched_words(&question, "the and in").is_empty());
+        assert!(matched_words(&question, "the and in", Stemming::default()).is_empty());
     }
 }

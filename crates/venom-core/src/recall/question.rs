@@ -45,7 +45,8 @@ impl Question {
             let number = space.term_number(&term)?;
             (!space.postings(number).is_empty()).then_some((term, number))
         };
-        let terms_of = |word: &str| analysis::terms_of_word(word).into_iter().filter_map(known);
+        let stemming = space.stemming();
+        let terms_of = |word: &str| stemming.terms_of_word(word).into_iter().filter_map(known);
         let sought = |word: &String| {
             let own: BTreeMap<String, u32> = terms_of(word).collect();
             if !own.is_empty() || space.has_word(word) || !is_repairable(word) {

@@ -1,6 +1,7 @@
 //! The full-text side of one space: an inverted index that knows which memories are neighbours, kept up
 //! to date as memories come and go.
 
+use super::analysis::Stemming;
 use super::document::Document;
 use super::kernel::{self, RADIUS};
 use crate::memory::{MemoryId, Origin, SessionName, Speaker};
@@ -14,6 +15,7 @@ pub type Slot = usize;
 /// Everything the recipe keeps of the memories of one space.
 #[derive(Debug, Default)]
 pub struct Space {
+    stemming: Stemming,
     /// Term to its row in `postings`.
     terms: HashMap<Box<str>, u32>,
     /// Memories with the term, by slot.
@@ -104,13 +106,29 @@ pub struct NewEntry<'a> {
 }
 
 impl Space {
+    /// An empty space whose texts are stemmed like this.
+    pub fn new(stemming: Stemming) -> Self {
+        Self {
+            stemming,
+            ..Self::default()
+        }
+    }
+
+    /// How words become terms here.
+    pub(super) const fn stemming(&self) -> Stemming {
+        self.stemming
+    }
+
     /// Adds a memory in the next slot. O(its terms * log memories).
     pub fn add(&mut self, new: NewEntry<'_>) -> Slot {
         let slot = self.entries.len();
         let row =
             u32::try_from(slot).expect("memory runs out long before 2^32 memories of a space");
-        let Document { terms, words, .. } = new.document;
+        let mut words = new.document.words;
+        let terms = self.stemming.terms(&words);
         let terms: Box<[u32]> = terms.iter().map(|term| self.term(term)).collect();
+        words.sort_unstable();
+        words.dedup();
         for (term, count) in counts(&terms) {
             self.postings[term as usize].push(Posting { slot: row, count });
         }

@@ -11,6 +11,7 @@ use crate::personas::FilePersonas;
 use clap::ArgMatches;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
+use venom_core::recall::Stemming;
 use venom_core::{
     Content, Filter, InputError, ListPage, ListQuery, MemoryChange, MemoryId, NewConversation,
     NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Tags,
@@ -63,7 +64,7 @@ enum Command {
     Search {
         query: RecallQuery,
         json: bool,
-        explain: bool,
+        explain: Option<Stemming>,
     },
     List {
         query: ListQuery,
@@ -134,7 +135,7 @@ impl Command {
                             .transpose()?,
                     },
                     json,
-                    explain: arguments.get_flag("explain"),
+                    explain: arguments.get_flag("explain").then_some(config.stemming),
                 }
             }
             "list" => {
@@ -190,7 +191,10 @@ impl Command {
                 explain,
             } => {
                 let text = query.text.clone();
-                let explain = explain.then_some(Explain(&text));
+                let explain = explain.map(|stemming| Explain {
+                    query: &text,
+                    stemming,
+                });
                 output::hits(&hub.recall(query).await?, json, explain)
             }
             Self::List { query, json } => output::memories(&hub.list(query).await?, json),

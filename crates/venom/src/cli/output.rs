@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use venom_core::recall::{Parts, matched_words};
+use venom_core::recall::Parts;
 use venom_core::{Hit, Memory, Persona, PersonaName, Remembered, SessionName, SpaceName, Stats};
 
 /// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
@@ -134,9 +134,9 @@ pub(super) fn hits(hits: &[Hit], json: bool, explain: Option<Explain<'_>>) -> Re
             let (chars, id) = (content.chars().count(), hit.memory.id);
             let _ = writeln!(answer, "    … of {chars} characters: venom show {id}");
         }
-        if let Some(Explain(query)) = explain {
+        if let Some(explain) = explain {
             let _ = writeln!(answer, "    = {}", explanation(&hit.parts));
-            let words = matched_words(query, content).join(" ");
+            let words = explain.matched_words(content).join(" ");
             let _ = writeln!(answer, "    words: {}", printable(&words));
             if let Some(passage) = content.get(hit.passage.0.clone()).filter(|p| *p != shown) {
                 let _ = write!(answer, "    passage:\n{}", indented(passage));

@@ -1,7 +1,7 @@
 //! Memories in JSON, as tools and the command line answer them, within a budget of tokens.
 
 use serde_json::{Map, Value, json};
-use venom_core::recall::matched_words;
+use venom_core::recall::{Stemming, matched_words};
 use venom_core::{Hit, Memory, Origin, QueryText, Tag, Tags};
 
 /// Longest text of one result that is returned whole, in characters. Of a longer one the passage that
@@ -26,7 +26,17 @@ pub(crate) fn memory_json(memory: &Memory) -> Value {
 
 /// What a result is explained with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Explain<'a>(pub(crate) &'a QueryText);
+pub(crate) struct Explain<'a> {
+    pub(crate) query: &'a QueryText,
+    pub(crate) stemming: Stemming,
+}
+
+impl Explain<'_> {
+    /// The words of a text that matched.
+    pub(crate) fn matched_words(self, text: &str) -> Vec<String> {
+        matched_words(self.query, text, self.stemming)
+    }
+}
 
 /// One search result in the form of the contract, with its rank (from 1) and score, on demand the parts of
 /// that.
@@ -43,12 +53,12 @@ pub(crate) fn result_json(hit: &Hit, rank: usize, explain: Option<Explain<'_>>) 
         "score": thousandths(hit.parts.sum()),
     });
     add_origin(&mut value, &memory.origin);
-    if let Some(Explain(query)) = explain {
+    if let Some(explain) = explain {
         let parts = hit.parts.iter();
         let parts = parts.map(|(part, adds)| (part.name().to_owned(), json!(thousandths(adds))));
         value["explanation"] = json!({
             "parts": parts.collect::<Map<_, _>>(),
-            "matched_words": matched_words(query, content),
+            "matched_words": explain.matched_words(content),
             "passage": passage_of(hit),
         });
     }

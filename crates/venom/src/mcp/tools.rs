@@ -64,7 +64,10 @@ impl VenomServer {
     async fn search_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
         let text = QueryText::parse(required_text(arguments, "query")?)?;
         let limit = number(arguments, "limit", "a whole number from 1 to 20")?;
-        let explain = flag(arguments, "explain")?.then_some(Explain(&text));
+        let explain = flag(arguments, "explain")?.then_some(Explain {
+            query: &text,
+            stemming: self.config.stemming,
+        });
         let budget = budget(arguments)?;
         let query = RecallQuery {
             text: text.clone(),

@@ -128,11 +128,6 @@ fn refused_arguments() -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             "forget_memory",
-            json!({"memory_id": "mem_1"}),
-            "memory mem_1 was not found",
-        ),
-        (
-            "forget_memory",
             json!({"memory_id": "mem_1", "undo": true}),
             "memory mem_1 was not found",
         ),

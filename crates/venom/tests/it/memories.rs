@@ -523,6 +523,35 @@ fn connectors_of_chatgpt_see_search_and_fetch_and_others_do_not() {
 }
 
 #[test]
+fn a_language_that_is_set_finds_its_inflections() {
+    let folder = Folder::new();
+    let text = "Größere Wohnungen kosten in München viel, ☕ auch cafe\u{301}s";
+    venom(&folder, ["store", text]).run().success();
+    for language in ["german", "english", "none"] {
+        let words = [
+            "search",
+            "wohnung",
+            "--explain",
+            "--json",
+            "--language",
+            language,
+        ];
+        let found: Value = serde_json::from_str(&venom(&folder, words).run().success()).unwrap();
+        let hit = &found["results"][0];
+        assert_eq!(hit["content"], text, "kept as it was written");
+        let matched = hit["explanation"]["parts"]["words"].as_f64().unwrap() > 0.0;
+        assert_eq!(matched, language == "german", "{language}: {hit}");
+    }
+    let refused = venom(&folder, ["stats", "--language", "klingon"])
+        .run()
+        .failure(2);
+    assert!(
+        refused.contains("--language is \"klingon\": expected english, none or one of"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_memory_is_changed_and_brought_back_by_the_command_line() {
     let folder = Folder::new();
     let stored = venom(

@@ -46,7 +46,7 @@ FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG SOURCE=unknown
-LABEL org.opencontainers.image.title="venom" \
+LABEL org.opencontainers.image.title="Venom" \
       org.opencontainers.image.description="One private, lasting memory and one personality for every AI assistant" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

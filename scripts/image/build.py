@@ -11,6 +11,7 @@ toolchain of this machine.
 """
 
 import argparse
+import datetime
 import hashlib
 import os
 import platform
@@ -29,6 +30,10 @@ TRIPLES = {"amd64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-
 PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 PULL_SECONDS_MAX = 600
 LABELS = "org.opencontainers.image"
+# Every file in every layer, in seconds since 1970: not the commit's time, for then a layer that did not
+# change, as the model's, would be another in every version, and one from the cache would differ from one
+# made now. The label `created` has the commit's.
+LAYERS_AT = 0
 BASE_PACKAGES = "python3,python3-pip,ca-certificates,gcc,libc6-dev"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "CARGO_HTTP_CAINFO")
@@ -129,8 +134,8 @@ def git(*words):
     return run("git", *words, cwd=ROOT, check=False).stdout.strip()
 
 
-def stamp():
-    """Seconds since 1970 of everything in the image: the commit's, unless SOURCE_DATE_EPOCH says."""
+def committed():
+    """When the source was committed, in seconds since 1970, unless SOURCE_DATE_EPOCH says."""
     return os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or "0"
 
 
@@ -143,13 +148,14 @@ def build(tag, base, *options, context=ROOT, processor=None):
     words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     # Not as arguments: older versions of buildah take a label from their cache by its text in the
     # Dockerfile, whatever the argument in it says now.
-    labels = {"revision": git("rev-parse", "HEAD") or "unknown"}
+    created = datetime.datetime.fromtimestamp(int(committed()), datetime.timezone.utc)
+    labels = {"revision": git("rev-parse", "HEAD") or "unknown", "created": created.isoformat()}
     if source.startswith("https://"):
         labels["source"] = source
     words += [word for name, value in labels.items() for word in ("--label", f"{LABELS}.{name}={value}")]
     target = f"linux/{processor or this_processor()}"
     # The health check exists in Docker's image format only.
-    fixed = ("--format", "docker", "--platform", target, "--timestamp", stamp(), "--pull-never")
+    fixed = ("--format", "docker", "--platform", target, "--timestamp", LAYERS_AT, "--pull-never")
     print(f"building {tag} for {target}", flush=True)
     done = run("buildah", "bud", *fixed, *words, *options, "--tag", tag, context)
     return done.stdout + done.stderr
@@ -157,7 +163,7 @@ def build(tag, base, *options, context=ROOT, processor=None):
 
 def write_sbom(file, processor):
     python = run(ROOT / "scripts/python-env", REQUIREMENTS).stdout.strip()
-    run(python, ROOT / "scripts/image/sbom.py", "--target", TRIPLES[processor], "--stamp", stamp(), "--out", file)
+    run(python, ROOT / "scripts/image/sbom.py", "--target", TRIPLES[processor], "--stamp", committed(), "--out", file)
 
 
 def main():

@@ -8,7 +8,7 @@ use crate::error::{EmbedError, PersonaError, StoreError};
 use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName};
 use crate::persona::{Persona, PersonaName};
 use crate::query::{Filter, Hit, ListQuery, Stats};
-use crate::recall::Question;
+use crate::recall::{Question, Spelling};
 use crate::time::Timestamp;
 
 /// Turns text into vectors. Deterministic: the same text gives the same vector, alone or in a batch
@@ -30,6 +30,41 @@ pub trait Embedder: Send + Sync {
     /// # Errors
     /// [`EmbedError`] if the model fails; then no result is given.
     fn embed_passages(&self, texts: &[&str]) -> Result<Vec<Vec<Passage>>, EmbedError>;
+
+    /// The words it knows.
+    fn vocabulary(&self) -> &dyn Vocabulary;
+}
+
+/// What a model knows of single words before it reads any text. Cheap: no inference. Constant for the life
+/// of the value; words are in lower case.
+pub trait Vocabulary: Send + Sync {
+    /// What a word means by itself, a vector of unit length; `None` for what the model has no part of. Always
+    /// of the same number of components.
+    fn vector(&self, word: &str) -> Option<Vec<f32>>;
+
+    /// Whole words of four letters and more, the commonest first.
+    fn words(&self) -> &[String];
+
+    /// Whether it knows a word as a whole.
+    fn has_word(&self, word: &str) -> bool;
+}
+
+/// A model that knows no words.
+#[derive(Clone, Copy, Debug)]
+pub struct NoVocabulary;
+
+impl Vocabulary for NoVocabulary {
+    fn vector(&self, _: &str) -> Option<Vec<f32>> {
+        None
+    }
+
+    fn words(&self) -> &[String] {
+        &[]
+    }
+
+    fn has_word(&self, _: &str) -> bool {
+        false
+    }
 }
 
 /// A memory with everything a store keeps of it.
@@ -59,12 +94,14 @@ pub struct MemoryUpdate {
 }
 
 /// A search, read and embedded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Search<'a> {
     /// What is asked.
     pub question: &'a Question,
     /// Its vector.
     pub vector: &'a Embedding,
+    /// The words that the model knows.
+    pub vocabulary: &'a dyn Vocabulary,
     /// Which memories count.
     pub filter: &'a Filter,
     /// Least cosine similarity of a result.
@@ -132,6 +169,12 @@ pub trait MemoryStore: Send + Sync {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError>;
+
+    /// What the visible memories of a space know of each of these words, given in lower case.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn spellings(&self, space: &SpaceName, words: &[String]) -> Result<Vec<Spelling>, StoreError>;
 
     /// A page of memories, newest (largest id) first.
     ///

@@ -10,9 +10,11 @@ mod kernel;
 #[cfg(test)]
 mod languages;
 mod matched;
+mod near;
 mod question;
 mod score;
 mod space;
+mod spelling;
 mod time_words;
 
 pub use analysis::Stemming;
@@ -21,3 +23,4 @@ pub use matched::matched_words;
 pub use question::{Question, addressed};
 pub use score::{Part, Parts, score};
 pub use space::{NewEntry, Slot, Space};
+pub use spelling::{Spelling, mendable_words, mended};

@@ -165,15 +165,21 @@ impl Venom {
     /// # Errors
     /// [`Error::Embed`] or [`Error::Store`].
     pub fn recall(&self, query: &RecallQuery) -> Result<Vec<Hit>, Error> {
-        let speakers = self.store.speakers(&query.filter.space)?;
-        let text = recall::addressed(query.text.as_str(), &speakers);
+        let space = &query.filter.space;
+        let vocabulary = self.embedder.vocabulary();
+        let words = recall::mendable_words(query.text.as_str());
+        let spellings = self.store.spellings(space, &words)?;
+        let asked = recall::mended(query.text.as_str(), &words, &spellings, vocabulary);
+        let speakers = self.store.speakers(space)?;
+        let text = recall::addressed(&asked, &speakers);
         let mut vectors = self.embedder.embed(&[&text])?;
         let vector = vectors.pop().ok_or_else(|| {
             StoreError::Other("the embedder returned no vector for a query".to_owned())
         })?;
         Ok(self.store.search(&Search {
-            question: &Question::new(&query.text),
+            question: &Question::new(&asked),
             vector: &vector,
+            vocabulary,
             filter: &query.filter,
             similarity_min: query.similarity_min,
             limit: query.limit.get(),

@@ -114,14 +114,19 @@ impl Encoder {
         Ok(spans.into_iter().map(mean).collect())
     }
 
+    /// The row of a token in the table that the model starts with.
+    pub(crate) fn word_row(&self, id: u32) -> Option<&[f32]> {
+        let start = id as usize * WIDTH;
+        self.word_rows.get(start..start + WIDTH)
+    }
+
     /// Appends the sum of word, position and type for each token.
     fn look_up(&self, ids: &[u32], rows: &mut Vec<f32>) -> Result<()> {
         if ids.is_empty() || ids.len() * WIDTH > self.position_rows.len() {
             candle_core::bail!("a text of {} tokens does not fit the window", ids.len());
         }
         for (id, position) in ids.iter().zip(self.position_rows.chunks_exact(WIDTH)) {
-            let start = *id as usize * WIDTH;
-            let Some(word) = self.word_rows.get(start..start + WIDTH) else {
+            let Some(word) = self.word_row(*id) else {
                 candle_core::bail!("token {id} is beyond the vocabulary");
             };
             rows.extend(word.iter().zip(position).map(|(w, p)| w + p));

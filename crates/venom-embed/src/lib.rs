@@ -17,6 +17,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod vocabulary;
 mod weights;
 
 use encoder::Encoder;
@@ -24,7 +25,9 @@ use lanes::Lanes;
 pub use model_files::{DIMENSIONS, KNOWN_MODELS, KnownFile, KnownModel, ModelFolder, locate};
 use std::thread;
 use tokenizer::Tokenizer;
+use venom_core::ports::Vocabulary;
 use venom_core::{EmbedError, Embedder, Embedding, ModelStamp, Passage, PassageSpan};
+use vocabulary::Words;
 
 /// Tokens in one forward pass at most, unless a single text has more. Small texts share a pass, which
 /// reads the weights once for all of them; beyond this the gain is used up and only memory grows.
@@ -35,6 +38,7 @@ pub struct MiniLm {
     stamp: ModelStamp,
     tokens_max: usize,
     tokenizer: Tokenizer,
+    words: Words,
     encoder: Encoder,
     lanes: Lanes,
 }
@@ -58,17 +62,19 @@ impl MiniLm {
         let (tokenizer, encoder) = thread::scope(|scope| {
             let tokenizer = scope.spawn(|| {
                 let vocabulary = weights::read_text(&folder.path, &model.vocabulary)?;
-                Tokenizer::new(&vocabulary)
+                Ok((Tokenizer::new(&vocabulary)?, Words::new(&vocabulary)))
             });
             let encoder = weights::read_weights(&folder.path, &model.weights)
                 .and_then(|weights| Encoder::new(weights, model.tokens_max).map_err(failed));
             (tokenizer.join(), encoder)
         });
         let tokenizer = tokenizer.map_err(|_| failed("the tokenizer could not be built"))?;
+        let (tokenizer, words) = tokenizer?;
         Ok(Self {
             stamp: model.stamp(),
             tokens_max: model.tokens_max,
-            tokenizer: tokenizer?,
+            tokenizer,
+            words,
             encoder: encoder?,
             lanes: Lanes::default(),
         })
@@ -137,6 +143,24 @@ impl Embedder for MiniLm {
                 .collect()
         };
         Ok(spans.into_iter().map(with_vectors).collect())
+    }
+
+    fn vocabulary(&self) -> &dyn Vocabulary {
+        self
+    }
+}
+
+impl Vocabulary for MiniLm {
+    fn vector(&self, word: &str) -> Option<Vec<f32>> {
+        self.words.vector(word, &self.tokenizer, &self.encoder)
+    }
+
+    fn words(&self) -> &[String] {
+        &self.words.common
+    }
+
+    fn has_word(&self, word: &str) -> bool {
+        self.tokenizer.has_word(word)
     }
 }
 

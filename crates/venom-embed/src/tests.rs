@@ -5,6 +5,7 @@
 mod files;
 mod golden;
 mod passages;
+mod vocabulary;
 
 use crate::{MiniLm, ModelFolder, locate};
 use std::env;

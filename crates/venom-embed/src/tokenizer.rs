@@ -48,6 +48,7 @@ pub(crate) struct Tokenizer {
     >,
     cls: u32,
     sep: u32,
+    unknown: u32,
 }
 
 impl Tokenizer {
@@ -67,7 +68,7 @@ impl Tokenizer {
             tokenizers::Model::token_to_id(&model, token)
                 .ok_or_else(|| failed(format!("the vocabulary has no {token}")))
         };
-        let (cls, sep) = (id_of("[CLS]")?, id_of("[SEP]")?);
+        let (cls, sep, unknown) = (id_of("[CLS]")?, id_of("[SEP]")?, id_of("[UNK]")?);
         let mut inner: TokenizerImpl<_, _, _, BertProcessing, WordPieceDecoder> =
             TokenizerBuilder::new()
                 .with_model(model)
@@ -77,7 +78,23 @@ impl Tokenizer {
                 .map_err(failed)?;
         let literal = LITERAL_TOKENS.map(|token| AddedToken::from(token, true));
         inner.add_special_tokens(literal).map_err(failed)?;
-        Ok(Self { inner, cls, sep })
+        Ok(Self {
+            inner,
+            cls,
+            sep,
+            unknown,
+        })
+    }
+
+    /// The pieces of one word; `None` if it has a part that the vocabulary has not, or none.
+    pub(crate) fn pieces(&self, word: &str) -> Option<Vec<u32>> {
+        let ids = self.inner.encode_fast(word, false).ok()?.get_ids().to_vec();
+        (!ids.is_empty() && !ids.contains(&self.unknown)).then_some(ids)
+    }
+
+    /// Whether the vocabulary has this word as a whole.
+    pub(crate) fn has_word(&self, word: &str) -> bool {
+        self.inner.token_to_id(word).is_some()
     }
 
     /// All tokens of a text with the words they come from. O(bytes).

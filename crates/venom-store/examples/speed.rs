@@ -4,10 +4,10 @@
 
 use std::path::Path;
 use std::time::Instant;
-use venom_core::ports::{MemoryRecord, MemoryStore, Search};
+use venom_core::ports::{MemoryRecord, MemoryStore, NoVocabulary, Search};
 use venom_core::recall::Question;
 use venom_core::test_support::samples::{Rng, record, space, tag, tagged};
-use venom_core::{Embedding, Filter, ModelStamp, QueryText};
+use venom_core::{Embedding, Filter, ModelStamp};
 use venom_store::{Lease, SqliteStore};
 
 const DIMENSIONS: usize = 384;
@@ -94,11 +94,12 @@ fn searches(
         for _ in 0..200 {
             let vector = embedding(rng);
             let words: Vec<String> = (0..6).map(|_| word(rng)).collect();
-            let question = Question::new(&QueryText::parse(&words.join(" "))?);
+            let question = Question::new(&words.join(" "));
             let start = Instant::now();
             store.search(&Search {
                 question: &question,
                 vector: &vector,
+                vocabulary: &NoVocabulary,
                 filter: &filter,
                 similarity_min: None,
                 limit: 5,

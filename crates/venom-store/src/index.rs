@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use venom_core::embedding::dot;
 use venom_core::ports::Search;
-use venom_core::recall::{self, NewEntry, Parts, Space, Stemming};
+use venom_core::recall::{self, NewEntry, Parts, Space, Spelling, Stemming};
 use venom_core::{MemoryId, SessionName, SpaceName, Timestamp};
 
 /// Dead rows are left in place until they are this share of all: then the block is rewritten.
@@ -189,7 +189,12 @@ impl Index {
             .iter()
             .map(|(similarity, _)| *similarity)
             .collect();
-        let parts = recall::score(&block.recall, search.question, &similarities);
+        let parts = recall::score(
+            &block.recall,
+            search.question,
+            search.vocabulary,
+            &similarities,
+        );
         let found = |slot: usize| {
             let (entry, (similarity, ordinal)) = (&block.entries[slot], best_rows[slot]);
             let counts = search
@@ -218,6 +223,15 @@ impl Index {
     pub(crate) fn speakers(&self, space: &SpaceName) -> Vec<String> {
         let block = self.spaces.get(space);
         block.map_or_else(Vec::new, |block| block.recall.speakers())
+    }
+
+    /// What the memories of a space know of each of these words.
+    pub(crate) fn spellings(&self, space: &SpaceName, words: &[String]) -> Vec<Spelling> {
+        let block = self.spaces.get(space);
+        let spelling = |word: &String| {
+            block.map_or_else(Spelling::default, |block| block.recall.spelling(word))
+        };
+        words.iter().map(spelling).collect()
     }
 
     /// What is indexed: per space (sorted) its live memories, each with its vectors.
@@ -322,6 +336,7 @@ fn best(found: impl Iterator<Item = Found>, limit: usize) -> Vec<Found> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_core::ports::NoVocabulary;
     use venom_core::recall::{Document, Stemming};
     use venom_core::test_support::samples::{Rng, id, space, wordless};
     use venom_core::{Content, Embedding, Filter, Origin};
@@ -349,6 +364,7 @@ mod tests {
         let search = Search {
             question: &wordless(),
             vector,
+            vocabulary: &NoVocabulary,
             filter: &Filter::everything_in(space("here")),
             similarity_min: None,
             limit,

@@ -10,7 +10,7 @@ use crate::{read, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
-use venom_core::recall::{Document, NewEntry, Stemming};
+use venom_core::recall::{Document, NewEntry, Spelling, Stemming};
 use venom_core::{
     Content, Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, Passage, RequestKey,
     SpaceName, Stats, StoreError,
@@ -333,6 +333,10 @@ impl MemoryStore for SqliteStore {
 
     fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError> {
         Ok(self.index()?.speakers(space))
+    }
+
+    fn spellings(&self, space: &SpaceName, words: &[String]) -> Result<Vec<Spelling>, StoreError> {
+        Ok(self.index()?.spellings(space, words))
     }
 
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError> {

@@ -245,8 +245,15 @@ fn stem(word: &str) -> String {
 /// Whether two words are one slip of the hand apart: a character more, fewer, another one, or two
 /// neighbours swapped (Damerau, 1964). Equal words are not. O(characters).
 pub(crate) fn is_slip(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return is_one_edit(one.as_bytes(), other.as_bytes());
+    }
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let same = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    is_one_edit(&one, &other)
+}
+
+fn is_one_edit<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
     let (one, other) = (&one[same..], &other[same..]);
     match (one, other) {
         ([], []) => false,
@@ -261,7 +268,7 @@ pub(crate) fn is_slip(one: &str, other: &str) -> bool {
 }
 
 /// Whether two words differ in their first two characters only, which are swapped.
-fn is_swapped(one: &[char], other: &[char]) -> bool {
+fn is_swapped<T: PartialEq>(one: &[T], other: &[T]) -> bool {
     match (one, other) {
         ([a, b, rest @ ..], [c, d, other_rest @ ..]) => a == d && b == c && rest == other_rest,
         _ => false,

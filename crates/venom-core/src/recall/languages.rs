@@ -2,7 +2,7 @@
 
 use super::{Document, NewEntry, Question, Slot, Space, Stemming, score};
 use crate::memory::{Content, MemoryId, Origin};
-use crate::query::QueryText;
+use crate::ports::NoVocabulary;
 use crate::time::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -163,8 +163,8 @@ fn ranked(texts: &[&str], question: &str, stemming: Stemming) -> Vec<Slot> {
             document: Document::new(&origin, &Content::parse(text).unwrap()),
         });
     }
-    let question = Question::new(&QueryText::parse(question).unwrap());
-    let parts = score(&space, &question, &vec![0.0; texts.len()]);
+    let question = Question::new(question);
+    let parts = score(&space, &question, &NoVocabulary, &vec![0.0; texts.len()]);
     let score = |slot: &Slot| parts[*slot].map_or(0.0, |parts| parts.sum());
     let mut slots: Vec<Slot> = (0..texts.len()).collect();
     slots.sort_by(|a, b| score(b).total_cmp(&score(a)));

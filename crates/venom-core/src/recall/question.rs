@@ -3,11 +3,17 @@
 use super::analysis;
 use super::space::Space;
 use super::time_words::{self, NamedTime};
-use crate::query::QueryText;
+use crate::ports::Vocabulary;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A mistyped word shorter than this is not repaired, in characters: too many words are near it.
-const SLIP_CHARS_MIN: usize = 4;
+/// What a word of a question stands for, as terms of a space.
+#[derive(Clone, Debug)]
+pub(super) struct Sought {
+    /// Its own, sorted by name, each with its number. Empty if no memory has it.
+    pub(super) own: BTreeMap<String, u32>,
+    /// Numbers of the terms of words that mean something near, none of its own.
+    pub(super) near: BTreeSet<u32>,
+}
 
 /// A search text, read.
 #[derive(Clone, Debug)]
@@ -21,11 +27,11 @@ pub struct Question {
 
 impl Question {
     /// Reads a search text. O(text).
-    pub fn new(text: &QueryText) -> Self {
-        let words = analysis::words(text.as_str());
+    pub fn new(text: &str) -> Self {
+        let words = analysis::words(text);
         let asks_time = time_words::asks_time(&words);
         let named_time = NamedTime::in_words(&words);
-        let unowned = text.as_str().replace(['\'', '\u{2019}'], " ");
+        let unowned = text.replace(['\'', '\u{2019}'], " ");
         Self {
             words,
             names: analysis::words(&unowned).into_iter().collect(),
@@ -34,28 +40,19 @@ impl Question {
         }
     }
 
-    /// For each word that says something the terms of a space that it stands for, sorted by name: its own,
-    /// and if nobody has used it there those of the words it may have been meant to be.
-    pub(super) fn terms(&self, space: &Space) -> Vec<BTreeMap<String, u32>> {
+    /// For each word that says something the terms of a space that it stands for: its own, and those of the
+    /// words near it. O(words of the question * words of the space).
+    pub(super) fn terms(&self, space: &Space, vocabulary: &dyn Vocabulary) -> Vec<Sought> {
         let content = self
             .words
             .iter()
             .filter(|word| !analysis::is_stop_word(word));
-        let known = |term: String| {
-            let number = space.term_number(&term)?;
-            (!space.postings(number).is_empty()).then_some((term, number))
-        };
-        let stemming = space.stemming();
-        let terms_of = |word: &str| stemming.terms_of_word(word).into_iter().filter_map(known);
-        let sought = |word: &String| {
-            let own: BTreeMap<String, u32> = terms_of(word).collect();
-            if !own.is_empty() || space.has_word(word) || !is_repairable(word) {
-                return own;
-            }
-            let meant = space.words().filter(|known| analysis::is_slip(word, known));
-            meant.flat_map(terms_of).collect()
-        };
-        content.map(sought).collect()
+        content
+            .map(|word| Sought {
+                own: space.terms_of(word),
+                near: space.near(word, vocabulary),
+            })
+            .collect()
     }
 
     /// Whether the question names a speaker, given in lower case, by any part of the name.
@@ -63,11 +60,6 @@ impl Question {
         let parts = analysis::words(speaker);
         parts.iter().any(|part| self.names.contains(part))
     }
-}
-
-/// Digits are not repaired: another number is another fact.
-fn is_repairable(word: &str) -> bool {
-    word.chars().count() >= SLIP_CHARS_MIN && word.chars().all(char::is_alphabetic)
 }
 
 /// The text of a question as it is embedded: memories are embedded without the name of who said them, so
@@ -123,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_speaker_is_named_by_any_part_of_the_name() {
-        let question = Question::new(&QueryText::parse("Where is Anna's coat?").unwrap());
+        let question = Question::new("Where is Anna's coat?");
         assert!(question.names("anna") && question.names("anna smith"));
         assert!(!question.names("ann") && !question.names("annas"));
     }

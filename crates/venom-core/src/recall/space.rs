@@ -1,13 +1,17 @@
 //! The full-text side of one space: an inverted index that knows which memories are neighbours, kept up
 //! to date as memories come and go.
 
-use super::analysis::Stemming;
+use super::analysis::{self, Stemming};
 use super::document::Document;
 use super::kernel::{self, RADIUS};
+use super::near::WordTable;
+use super::spelling::Spelling;
 use crate::memory::{MemoryId, Origin, SessionName, Speaker};
+use crate::ports::Vocabulary;
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// Place of a memory in a space: 0, 1, 2 … in the order of [`Space::add`], until [`Space::compact`].
 pub type Slot = usize;
@@ -22,6 +26,10 @@ pub struct Space {
     postings: Vec<Vec<Posting>>,
     /// Words as they stand, with the number of memories that have them: what can be meant by a slip.
     words: HashMap<Box<str>, u32>,
+    /// Every word in the order of its coming, also those that have gone since the last compaction.
+    seen: Vec<Box<str>>,
+    /// The vectors of `seen`.
+    table: RwLock<WordTable>,
     /// Names of speakers, roles left out, in lower case, with the number of their memories.
     speakers: BTreeMap<Box<str>, u32>,
     /// By slot.
@@ -114,11 +122,6 @@ impl Space {
         }
     }
 
-    /// How words become terms here.
-    pub(super) const fn stemming(&self) -> Stemming {
-        self.stemming
-    }
-
     /// Adds a memory in the next slot. O(its terms * log memories).
     pub fn add(&mut self, new: NewEntry<'_>) -> Slot {
         let slot = self.entries.len();
@@ -135,9 +138,11 @@ impl Space {
         let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
         let words: Vec<Box<str>> = words.into_iter().map(String::into_boxed_str).collect();
         for word in &words {
-            match self.words.get_mut(word) {
-                Some(count) => *count += 1,
-                None => drop(self.words.insert(word.clone(), 1)),
+            if let Some(count) = self.words.get_mut(word) {
+                *count += 1;
+            } else {
+                self.words.insert(word.clone(), 1);
+                self.seen.push(word.clone());
             }
         }
         let speaker = new.origin.speaker.as_ref();
@@ -235,6 +240,8 @@ impl Space {
             *slot = moved[*slot] as usize;
         }
         self.entries.retain(Option::is_some);
+        self.seen = self.words.keys().cloned().collect();
+        self.table = RwLock::default();
         for entry in self.entries.iter_mut().flatten() {
             for link in [&mut entry.before, &mut entry.after].into_iter().flatten() {
                 *link = moved[*link as usize];
@@ -300,14 +307,58 @@ impl Space {
         self.postings.get(term as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether any memory has the word as it stands.
-    pub(super) fn has_word(&self, word: &str) -> bool {
-        self.words.contains_key(word)
+    /// The terms of a word that a memory has, by name with their numbers.
+    pub(super) fn terms_of(&self, word: &str) -> BTreeMap<String, u32> {
+        let terms = self.stemming.terms_of_word(word).into_iter();
+        let known = terms.filter_map(|term| {
+            let number = self.term_number(&term)?;
+            (!self.postings(number).is_empty()).then_some((term, number))
+        });
+        known.collect()
     }
 
-    /// All words as they stand, in no order.
-    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
-        self.words.keys().map(AsRef::as_ref)
+    /// The terms of the words that mean something near a word, none of its own. O(words * dimensions).
+    pub(super) fn near(&self, word: &str, vocabulary: &dyn Vocabulary) -> BTreeSet<u32> {
+        if !self.table().knows(&self.seen) {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            table.learn(&self.seen, vocabulary);
+        }
+        let own = self.terms_of(word);
+        let is_there = |near: &str| {
+            self.words.contains_key(near)
+                && self
+                    .terms_of(near)
+                    .keys()
+                    .all(|term| !own.contains_key(term))
+        };
+        let table = self.table();
+        let near = table.near(word, vocabulary, is_there).into_iter();
+        near.flat_map(|near| self.terms_of(near).into_values())
+            .collect()
+    }
+
+    fn table(&self) -> RwLockReadGuard<'_, WordTable> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the memories know of a word. O(words) for one that they do not know.
+    pub fn spelling(&self, word: &str) -> Spelling {
+        let known = self.words.contains_key(word) || !self.terms_of(word).is_empty();
+        if known {
+            return Spelling {
+                known,
+                near: Vec::new(),
+            };
+        }
+        let near = self
+            .words
+            .iter()
+            .filter(|(near, _)| analysis::is_slip(word, near));
+        let mut near: Vec<(String, u32)> = near
+            .map(|(near, count)| (near.to_string(), *count))
+            .collect();
+        near.sort_unstable();
+        Spelling { known, near }
     }
 
     /// Mean of all [`Entry::reach`], in terms.

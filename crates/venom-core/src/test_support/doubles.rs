@@ -7,9 +7,10 @@ use crate::memory::{Duplicates, Memory, MemoryId, RequestKey, SpaceName, Speaker
 use crate::persona::{Persona, PersonaName};
 use crate::ports::{
     Clock, Embedder, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, PersonaSource, Search,
+    Vocabulary,
 };
 use crate::query::{Hit, ListQuery, Stats};
-use crate::recall::{self, Document, NewEntry, Space};
+use crate::recall::{self, Document, NewEntry, Space, Spelling};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -171,21 +172,13 @@ impl MemoryStore for MemoryMap {
         let kept = self.kept();
         let in_space = |entry: &&Entry| entry.memory.space == search.filter.space;
         let entries: Vec<&Entry> = kept.visible().filter(in_space).collect();
-        let (mut space, mut best) = (Space::default(), Vec::new());
-        for entry in entries.iter().filter(|entry| !entry.passages.is_empty()) {
-            let Memory {
-                origin, content, ..
-            } = &entry.memory;
-            space.add(NewEntry {
-                id: entry.memory.id,
-                stored_at: entry.memory.stored_at,
-                origin,
-                document: Document::new(origin, content),
-            });
-            best.extend(best_passage(entry, search.vector));
-        }
+        let space = space_of(&entries);
+        let best: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| best_passage(entry, search.vector))
+            .collect();
         let similarities: Vec<f32> = best.iter().map(|(similarity, _)| *similarity).collect();
-        let parts = recall::score(&space, search.question, &similarities);
+        let parts = recall::score(&space, search.question, search.vocabulary, &similarities);
         let found = entries.into_iter().zip(best).zip(parts);
         let hits = found.filter_map(|((entry, (similarity, passage)), parts)| {
             Some(Hit {
@@ -213,6 +206,13 @@ impl MemoryStore for MemoryMap {
             .map(Speaker::key)
             .collect();
         Ok(names.into_iter().collect())
+    }
+
+    fn spellings(&self, space: &SpaceName, words: &[String]) -> Result<Vec<Spelling>, StoreError> {
+        let kept = self.kept();
+        let in_space = kept.visible().filter(|entry| entry.memory.space == *space);
+        let space = space_of(&in_space.collect::<Vec<_>>());
+        Ok(words.iter().map(|word| space.spelling(word)).collect())
     }
 
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError> {
@@ -273,6 +273,23 @@ impl MemoryStore for MemoryMap {
     fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// The full text of memories, made anew.
+fn space_of(entries: &[&Entry]) -> Space {
+    let mut space = Space::default();
+    for entry in entries {
+        let Memory {
+            origin, content, ..
+        } = &entry.memory;
+        space.add(NewEntry {
+            id: entry.memory.id,
+            stored_at: entry.memory.stored_at,
+            origin,
+            document: Document::new(origin, content),
+        });
+    }
+    space
 }
 
 /// A memory's best passage with its cosine; of equal passages the first counts.
@@ -372,6 +389,36 @@ impl Embedder for HashEmbedder {
             spans.map(|span| passage(text, span)).collect()
         };
         texts.iter().map(passages).collect()
+    }
+
+    fn vocabulary(&self) -> &dyn Vocabulary {
+        self
+    }
+}
+
+/// Words that start with the same letters are near each other; it knows no word as a whole.
+impl Vocabulary for HashEmbedder {
+    fn vector(&self, word: &str) -> Option<Vec<f32>> {
+        let mut counts = vec![0.0_f32; 64];
+        let starts = word
+            .char_indices()
+            .skip(1)
+            .take(4)
+            .map(|(at, _)| &word[..at]);
+        for start in starts.chain([word]) {
+            let bucket = usize::try_from(hash("start", start) % 64).unwrap_or(0);
+            counts[bucket] += 1.0;
+        }
+        let vector = Embedding::normalize(counts)?;
+        Some(vector.as_slice().to_vec())
+    }
+
+    fn words(&self) -> &[String] {
+        &[]
+    }
+
+    fn has_word(&self, _: &str) -> bool {
+        false
     }
 }
 

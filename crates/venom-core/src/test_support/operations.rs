@@ -1,14 +1,14 @@
 //! Model-based test: seeded random operations with restarts, a store against [`MemoryMap`].
 
-use super::doubles::MemoryMap;
+use super::doubles::{HashEmbedder, MemoryMap};
 use super::samples::{self, Rng};
 use crate::embedding::{Passage, PassageSpan};
 use crate::memory::{
     Content, Duplicates, MemoryChange, MemoryId, Origin, RequestKey, SessionName, Speaker, Tags,
 };
 use crate::ports::{MemoryRecord, MemoryStore, MemoryUpdate, Search};
-use crate::query::{Filter, ListPage, ListQuery, QueryText};
-use crate::recall::Question;
+use crate::query::{Filter, ListPage, ListQuery};
+use crate::recall::{Question, mendable_words};
 use crate::time::Timestamp;
 
 /// Opens the store; receives the one that was open before, which it must close first.
@@ -245,12 +245,14 @@ impl Run {
     fn search(&mut self) {
         let (vector, filter, limit) = (self.rng.vector(), self.filter(), self.rng.below(25));
         let text = self.rng.pick(&QUESTIONS);
-        let question = Question::new(&QueryText::parse(text).expect("a question is a text"));
+        let question = Question::new(text);
+        let vocabulary = HashEmbedder::new();
         let similarity_min = (self.rng.below(4) == 0).then_some(0.1);
         self.same("search", |store| {
             store.search(&Search {
                 question: &question,
                 vector: &vector,
+                vocabulary: &vocabulary,
                 filter: &filter,
                 similarity_min,
                 limit,
@@ -258,6 +260,8 @@ impl Run {
         });
         let space = filter.space.clone();
         self.same("speakers", |store| store.speakers(&space));
+        let words = mendable_words("greed tea größ teas lines xyz");
+        self.same("spellings", |store| store.spellings(&space, &words));
     }
 
     fn stats(&mut self) {

@@ -6,8 +6,8 @@ use crate::memory::{
     Content, Duplicates, Memory, MemoryId, Origin, RequestKey, SessionName, SpaceName, Speaker,
     Tag, Tags,
 };
-use crate::ports::{MemoryRecord, MemoryStore, Search};
-use crate::query::{Filter, Hit, QueryText};
+use crate::ports::{MemoryRecord, MemoryStore, NoVocabulary, Search};
+use crate::query::{Filter, Hit};
 use crate::recall::Question;
 use crate::time::Timestamp;
 
@@ -100,7 +100,7 @@ pub fn alone(record: MemoryRecord) -> MemoryRecord {
 
 /// A question without a word to look for, so that vectors decide.
 pub fn wordless() -> Question {
-    Question::new(&QueryText::parse("?").expect("a mark is a text"))
+    Question::new("?")
 }
 
 /// A search in which vectors decide, as the question has no words.
@@ -116,6 +116,7 @@ pub fn nearest(
     store.search(&Search {
         question: &wordless(),
         vector,
+        vocabulary: &NoVocabulary,
         filter,
         similarity_min: None,
         limit,

@@ -4,7 +4,7 @@ use super::Folders;
 use crate::{Lease, SqliteStore, reembed};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use venom_core::ports::{MemoryRecord, MemoryStore};
+use venom_core::ports::{MemoryRecord, MemoryStore, Vocabulary};
 use venom_core::test_support::doubles::HashEmbedder;
 use venom_core::test_support::samples::{id, nearest, record, space};
 use venom_core::{
@@ -34,6 +34,10 @@ impl Embedder for Failing<'_> {
         let left = left.ok_or_else(|| EmbedError::Inference("on purpose".to_owned()))?;
         self.batches_left.store(left, Ordering::SeqCst);
         self.inner.embed_passages(texts)
+    }
+
+    fn vocabulary(&self) -> &dyn Vocabulary {
+        self.inner.vocabulary()
     }
 }
 

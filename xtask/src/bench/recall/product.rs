@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use venom_core::ports::{Clock, Embedder, MemoryStore};
+use venom_core::ports::{Clock, Embedder, MemoryStore, Vocabulary};
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{
     Content, Duplicates, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewConversation,
@@ -181,6 +181,10 @@ impl Embedder for Timed {
 
     fn embed_passages(&self, texts: &[&str]) -> Result<Vec<Vec<Passage>>, EmbedError> {
         self.timed(|| self.model.embed_passages(texts))
+    }
+
+    fn vocabulary(&self) -> &dyn Vocabulary {
+        self.model.vocabulary()
     }
 }
 

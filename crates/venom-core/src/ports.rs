@@ -108,6 +108,8 @@ pub struct Search<'a> {
     pub similarity_min: Option<f32>,
     /// Most results.
     pub limit: usize,
+    /// Whether results tell which of their words matched.
+    pub explain: bool,
 }
 
 impl Search<'_> {

@@ -166,6 +166,8 @@ pub struct RecallQuery {
     pub filter: Filter,
     /// Least cosine similarity of a result, -1 to 1.
     pub similarity_min: Option<f32>,
+    /// Whether results tell which of their words matched.
+    pub explain: bool,
 }
 
 /// One result of a search.
@@ -179,6 +181,8 @@ pub struct Hit {
     pub similarity: f32,
     /// That passage.
     pub passage: PassageSpan,
+    /// Its words that the question looks for; empty unless the search was to be explained.
+    pub matched_words: Vec<String>,
 }
 
 /// A page of a listing, newest first.

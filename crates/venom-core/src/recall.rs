@@ -19,7 +19,7 @@ mod time_words;
 
 pub use analysis::Stemming;
 pub use document::Document;
-pub use matched::matched_words;
+pub use matched::SoughtTerms;
 pub use question::{Question, addressed};
 pub use score::{Part, Parts, score};
 pub use space::{NewEntry, Slot, Space};

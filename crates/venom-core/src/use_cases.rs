@@ -183,6 +183,7 @@ impl Venom {
             filter: &query.filter,
             similarity_min: query.similarity_min,
             limit: query.limit.get(),
+            explain: query.explain,
         })?)
     }
 

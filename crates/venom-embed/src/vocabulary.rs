@@ -10,6 +10,10 @@ use venom_core::Embedding;
 /// Shorter words are left out of [`Words::common`] and of the mean, in letters.
 const LETTERS_MIN: usize = 4;
 
+/// Least mean length of the pieces of a word that has a vector, in letters. Scripts that the vocabulary has
+/// letters of only, like Cyrillic, stay below.
+const PIECE_LETTERS_MIN: usize = 2;
+
 /// The whole words of a vocabulary.
 pub(crate) struct Words {
     /// Words of a to z of at least [`LETTERS_MIN`] letters. Vocabularies are made commonest first.
@@ -37,7 +41,8 @@ impl Words {
     }
 
     /// The mean of a word's rows, less the mean of all words, of unit length. `None` for a word with a part
-    /// that the vocabulary has not. O(pieces * dimensions); the first call O(words * dimensions).
+    /// that the vocabulary has not, and for one that it knows by little more than its letters, as those say
+    /// how the word is written and not what it means. O(pieces * dimensions); the first call O(words * dimensions).
     pub(crate) fn vector(
         &self,
         word: &str,
@@ -45,6 +50,9 @@ impl Words {
         encoder: &Encoder,
     ) -> Option<Vec<f32>> {
         let ids = tokenizer.pieces(word)?;
+        if word.chars().count() < ids.len() * PIECE_LETTERS_MIN {
+            return None;
+        }
         let mean = self.mean.get_or_init(|| mean_row(&self.ids, encoder));
         let mut vector = mean_row(&ids, encoder);
         for (component, common) in vector.iter_mut().zip(mean) {

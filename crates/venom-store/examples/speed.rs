@@ -103,6 +103,7 @@ fn searches(
                 filter: &filter,
                 similarity_min: None,
                 limit: 5,
+                explain: false,
             })?;
             times.push(start.elapsed());
         }

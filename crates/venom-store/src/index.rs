@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use venom_core::embedding::dot;
 use venom_core::ports::Search;
-use venom_core::recall::{self, NewEntry, Parts, Space, Spelling, Stemming};
+use venom_core::recall::{self, NewEntry, Parts, SoughtTerms, Space, Spelling, Stemming};
 use venom_core::{MemoryId, SessionName, SpaceName, Timestamp};
 
 /// Dead rows are left in place until they are this share of all: then the block is rewritten.
@@ -219,6 +219,17 @@ impl Index {
         }
     }
 
+    /// What a search that is to be explained looks for.
+    pub(crate) fn sought(&self, search: &Search<'_>) -> Option<SoughtTerms> {
+        let block = self.spaces.get(&search.filter.space);
+        let block = block.filter(|_| search.explain)?;
+        Some(SoughtTerms::new(
+            &block.recall,
+            search.question,
+            search.vocabulary,
+        ))
+    }
+
     /// Names of those who said memories of a space, in lower case, sorted.
     pub(crate) fn speakers(&self, space: &SpaceName) -> Vec<String> {
         let block = self.spaces.get(space);
@@ -368,6 +379,7 @@ mod tests {
             filter: &Filter::everything_in(space("here")),
             similarity_min: None,
             limit,
+            explain: false,
         };
         index.search(&search, selection)
     }

@@ -324,6 +324,7 @@ pub(crate) fn hits(
             parts: one.parts,
             similarity: one.similarity,
             passage: rows::span(row, rows::MEMORY_COLUMNS_COUNT)?,
+            matched_words: Vec::new(),
         });
     }
     Ok(Some(hits))

@@ -200,6 +200,16 @@ impl SqliteStore {
         Ok(self.index()?.search(search, selection))
     }
 
+    /// Hits with the words that matched, where the search is to be explained.
+    fn explained(&self, search: &Search<'_>, mut hits: Vec<Hit>) -> Result<Vec<Hit>, StoreError> {
+        if let Some(sought) = self.index()?.sought(search) {
+            for hit in &mut hits {
+                hit.matched_words = sought.matched_words(hit.memory.content.as_str());
+            }
+        }
+        Ok(hits)
+    }
+
     #[cfg(test)]
     pub(crate) fn with_connection<T>(&self, ask: impl FnOnce(&Connection) -> T) -> T {
         ask(&self.state().unwrap().connection)
@@ -317,7 +327,7 @@ impl MemoryStore for SqliteStore {
             let selection = self.read(|connection| read::selection(connection, filter))?;
             let found = self.scan(search, &selection)?;
             if let Some(hits) = self.read(|connection| read::hits(connection, key, &found))? {
-                return Ok(hits);
+                return self.explained(search, hits);
             }
         }
         // No memory comes or goes while the connection is held.
@@ -326,9 +336,10 @@ impl MemoryStore for SqliteStore {
             let found = self.scan(search, &selection)?;
             read::hits(connection, key, &found)
         })?;
-        hits.ok_or_else(|| {
+        let hits = hits.ok_or_else(|| {
             StoreError::Corrupt("a memory that was indexed is not as in the tables".to_owned())
-        })
+        })?;
+        self.explained(search, hits)
     }
 
     fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError> {

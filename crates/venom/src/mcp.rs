@@ -10,7 +10,7 @@ mod personas;
 pub(crate) mod stdio;
 mod tools;
 
-pub(crate) use answers::{Explain, excerpt, memory_json, relevance_score, result_json};
+pub(crate) use answers::{excerpt, memory_json, relevance_score, result_json};
 
 use crate::config::{Config, ConnectorTools};
 use crate::hub::Hub;

@@ -1,43 +1,61 @@
 //! Which words of a text a question asks for: for people who want to know why it was found.
 
 use super::analysis::{self, Stemming};
-use crate::query::QueryText;
+use super::question::Question;
+use super::space::Space;
+use crate::ports::Vocabulary;
 use std::collections::HashSet;
 
-/// The different words of `text` that are words of the question too, in any inflection, in the order of the
-/// text, in lower case and without accents. Words of neighbours count for the score but are not here.
-/// O(question + text).
-pub fn matched_words(question: &QueryText, text: &str, stemming: Stemming) -> Vec<String> {
-    let asked = analysis::words(question.as_str());
-    let asked = asked.iter().filter(|word| !analysis::is_stop_word(word));
-    let asked: HashSet<String> = asked
-        .flat_map(|word| stemming.terms_of_word(word))
-        .collect();
-    let mut seen = HashSet::new();
-    let words = analysis::words(text).into_iter();
-    let matches = |word: &String| {
-        stemming
-            .terms_of_word(word)
-            .iter()
-            .any(|term| asked.contains(term))
-    };
-    words
-        .filter(|word| matches(word) && seen.insert(word.clone()))
-        .collect()
+/// What a question looks for in a space, by name.
+#[derive(Clone, Debug)]
+pub struct SoughtTerms {
+    terms: HashSet<String>,
+    stemming: Stemming,
+}
+
+impl SoughtTerms {
+    /// The terms of the words of a question and of the words near them.
+    /// O(words of the question * words of the space).
+    pub fn new(space: &Space, question: &Question, vocabulary: &dyn Vocabulary) -> Self {
+        let stemming = space.stemming();
+        let mut terms = HashSet::new();
+        for word in question.content_words() {
+            terms.extend(stemming.terms_of_word(word));
+            for near in space.near_words(word, vocabulary) {
+                terms.extend(stemming.terms_of_word(&near));
+            }
+        }
+        Self { terms, stemming }
+    }
+
+    /// The different words of `text` that are looked for, in any inflection, in the order of the text, in
+    /// lower case and without accents. Words of neighbours count for the score but are not here. O(text).
+    pub fn matched_words(&self, text: &str) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let is_sought = |word: &String| {
+            let terms = self.stemming.terms_of_word(word);
+            terms.iter().any(|term| self.terms.contains(term))
+        };
+        let words = analysis::words(text).into_iter();
+        words
+            .filter(|word| is_sought(word) && seen.insert(word.clone()))
+            .collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::NoVocabulary;
 
     #[test]
     fn words_match_in_any_inflection_and_once() {
-        let question = QueryText::parse("Which walnuts does the café in Köln roast?").unwrap();
-        let text = "A roasted walnut! The Cafe roasts walnuts.";
+        let question = Question::new("Which walnuts does the café in Köln roast?");
+        let sought = SoughtTerms::new(&Space::default(), &question, &NoVocabulary);
         assert_eq!(
-            matched_words(&question, text, Stemming::default()),
+            sought.matched_words("A roasted walnut! The Cafe roasts walnuts."),
             ["roasted", "walnut", "cafe", "roasts", "walnuts"]
         );
-        assert!(matched_words(&question, "the and in", Stemming::default()).is_empty());
+        assert_eq!(sought.matched_words("the and in"), [""; 0]);
     }
 }

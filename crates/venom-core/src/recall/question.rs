@@ -43,16 +43,18 @@ impl Question {
     /// For each word that says something the terms of a space that it stands for: its own, and those of the
     /// words near it. O(words of the question * words of the space).
     pub(super) fn terms(&self, space: &Space, vocabulary: &dyn Vocabulary) -> Vec<Sought> {
-        let content = self
-            .words
-            .iter()
-            .filter(|word| !analysis::is_stop_word(word));
-        content
+        self.content_words()
             .map(|word| Sought {
                 own: space.terms_of(word),
                 near: space.near(word, vocabulary),
             })
             .collect()
+    }
+
+    /// Its words that say something, in order.
+    pub(super) fn content_words(&self) -> impl Iterator<Item = &str> {
+        let words = self.words.iter().map(String::as_str);
+        words.filter(|word| !analysis::is_stop_word(word))
     }
 
     /// Whether the question names a speaker, given in lower case, by any part of the name.

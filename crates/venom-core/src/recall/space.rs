@@ -297,6 +297,11 @@ impl Space {
         self.entries.len()
     }
 
+    /// How its words are stemmed.
+    pub(super) const fn stemming(&self) -> Stemming {
+        self.stemming
+    }
+
     /// The number of a term, if a memory has or had it.
     pub(super) fn term_number(&self, term: &str) -> Option<u32> {
         self.terms.get(term).copied()
@@ -319,6 +324,14 @@ impl Space {
 
     /// The terms of the words that mean something near a word, none of its own. O(words * dimensions).
     pub(super) fn near(&self, word: &str, vocabulary: &dyn Vocabulary) -> BTreeSet<u32> {
+        let near = self.near_words(word, vocabulary).into_iter();
+        near.flat_map(|near| self.terms_of(&near).into_values())
+            .collect()
+    }
+
+    /// The words of the space that mean something near a word, nearest first, none of the same term.
+    /// O(words * dimensions).
+    pub(super) fn near_words(&self, word: &str, vocabulary: &dyn Vocabulary) -> Vec<String> {
         if !self.table().knows(&self.seen) {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
             table.learn(&self.seen, vocabulary);
@@ -333,8 +346,7 @@ impl Space {
         };
         let table = self.table();
         let near = table.near(word, vocabulary, is_there).into_iter();
-        near.flat_map(|near| self.terms_of(near).into_values())
-            .collect()
+        near.map(str::to_owned).collect()
     }
 
     fn table(&self) -> RwLockReadGuard<'_, WordTable> {

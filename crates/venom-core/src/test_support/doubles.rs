@@ -10,7 +10,7 @@ use crate::ports::{
     Vocabulary,
 };
 use crate::query::{Hit, ListQuery, Stats};
-use crate::recall::{self, Document, NewEntry, Space, Spelling};
+use crate::recall::{self, Document, NewEntry, SoughtTerms, Space, Spelling};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -179,6 +179,13 @@ impl MemoryStore for MemoryMap {
             .collect();
         let similarities: Vec<f32> = best.iter().map(|(similarity, _)| *similarity).collect();
         let parts = recall::score(&space, search.question, search.vocabulary, &similarities);
+        let sought = search
+            .explain
+            .then(|| SoughtTerms::new(&space, search.question, search.vocabulary));
+        let matched = |text: &str| {
+            let sought = sought.as_ref();
+            sought.map_or_else(Vec::new, |sought| sought.matched_words(text))
+        };
         let found = entries.into_iter().zip(best).zip(parts);
         let hits = found.filter_map(|((entry, (similarity, passage)), parts)| {
             Some(Hit {
@@ -186,6 +193,7 @@ impl MemoryStore for MemoryMap {
                 parts: parts?,
                 similarity,
                 passage,
+                matched_words: matched(entry.memory.content.as_str()),
             })
         });
         let mut hits: Vec<Hit> = hits.filter(|hit| search.takes(hit)).collect();

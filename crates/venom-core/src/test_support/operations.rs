@@ -248,6 +248,7 @@ impl Run {
         let question = Question::new(text);
         let vocabulary = HashEmbedder::new();
         let similarity_min = (self.rng.below(4) == 0).then_some(0.1);
+        let explain = self.rng.below(2) == 0;
         self.same("search", |store| {
             store.search(&Search {
                 question: &question,
@@ -256,6 +257,7 @@ impl Run {
                 filter: &filter,
                 similarity_min,
                 limit,
+                explain,
             })
         });
         let space = filter.space.clone();

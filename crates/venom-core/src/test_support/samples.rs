@@ -120,6 +120,7 @@ pub fn nearest(
         filter,
         similarity_min: None,
         limit,
+        explain: false,
     })
 }
 

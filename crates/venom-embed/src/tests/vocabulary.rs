@@ -44,4 +44,6 @@ fn the_words_are_those_of_the_vocabulary_commonest_first() {
     assert!(!vocabulary.has_word("orhcard"));
     assert_eq!(vocabulary.vector("\u{e000}"), None);
     assert_eq!(vocabulary.vector(""), None);
+    // Known by its letters only, which are no meaning: all such words would be near each other.
+    assert_eq!(vocabulary.vector("квартира"), None);
 }

@@ -5,13 +5,11 @@ use crate::asked::{self, FilterWords, OriginWords};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
-use crate::mcp::Explain;
 use crate::mcp::messages::MESSAGE_BYTES_MAX;
 use crate::personas::FilePersonas;
 use clap::ArgMatches;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
-use venom_core::recall::Stemming;
 use venom_core::{
     Content, Filter, InputError, ListPage, ListQuery, MemoryChange, MemoryId, NewConversation,
     NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Tags,
@@ -49,42 +47,15 @@ pub(super) async fn run(
 
 /// A parsed command.
 enum Command {
-    Store {
-        new: NewMemory,
-        json: bool,
-    },
-    StoreConversation {
-        new: NewConversation,
-        json: bool,
-    },
-    Update {
-        change: MemoryChange,
-        json: bool,
-    },
-    Search {
-        query: RecallQuery,
-        json: bool,
-        explain: Option<Stemming>,
-    },
-    List {
-        query: ListQuery,
-        json: bool,
-    },
-    Show {
-        id: MemoryId,
-        json: bool,
-    },
-    Forget {
-        id: MemoryId,
-    },
-    Restore {
-        id: MemoryId,
-        json: bool,
-    },
-    Stats {
-        config: Arc<Config>,
-        json: bool,
-    },
+    Store { new: NewMemory, json: bool },
+    StoreConversation { new: NewConversation, json: bool },
+    Update { change: MemoryChange, json: bool },
+    Search { query: RecallQuery, json: bool },
+    List { query: ListQuery, json: bool },
+    Show { id: MemoryId, json: bool },
+    Forget { id: MemoryId },
+    Restore { id: MemoryId, json: bool },
+    Stats { config: Arc<Config>, json: bool },
     Embed,
 }
 
@@ -133,9 +104,9 @@ impl Command {
                         similarity_min: text_of(arguments, "min-relevance")
                             .map(|text| asked::least_similarity("min-relevance", text))
                             .transpose()?,
+                        explain: arguments.get_flag("explain"),
                     },
                     json,
-                    explain: arguments.get_flag("explain").then_some(config.stemming),
                 }
             }
             "list" => {
@@ -185,16 +156,8 @@ impl Command {
                 output::stored_conversation(&hub.remember_conversation(new).await?, json)
             }
             Self::Update { change, json } => output::changed(&hub.update(change).await?, json),
-            Self::Search {
-                query,
-                json,
-                explain,
-            } => {
-                let text = query.text.clone();
-                let explain = explain.map(|stemming| Explain {
-                    query: &text,
-                    stemming,
-                });
+            Self::Search { query, json } => {
+                let explain = query.explain;
                 output::hits(&hub.recall(query).await?, json, explain)
             }
             Self::List { query, json } => output::memories(&hub.list(query).await?, json),

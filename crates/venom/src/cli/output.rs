@@ -1,7 +1,7 @@
 //! Answers on stdout, for people or as JSON.
 
 use crate::failure::Failure;
-use crate::mcp::{Explain, excerpt, memory_json, relevance_score, result_json};
+use crate::mcp::{excerpt, memory_json, relevance_score, result_json};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -112,7 +112,7 @@ pub(super) fn changed(memory: &Memory, json: bool) -> Result<(), Failure> {
 }
 
 /// The answer to `search`.
-pub(super) fn hits(hits: &[Hit], json: bool, explain: Option<Explain<'_>>) -> Result<(), Failure> {
+pub(super) fn hits(hits: &[Hit], json: bool, explain: bool) -> Result<(), Failure> {
     if json {
         let results = hits.iter().enumerate();
         let results: Vec<Value> = results
@@ -134,9 +134,9 @@ pub(super) fn hits(hits: &[Hit], json: bool, explain: Option<Explain<'_>>) -> Re
             let (chars, id) = (content.chars().count(), hit.memory.id);
             let _ = writeln!(answer, "    … of {chars} characters: venom show {id}");
         }
-        if let Some(explain) = explain {
+        if explain {
             let _ = writeln!(answer, "    = {}", explanation(&hit.parts));
-            let words = explain.matched_words(content).join(" ");
+            let words = hit.matched_words.join(" ");
             let _ = writeln!(answer, "    words: {}", printable(&words));
             if let Some(passage) = content.get(hit.passage.0.clone()).filter(|p| *p != shown) {
                 let _ = write!(answer, "    passage:\n{}", indented(passage));

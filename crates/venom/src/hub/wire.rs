@@ -16,7 +16,7 @@ use venom_core::{
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 3;
+pub(super) const PROTOCOL: u32 = 4;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -73,6 +73,7 @@ enum WireCall {
         limit: i64,
         filter: WireFilter,
         similarity_min: Option<f32>,
+        explain: bool,
     },
     List {
         limit: i64,
@@ -153,6 +154,7 @@ struct WireHit {
     parts: [f32; Part::ALL.len()],
     similarity: f32,
     passage: (usize, usize),
+    matched_words: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -196,6 +198,7 @@ impl CallLine {
                 limit: signed(query.limit.get()),
                 filter: query.filter.into(),
                 similarity_min: query.similarity_min,
+                explain: query.explain,
             },
             Call::List(query) => WireCall::List {
                 limit: signed(query.limit.get()),
@@ -275,11 +278,13 @@ impl CallLine {
                 limit,
                 filter,
                 similarity_min,
+                explain,
             } => Call::Recall(RecallQuery {
                 text: QueryText::parse(&query)?,
                 limit: ResultLimit::parse(limit)?,
                 filter: filter.parse()?,
                 similarity_min,
+                explain,
             }),
             WireCall::List {
                 limit,
@@ -460,6 +465,7 @@ impl From<Hit> for WireHit {
             parts: hit.parts.to_array(),
             similarity: hit.similarity,
             passage: (span.start, span.end),
+            matched_words: hit.matched_words,
         }
     }
 }
@@ -471,6 +477,7 @@ impl WireHit {
             parts: Parts::from_array(self.parts),
             similarity: self.similarity,
             passage: PassageSpan(self.passage.0..self.passage.1),
+            matched_words: self.matched_words,
         })
     }
 }
@@ -605,6 +612,7 @@ mod tests {
             limit: ResultLimit::default(),
             filter: filter(),
             similarity_min: Some(0.1 + 0.2),
+            explain: true,
         }));
         check_round_trip(&Call::List(ListQuery {
             filter: filter(),
@@ -650,6 +658,7 @@ mod tests {
             ]),
             similarity: 0.1 + 0.2,
             passage: PassageSpan(3..9),
+            matched_words: vec!["walnut".to_owned()],
         };
         let line = ReplyLine::new(1, Ok(Answer::Hits(vec![hit.clone()])));
         let text = serde_json::to_string(&line).unwrap();

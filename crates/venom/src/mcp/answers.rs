@@ -1,8 +1,7 @@
 //! Memories in JSON, as tools and the command line answer them, within a budget of tokens.
 
 use serde_json::{Map, Value, json};
-use venom_core::recall::{Stemming, matched_words};
-use venom_core::{Hit, Memory, Origin, QueryText, Tag, Tags};
+use venom_core::{Hit, Memory, Origin, Tag, Tags};
 
 /// Longest text of one result that is returned whole, in characters. Of a longer one the passage that
 /// matched is returned, with a pointer to the rest.
@@ -24,23 +23,9 @@ pub(crate) fn memory_json(memory: &Memory) -> Value {
     value
 }
 
-/// What a result is explained with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Explain<'a> {
-    pub(crate) query: &'a QueryText,
-    pub(crate) stemming: Stemming,
-}
-
-impl Explain<'_> {
-    /// The words of a text that matched.
-    pub(crate) fn matched_words(self, text: &str) -> Vec<String> {
-        matched_words(self.query, text, self.stemming)
-    }
-}
-
 /// One search result in the form of the contract, with its rank (from 1) and score, on demand the parts of
 /// that.
-pub(crate) fn result_json(hit: &Hit, rank: usize, explain: Option<Explain<'_>>) -> Value {
+pub(crate) fn result_json(hit: &Hit, rank: usize, explain: bool) -> Value {
     let memory = &hit.memory;
     let content = memory.content.as_str();
     let mut value = json!({
@@ -53,12 +38,12 @@ pub(crate) fn result_json(hit: &Hit, rank: usize, explain: Option<Explain<'_>>) 
         "score": thousandths(hit.parts.sum()),
     });
     add_origin(&mut value, &memory.origin);
-    if let Some(explain) = explain {
+    if explain {
         let parts = hit.parts.iter();
         let parts = parts.map(|(part, adds)| (part.name().to_owned(), json!(thousandths(adds))));
         value["explanation"] = json!({
             "parts": parts.collect::<Map<_, _>>(),
-            "matched_words": explain.matched_words(content),
+            "matched_words": hit.matched_words,
             "passage": passage_of(hit),
         });
     }
@@ -81,7 +66,7 @@ pub(crate) fn excerpt(hit: &Hit) -> Option<&str> {
 }
 
 /// A search result for a model: of a long text the passage that matched.
-pub(super) fn short_result_json(hit: &Hit, rank: usize, explain: Option<Explain<'_>>) -> Value {
+pub(super) fn short_result_json(hit: &Hit, rank: usize, explain: bool) -> Value {
     let mut value = result_json(hit, rank, explain);
     if let Some(passage) = excerpt(hit) {
         cut(&mut value, hit.memory.content.as_str(), passage);

@@ -1,7 +1,7 @@
 //! The calls of the tools. How they are listed: [`super::definitions`].
 
 use super::VenomServer;
-use super::answers::{Budget, Explain, memory_json, short_memory_json, short_result_json};
+use super::answers::{Budget, memory_json, short_memory_json, short_result_json};
 use super::arguments::{
     filter, flag, memory_id, number, number_within, optional_text, optional_texts, origin,
     required_text,
@@ -64,16 +64,14 @@ impl VenomServer {
     async fn search_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
         let text = QueryText::parse(required_text(arguments, "query")?)?;
         let limit = number(arguments, "limit", "a whole number from 1 to 20")?;
-        let explain = flag(arguments, "explain")?.then_some(Explain {
-            query: &text,
-            stemming: self.config.stemming,
-        });
+        let explain = flag(arguments, "explain")?;
         let budget = budget(arguments)?;
         let query = RecallQuery {
-            text: text.clone(),
+            text,
             limit: limit.map_or_else(|| Ok(ResultLimit::default()), ResultLimit::parse)?,
             filter: filter(arguments, &self.config.space)?,
             similarity_min: least_similarity(arguments)?,
+            explain,
         };
         let hits = self.hub.recall(query).await?;
         let results = hits.iter().enumerate();
@@ -215,6 +213,7 @@ impl VenomServer {
             limit: ResultLimit::parse(10)?,
             filter: Filter::everything_in(self.config.space.clone()),
             similarity_min: None,
+            explain: false,
         };
         let hits = self.hub.recall(query).await?;
         let result = |memory: &Memory| {

@@ -525,12 +525,12 @@ fn connectors_of_chatgpt_see_search_and_fetch_and_others_do_not() {
 #[test]
 fn a_language_that_is_set_finds_its_inflections() {
     let folder = Folder::new();
-    let text = "Größere Wohnungen kosten in München viel, ☕ auch cafe\u{301}s";
+    let text = "Дома с большими квартирами в Köln, ☕ auch cafe\u{301}s";
     venom(&folder, ["store", text]).run().success();
-    for language in ["german", "english", "none"] {
+    for language in ["russian", "english", "none"] {
         let words = [
             "search",
-            "wohnung",
+            "квартира",
             "--explain",
             "--json",
             "--language",
@@ -540,7 +540,13 @@ fn a_language_that_is_set_finds_its_inflections() {
         let hit = &found["results"][0];
         assert_eq!(hit["content"], text, "kept as it was written");
         let matched = hit["explanation"]["parts"]["words"].as_f64().unwrap() > 0.0;
-        assert_eq!(matched, language == "german", "{language}: {hit}");
+        assert_eq!(matched, language == "russian", "{language}: {hit}");
+        let expected = if matched {
+            json!(["квартирами"])
+        } else {
+            json!([])
+        };
+        assert_eq!(hit["explanation"]["matched_words"], expected, "{language}");
     }
     let refused = venom(&folder, ["stats", "--language", "klingon"])
         .run()
@@ -549,6 +555,28 @@ fn a_language_that_is_set_finds_its_inflections() {
         refused.contains("--language is \"klingon\": expected english, none or one of"),
         "{refused}"
     );
+}
+
+#[test]
+fn an_explanation_shows_mended_and_near_words() {
+    let folder = Folder::new();
+    let text = "Größere Wohnungen am Bahnhof: the children swim on Fridays";
+    venom(&folder, ["store", text]).run().success();
+    for (question, word) in [
+        ("kids", "children"),
+        ("chidlren", "children"),
+        ("wohnung", "wohnungen"),
+        ("swimming", "swim"),
+    ] {
+        let words = ["search", question, "--explain", "--json"];
+        let found: Value = serde_json::from_str(&venom(&folder, words).run().success()).unwrap();
+        let explanation = &found["results"][0]["explanation"];
+        assert_eq!(explanation["matched_words"], json!([word]), "{question}");
+        let shown = venom(&folder, ["search", question, "--explain"])
+            .run()
+            .success();
+        assert!(shown.contains(&format!("words: {word}\n")), "{shown}");
+    }
 }
 
 #[test]

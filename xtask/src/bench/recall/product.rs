@@ -131,6 +131,7 @@ impl System for Product {
             limit: ResultLimit::parse(i64::try_from(limits::RESULTS_MAX)?)?,
             filter: Filter::everything_in(self.space(&question.store)?),
             similarity_min: None,
+            explain: false,
         };
         self.embedder.take();
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Chores of the repository: `cargo xtask bench smoke`, `cargo xtask bench recall`.
+//! Chores of the repository: `cargo xtask bench smoke`, `bench recall`, `bench index`.
 
 mod bench;
 
@@ -9,7 +9,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask bench smoke [--json]
        cargo xtask bench recall --data FOLDER [--out FILE] [--system venom|predecessor|bm25|hybrid]
-                                [--merge] [--without-sessions] [--typos] [--fill COUNT]";
+                                [--merge] [--without-sessions] [--typos] [--fill COUNT]
+       cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +20,12 @@ fn main() -> ExitCode {
         ["bench", "smoke", "--json"] => bench::smoke(true),
         ["bench", "recall", options @ ..] if let Some(options) = recall_options(options) => {
             bench::recall::run(&options)
+        }
+        ["bench", "index", options @ ..] if let Some(options) = index_options(options) => {
+            bench::index::run(&options)
+        }
+        ["bench", "index-probe", cache, folder] => {
+            bench::index::probe::run(folder.as_ref(), *cache == "warm")
         }
         _ => {
             eprintln!("{USAGE}");
@@ -59,4 +66,18 @@ fn recall_options(words: &[&str]) -> Option<Options> {
         }
     }
     (!options.data.as_os_str().is_empty()).then_some(options)
+}
+
+/// `None` for words that are not understood, or without numbers of vectors.
+fn index_options(words: &[&str]) -> Option<bench::index::Options> {
+    let mut options = bench::index::Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match (*word, *words.next()?) {
+            ("--vectors", counts) => options.read_counts(counts)?,
+            ("--against", "chroma") => options.chroma = true,
+            _ => return None,
+        }
+    }
+    (!options.counts.is_empty()).then_some(options)
 }

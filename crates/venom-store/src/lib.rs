@@ -10,6 +10,8 @@ mod folder;
 mod index;
 mod lease;
 mod open;
+pub mod pages;
+pub mod quantised;
 mod read;
 mod reembed;
 mod rows;

@@ -5,7 +5,7 @@
 
 pub(crate) mod baselines;
 mod data;
-mod product;
+pub(super) mod product;
 mod scores;
 
 use super::Outcome;

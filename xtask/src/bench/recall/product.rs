@@ -29,7 +29,7 @@ pub(super) struct Product {
 }
 
 /// The model where `make model` puts it.
-pub(super) fn model() -> Outcome<MiniLm> {
+pub(in super::super) fn model() -> Outcome<MiniLm> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::home_dir().map(|home| home.join(".cache"));
     let models = std::env::var_os("VENOM_MODEL_DIR").map(PathBuf::from);

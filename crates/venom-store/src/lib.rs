@@ -5,6 +5,7 @@
 //! reading at [`SqliteStore`] in `store`; `open` says what is checked before a byte is trusted, `write`
 //! and `read` have the statements, `index` the search.
 
+pub mod doctor;
 mod fault;
 mod folder;
 mod index;

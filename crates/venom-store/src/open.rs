@@ -76,6 +76,12 @@ pub(crate) struct Database {
     pub(crate) info: StoreInfo,
 }
 
+/// Whether a folder has a database, or what is left of one.
+pub(crate) fn exists(folder: &Path) -> bool {
+    let files = [FILE_NAME, "venom.db-wal", "venom.db-journal"];
+    files.iter().any(|name| folder.join(name).exists())
+}
+
 /// Opens the database of the lease's folder, and makes it if there is none.
 ///
 /// # Errors

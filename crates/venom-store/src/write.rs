@@ -152,6 +152,33 @@ pub(crate) fn fingerprint_all(tx: &Transaction<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// How many memories have another fingerprint than their words say.
+pub(crate) fn wrong_fingerprints(connection: &Connection) -> Result<u64, Fault> {
+    let mut read = connection.prepare("SELECT content, fingerprint FROM memories")?;
+    let mut rows = read.query([])?;
+    let mut wrong = 0;
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        let found: Option<i64> = row.get(1)?;
+        wrong += u64::from(found != Some(Wording::of(text).fingerprint().cast_signed()));
+    }
+    Ok(wrong)
+}
+
+/// Makes the full-text index of all visible memories anew.
+pub(crate) fn index_words_anew(tx: &Transaction<'_>) -> Result<(), Fault> {
+    tx.execute(
+        "INSERT INTO memories_fts (memories_fts) VALUES ('delete-all')",
+        [],
+    )?;
+    tx.execute(
+        "INSERT INTO memories_fts (rowid, content)
+         SELECT seq, content FROM memories WHERE forgotten_at_us IS NULL ORDER BY seq",
+        [],
+    )?;
+    Ok(())
+}
+
 fn insert_one(
     tx: &Transaction<'_>,
     model: i64,

@@ -1,6 +1,6 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::output;
+use super::{doctor, output};
 use crate::asked::{self, FilterWords, OriginWords};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -35,6 +35,7 @@ pub(super) async fn run(
     match name {
         "persona" => return persona(arguments, &config),
         "reembed" => return reembed(&config),
+        "doctor" => return doctor::run(arguments, config).await,
         _ => {}
     }
     // Bad input is found before the data folder is touched.

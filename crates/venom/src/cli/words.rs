@@ -37,6 +37,15 @@ pub(super) fn command() -> Command {
             Command::new("embed")
                 .about("Embed texts: one text a line on stdin, one JSON vector a line on stdout"),
             Command::new("reembed").about("Embed all memories again, after a change of the model"),
+            Command::new("doctor")
+                .about("Look at everything in the data folder and say what is wrong with it")
+                .arg(
+                    Arg::new("repair")
+                        .long("repair")
+                        .action(ArgAction::SetTrue)
+                        .help("Make anew what follows from the memories: counts, full text, vectors"),
+                )
+                .arg(json()),
             Command::new("healthcheck")
                 .about("Ask the server on this machine whether it is healthy, for container engines"),
             Command::new("completions").about("Print the completion script for a shell").arg(

@@ -13,6 +13,7 @@ mod cli;
 mod clients;
 mod configuration;
 mod containers;
+mod doctor;
 mod durability;
 mod faults;
 mod memories;

@@ -1,0 +1,78 @@
+//! `venom doctor` as people run it.
+
+use crate::{everything, serve, venom};
+use serde_json::Value;
+use venom_testing::Folder;
+
+/// The verdict on each thing.
+fn verdicts(json: &str) -> Vec<(String, String)> {
+    let findings: Value = serde_json::from_str(json).unwrap();
+    let verdict = |finding: &Value| {
+        let word = |name: &str| finding[name].as_str().unwrap().to_owned();
+        (word("topic"), word("verdict"))
+    };
+    findings.as_array().unwrap().iter().map(verdict).collect()
+}
+
+#[test]
+fn a_sound_folder_is_told_to_be_sound() {
+    let folder = Folder::new();
+    let said = venom(&folder, ["doctor"]).run().success();
+    assert!(
+        said.contains("is not there yet: nothing was stored"),
+        "{said}"
+    );
+    assert!(!folder.join("data").exists());
+    venom(&folder, ["store", "Ana is allergic to walnuts"])
+        .run()
+        .success();
+    let said = venom(&folder, ["doctor"]).run().success();
+    for words in [
+        "database     ok         every page was read; 1 memories, 0 forgotten\n",
+        "model        ok         all-MiniLM-L6-v2 (sha256 53aa51172d14…, 384 dimensions), every byte as published\n",
+        "recall       ok         1 of 1 sampled memories are among the first 10 when asked for by their own words\n",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let json = venom(&folder, ["doctor", "--repair", "--json"])
+        .run()
+        .success();
+    let bad = |(_, verdict): &(String, String)| verdict != "ok";
+    assert_eq!(
+        verdicts(&json).iter().filter(|found| bad(found)).count(),
+        0,
+        "{json}"
+    );
+    assert_eq!(everything(&folder).len(), 1);
+}
+
+#[test]
+fn a_folder_in_use_is_asked_about_and_never_repaired() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    let json = venom(&folder, ["doctor", "--json"]).run().success();
+    assert!(
+        verdicts(&json).contains(&("database".to_owned(), "note".to_owned())),
+        "{json}"
+    );
+    let refused = venom(&folder, ["doctor", "--repair"]).run().failure(69);
+    assert!(
+        refused.contains("is in use: stop Venom before you repair anything"),
+        "{refused}"
+    );
+    drop(server);
+}
+
+#[test]
+fn a_damaged_database_is_told_and_left_alone() {
+    let folder = Folder::new();
+    venom(&folder, ["store", "Ana is allergic to walnuts"])
+        .run()
+        .success();
+    let database = folder.join("data/venom.db");
+    let bytes = std::fs::read(&database).unwrap();
+    std::fs::write(&database, &bytes[..bytes.len() / 2]).unwrap();
+    let refused = venom(&folder, ["doctor", "--repair"]).run().failure(69);
+    assert!(refused.contains("things are wrong"), "{refused}");
+    assert_eq!(std::fs::read(&database).unwrap(), bytes[..bytes.len() / 2]);
+}

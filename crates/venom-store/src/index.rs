@@ -8,7 +8,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use venom_core::embedding::dot;
 use venom_core::ports::Search;
-use venom_core::recall::{self, NewEntry, Parts, SoughtTerms, Space, Spelling, Stemming};
+use venom_core::recall::{
+    self, Corpus, NewEntry, Parts, Section, SoughtTerms, Space, Spelling, Stemming,
+};
 use venom_core::{MemoryId, SessionName, SpaceName, Timestamp};
 
 /// Dead rows are left in place until they are this share of all: then the block is rewritten.
@@ -189,12 +191,10 @@ impl Index {
             .iter()
             .map(|(similarity, _)| *similarity)
             .collect();
-        let parts = recall::score(
-            &block.recall,
-            search.question,
-            search.vocabulary,
-            &similarities,
-        );
+        let sections: [&dyn Section; 1] = [&block.recall];
+        let corpus = Corpus::new(&sections);
+        let parts = recall::score(corpus, search.question, search.vocabulary, &[&similarities]);
+        let parts: Vec<Option<Parts>> = parts.into_iter().flatten().collect();
         let found = |slot: usize| {
             let (entry, (similarity, ordinal)) = (&block.entries[slot], best_rows[slot]);
             let counts = search
@@ -223,8 +223,10 @@ impl Index {
     pub(crate) fn sought(&self, search: &Search<'_>) -> Option<SoughtTerms> {
         let block = self.spaces.get(&search.filter.space);
         let block = block.filter(|_| search.explain)?;
+        let sections: [&dyn Section; 1] = [&block.recall];
         Some(SoughtTerms::new(
-            &block.recall,
+            self.stemming,
+            Corpus::new(&sections),
             search.question,
             search.vocabulary,
         ))
@@ -233,7 +235,7 @@ impl Index {
     /// Names of those who said memories of a space, in lower case, sorted.
     pub(crate) fn speakers(&self, space: &SpaceName) -> Vec<String> {
         let block = self.spaces.get(space);
-        block.map_or_else(Vec::new, |block| block.recall.speakers())
+        block.map_or_else(Vec::new, |block| Corpus::new(&[&block.recall]).speakers())
     }
 
     /// What the memories of a space know of each of these words.

@@ -1,6 +1,6 @@
 //! Texts of many languages and scripts are found by their own words. Tests only.
 
-use super::{Document, NewEntry, Question, Slot, Space, Stemming, score};
+use super::{Corpus, Document, NewEntry, Question, Section, Slot, Space, Stemming, score};
 use crate::memory::{Content, MemoryId, Origin};
 use crate::ports::NoVocabulary;
 use crate::time::Timestamp;
@@ -164,7 +164,15 @@ fn ranked(texts: &[&str], question: &str, stemming: Stemming) -> Vec<Slot> {
         });
     }
     let question = Question::new(question);
-    let parts = score(&space, &question, &NoVocabulary, &vec![0.0; texts.len()]);
+    let sections: [&dyn Section; 1] = [&space];
+    let similarities = vec![0.0; texts.len()];
+    let parts = score(
+        Corpus::new(&sections),
+        &question,
+        &NoVocabulary,
+        &[&similarities],
+    );
+    let parts = &parts[0];
     let score = |slot: &Slot| parts[*slot].map_or(0.0, |parts| parts.sum());
     let mut slots: Vec<Slot> = (0..texts.len()).collect();
     slots.sort_by(|a, b| score(b).total_cmp(&score(a)));

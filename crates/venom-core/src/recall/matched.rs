@@ -2,7 +2,7 @@
 
 use super::analysis::{self, Stemming};
 use super::question::Question;
-use super::space::Space;
+use super::section::Corpus;
 use crate::ports::Vocabulary;
 use std::collections::HashSet;
 
@@ -16,12 +16,16 @@ pub struct SoughtTerms {
 impl SoughtTerms {
     /// The terms of the words of a question and of the words near them.
     /// O(words of the question * words of the space).
-    pub fn new(space: &Space, question: &Question, vocabulary: &dyn Vocabulary) -> Self {
-        let stemming = space.stemming();
+    pub fn new(
+        stemming: Stemming,
+        corpus: Corpus<'_>,
+        question: &Question,
+        vocabulary: &dyn Vocabulary,
+    ) -> Self {
         let mut terms = HashSet::new();
         for word in question.content_words() {
             terms.extend(stemming.terms_of_word(word));
-            for near in space.near_words(word, vocabulary) {
+            for near in corpus.near_words(word, vocabulary) {
                 terms.extend(stemming.terms_of_word(&near));
             }
         }
@@ -51,7 +55,12 @@ mod tests {
     #[test]
     fn words_match_in_any_inflection_and_once() {
         let question = Question::new("Which walnuts does the café in Köln roast?");
-        let sought = SoughtTerms::new(&Space::default(), &question, &NoVocabulary);
+        let sought = SoughtTerms::new(
+            Stemming::default(),
+            Corpus::new(&[]),
+            &question,
+            &NoVocabulary,
+        );
         assert_eq!(
             sought.matched_words("A roasted walnut! The Cafe roasts walnuts."),
             ["roasted", "walnut", "cafe", "roasts", "walnuts"]

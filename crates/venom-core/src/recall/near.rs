@@ -3,12 +3,13 @@
 
 use super::analysis;
 use crate::ports::Vocabulary;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// Least cosine of near words. Between 0.45 and 0.55 the measurement is the same.
 const COSINE_MIN: f32 = 0.5;
 /// Most near words of a word.
-const NEAR_MAX: usize = 8;
+pub(super) const NEAR_MAX: usize = 8;
 /// Shorter words have no near words, in characters.
 const CHARS_MIN: usize = 3;
 /// One, in components of a row: vectors of unit length fit a byte.
@@ -42,14 +43,14 @@ impl WordTable {
         self.learned = seen.len();
     }
 
-    /// The words nearest to a word that `is_there`, nearest first, of equal ones by name; itself is not among
-    /// them. O(words * dimensions).
+    /// The words nearest to a word that `is_there`, nearest first, of equal ones by name, each with its cosine times the
+    /// square of [`SCALE`]; itself is not among them. O(words * dimensions).
     pub(super) fn near(
         &self,
         word: &str,
         vocabulary: &dyn Vocabulary,
         is_there: impl Fn(&str) -> bool,
-    ) -> Vec<&str> {
+    ) -> Vec<(i32, &str)> {
         let Some(query) = row_of(word, vocabulary) else {
             return Vec::new();
         };
@@ -59,12 +60,12 @@ impl WordTable {
         for (known, row) in rows {
             let cosine = dot(row, &query);
             if cosine as f32 >= least && **known != *word && is_there(known) {
-                near.insert((std::cmp::Reverse(cosine), known.as_ref()));
+                near.insert((Reverse(cosine), known.as_ref()));
             }
         }
         near.into_iter()
             .take(NEAR_MAX)
-            .map(|(_, known)| known)
+            .map(|(Reverse(cosine), known)| (cosine, known))
             .collect()
     }
 }
@@ -108,18 +109,13 @@ mod tests {
         table.learn(&seen[..3], &vocabulary);
         table.learn(&seen, &vocabulary);
         assert!(table.knows(&seen));
-        assert_eq!(
-            table.near("walnut", &vocabulary, |_| true),
-            ["walnuts", "wall"]
-        );
-        assert_eq!(
-            table.near("walnut", &vocabulary, |word| word == "wall"),
-            ["wall"]
-        );
-        assert_eq!(table.near("the", &vocabulary, |_| true), [""; 0]);
-        assert_eq!(
-            WordTable::default().near("walnut", &vocabulary, |_| true),
-            [""; 0]
-        );
+        let near = |table: &WordTable, word: &str, is_there: &dyn Fn(&str) -> bool| {
+            let near = table.near(word, &vocabulary, is_there).into_iter();
+            near.map(|(_, word)| word.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(near(&table, "walnut", &|_| true), ["walnuts", "wall"]);
+        assert_eq!(near(&table, "walnut", &|word| word == "wall"), ["wall"]);
+        assert_eq!(near(&table, "the", &|_| true), [""; 0]);
+        assert_eq!(near(&WordTable::default(), "walnut", &|_| true), [""; 0]);
     }
 }

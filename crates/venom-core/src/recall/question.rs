@@ -1,18 +1,18 @@
 //! What the recipe reads in a question.
 
 use super::analysis;
-use super::space::Space;
+use super::section::{Corpus, Term};
 use super::time_words::{self, NamedTime};
 use crate::ports::Vocabulary;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// What a word of a question stands for, as terms of a space.
+/// What a word of a question stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Sought {
-    /// Its own, sorted by name, each with its number. Empty if no memory has it.
-    pub(super) own: BTreeMap<String, u32>,
-    /// Numbers of the terms of words that mean something near, none of its own.
-    pub(super) near: BTreeSet<u32>,
+    /// Its own terms, sorted by name. Empty if no memory has it.
+    pub(super) own: Vec<Term>,
+    /// The terms of words that mean something near, sorted by name, none of its own.
+    pub(super) near: Vec<Term>,
 }
 
 /// A search text, read.
@@ -40,15 +40,23 @@ impl Question {
         }
     }
 
-    /// For each word that says something the terms of a space that it stands for: its own, and those of the
-    /// words near it. O(words of the question * words of the space).
-    pub(super) fn terms(&self, space: &Space, vocabulary: &dyn Vocabulary) -> Vec<Sought> {
-        self.content_words()
-            .map(|word| Sought {
-                own: space.terms_of(word),
-                near: space.near(word, vocabulary),
-            })
-            .collect()
+    /// For each word that says something the terms that it stands for: its own, and those of the words near it.
+    /// O(words of the question * words of the space).
+    pub(super) fn terms(&self, corpus: Corpus<'_>, vocabulary: &dyn Vocabulary) -> Vec<Sought> {
+        let known = |names: BTreeSet<String>| -> Vec<Term> {
+            names
+                .into_iter()
+                .filter_map(|name| corpus.term(name))
+                .collect()
+        };
+        let sought = |word| {
+            let near = corpus.near_words(word, vocabulary).into_iter();
+            Sought {
+                own: known(corpus.terms_of(word)),
+                near: known(near.flat_map(|near| corpus.terms_of(&near)).collect()),
+            }
+        };
+        self.content_words().map(sought).collect()
     }
 
     /// Its words that say something, in order.

@@ -2,7 +2,8 @@
 
 use super::kernel::{self, RADIUS};
 use super::question::{Question, Sought};
-use super::space::{Slot, Space};
+use super::section::{Corpus, Facts, Section, Term, neighbours};
+use super::space::Slot;
 use crate::ports::Vocabulary;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,70 +149,124 @@ impl Parts {
     }
 }
 
-/// The parts of the score of every memory in the space, by slot; `None` in empty slots. `similarities` are
-/// the cosines of question and memory by slot, those of empty slots are not read.
+/// The parts of the score of every memory, by section and slot; `None` in empty slots. `similarities` are the cosines
+/// of question and memory in the same order, those of empty slots are not read.
 ///
 /// O(memories * neighbours + postings of the question's terms * neighbours + words of the question * words of
 /// the space).
 pub fn score(
-    space: &Space,
+    corpus: Corpus<'_>,
     question: &Question,
     vocabulary: &dyn Vocabulary,
-    similarities: &[f32],
-) -> Vec<Option<Parts>> {
-    let kind = if space.median_words() > REMARK_WORDS_MAX {
+    similarities: &[&[f32]],
+) -> Vec<Vec<Option<Parts>>> {
+    let kind = if corpus.median_words() > REMARK_WORDS_MAX {
         Kind::Notes
     } else {
         Kind::Remarks
     };
-    let sought = question.terms(space, vocabulary);
-    let words = Shares::of_most(lexical(space, &sought));
-    let pairs = Shares::of_most(pairs(space, &sought));
-    let phrase = quoted(space, &sought);
-    let authors: BTreeSet<&str> = space.names().filter(|name| question.names(name)).collect();
-    let similarity = |slot: Slot| similarities.get(slot).copied().unwrap_or(0.0);
-    let meaning = Range::of(space.entries().map(|(slot, _)| similarity(slot)));
-    let around = around(space, &similarity);
-    let meaning_around = Range::of(space.entries().map(|(slot, _)| around[slot]));
-    let yes = |fact: bool| f32::from(u8::from(fact));
-    let mut parts = vec![None; space.slots()];
-    for (slot, entry) in space.entries() {
-        let says = |part| match part {
-            Part::Words => words.of(slot),
-            Part::Pairs => pairs.of(slot),
-            Part::Phrase => yes(phrase.contains(&slot)),
-            Part::Meaning => meaning.place(similarity(slot)),
-            Part::MeaningAround => meaning_around.place(around[slot]),
-            Part::Author => yes(entry.name().is_some_and(|name| authors.contains(name))),
-            Part::Length => (entry.length as f32 / LENGTH_TERMS).min(1.0),
-            Part::Statement if entry.length >= STATEMENT_TERMS_MAX => 1.0,
-            Part::Statement => entry.statement,
-            Part::TellsTime => {
-                yes(question.asks_time && entry.tells_time && entry.length < TIME_TERMS_MAX)
-            }
-            Part::NamedTime => question.named_time.of_month(entry.month),
-            Part::User => yes(entry.by_user),
-        };
-        parts[slot] = Some(Parts::weigh(kind, says));
-    }
-    parts
+    let sought = question.terms(corpus, vocabulary);
+    let units = units(corpus, &sought);
+    let of_each = |number: usize| {
+        let section = corpus.sections[number];
+        let similarity = similarities.get(number).copied().unwrap_or(&[]);
+        Said {
+            words: lexical(section, number, &units, corpus.mean_reach()),
+            pairs: pairs((section, number), corpus, &sought),
+            phrase: quoted(section, number, &sought),
+            around: around(section.facts(), similarity),
+            similarity,
+        }
+    };
+    let said: Vec<Said<'_>> = (0..corpus.sections.len()).map(of_each).collect();
+    let most = |of: for<'a> fn(&'a Said<'_>) -> &'a [f32]| {
+        let all = said.iter().flat_map(|said| of(said).iter().copied());
+        all.fold(f32::MIN_POSITIVE, f32::max)
+    };
+    let (most_words, most_pairs) = (most(|said| &said.words), most(|said| &said.pairs));
+    let range = |of: for<'a> fn(&'a Said<'_>) -> &'a [f32]| {
+        let live = corpus
+            .sections
+            .iter()
+            .zip(&said)
+            .flat_map(|(section, said)| {
+                let slots = live(section.facts());
+                slots.map(move |(slot, _)| at(of(said), slot))
+            });
+        Range::of(live)
+    };
+    let (meaning, meaning_around) = (range(|said| said.similarity), range(|said| &said.around));
+    let sections = corpus.sections.iter().zip(&said);
+    let parts_of = |(section, said): (&&dyn Section, &Said<'_>)| {
+        let names = section.names().into_iter();
+        let authors: BTreeSet<&str> = names.filter(|name| question.names(name)).collect();
+        let mut parts = vec![None; section.facts().len()];
+        for (slot, facts) in live(section.facts()) {
+            let says = |part| match part {
+                Part::Words => said.words[slot] / most_words,
+                Part::Pairs => said.pairs[slot] / most_pairs,
+                Part::Phrase => yes(said.phrase.contains(&slot)),
+                Part::Meaning => meaning.place(at(said.similarity, slot)),
+                Part::MeaningAround => meaning_around.place(said.around[slot]),
+                Part::Author if authors.is_empty() => 0.0,
+                Part::Author => yes(section
+                    .name(slot)
+                    .is_some_and(|name| authors.contains(name))),
+                Part::Length => (facts.length as f32 / LENGTH_TERMS).min(1.0),
+                Part::Statement if facts.length >= STATEMENT_TERMS_MAX => 1.0,
+                Part::Statement => facts.statement,
+                Part::TellsTime => {
+                    yes(question.asks_time && facts.tells_time && facts.length < TIME_TERMS_MAX)
+                }
+                Part::NamedTime => question.named_time.of_month(facts.month),
+                Part::User => yes(facts.by_user),
+            };
+            parts[slot] = Some(Parts::weigh(kind, says));
+        }
+        parts
+    };
+    sections.map(parts_of).collect()
+}
+
+/// What words and vectors say of the memories of a section, by slot.
+struct Said<'a> {
+    words: Vec<f32>,
+    pairs: Vec<f32>,
+    phrase: BTreeSet<Slot>,
+    around: Vec<f32>,
+    similarity: &'a [f32],
+}
+
+fn yes(fact: bool) -> f32 {
+    f32::from(u8::from(fact))
+}
+
+/// The number in a slot; 0 behind the end.
+fn at(numbers: &[f32], slot: Slot) -> f32 {
+    numbers.get(slot).copied().unwrap_or(0.0)
+}
+
+/// The slots with a memory.
+fn live(facts: &[Facts]) -> impl Iterator<Item = (Slot, &Facts)> {
+    facts.iter().enumerate().filter(|(_, facts)| facts.live)
 }
 
 /// Okapi BM25 in which a memory's count of a term takes shares of its neighbours' counts, and of the counts of
 /// terms that mean something near; by slot. Rarity is told by the memories that have the term themselves.
-fn lexical(space: &Space, sought: &[Sought]) -> Vec<f32> {
-    let mean = space.mean_reach().max(f32::MIN_POSITIVE);
-    let mut scores = vec![0.0_f32; space.slots()];
-    let mut counts = Counts::new(space.slots());
-    for (rarity, terms) in units(space, sought) {
+fn lexical(section: &dyn Section, number: usize, units: &[Unit<'_>], mean_reach: f32) -> Vec<f32> {
+    let facts = section.facts();
+    let mean = mean_reach.max(f32::MIN_POSITIVE);
+    let mut scores = vec![0.0_f32; facts.len()];
+    let mut counts = Counts::new(facts.len());
+    for Unit { rarity, terms } in units {
         for (term, share) in terms {
-            counts.add(space, term, share);
+            if let Some(term) = term.numbers[number] {
+                counts.add(section, term, *share);
+            }
         }
         for slot in counts.touched.drain(..) {
             let count = kernel::from_units(std::mem::take(&mut counts.units[slot]));
-            let reach = space
-                .entry(slot)
-                .map_or(0.0, |entry| kernel::from_units(entry.reach));
+            let reach = kernel::from_units(facts[slot].reach);
             let norm = BM25_K1 * (1.0 - BM25_B + BM25_B * reach / mean);
             scores[slot] += rarity * count * (BM25_K1 + 1.0) / (count + norm);
         }
@@ -219,28 +274,39 @@ fn lexical(space: &Space, sought: &[Sought]) -> Vec<f32> {
     scores
 }
 
-/// What is counted together, with how much it tells: each different term of the question with those near it.
-/// The near ones of a word that no memory has stand for themselves, as rare as the rarest.
-fn units(space: &Space, sought: &[Sought]) -> Vec<(f32, Vec<(u32, f32)>)> {
-    let mut units: BTreeMap<String, (f32, Vec<(u32, f32)>)> = BTreeMap::new();
-    let mut unknown = BTreeSet::new();
+/// Terms that are counted together.
+struct Unit<'a> {
+    /// How much they tell.
+    rarity: f32,
+    /// Each with the share that it counts.
+    terms: Vec<(&'a Term, f32)>,
+}
+
+/// What is counted together: each different term of the question with those near it. The near ones of a word that no
+/// memory has stand for themselves, as rare as the rarest.
+fn units<'a>(corpus: Corpus<'_>, sought: &'a [Sought]) -> Vec<Unit<'a>> {
+    let mut units: BTreeMap<&str, Unit<'_>> = BTreeMap::new();
+    let mut unknown: BTreeMap<Vec<&str>, Unit<'_>> = BTreeMap::new();
     for word in sought {
-        let near = word.near.iter().map(|term| (*term, NEAR_SHARE));
-        for (term, number) in &word.own {
-            let own = [(*number, 1.0)].into_iter();
-            let unit = (rarity(space, *number), own.chain(near.clone()).collect());
-            units.insert(term.clone(), unit);
+        let near = word.near.iter().map(|term| (term, NEAR_SHARE));
+        for term in &word.own {
+            let unit = Unit {
+                rarity: rarity(corpus, term),
+                terms: [(term, 1.0)].into_iter().chain(near.clone()).collect(),
+            };
+            units.insert(&term.name, unit);
         }
         if word.own.is_empty() && !word.near.is_empty() {
-            unknown.insert(&word.near);
+            let rarities = word.near.iter().map(|term| rarity(corpus, term));
+            let names = word.near.iter().map(|term| term.name.as_str());
+            let unit = Unit {
+                rarity: rarities.fold(0.0, f32::max),
+                terms: near.collect(),
+            };
+            unknown.insert(names.collect(), unit);
         }
     }
-    let unknown = unknown.into_iter().map(|near| {
-        let rarities = near.iter().map(|term| rarity(space, *term));
-        let terms = near.iter().map(|term| (*term, NEAR_SHARE));
-        (rarities.fold(0.0, f32::max), terms.collect())
-    });
-    units.into_values().chain(unknown).collect()
+    units.into_values().chain(unknown.into_values()).collect()
 }
 
 /// Counts of what is being looked for, by slot.
@@ -258,66 +324,65 @@ impl Counts {
     }
 
     /// Adds a share of the counts of a term, and of those the shares that fall to neighbours.
-    fn add(&mut self, space: &Space, term: u32, share: f32) {
-        let mut add = |slot: Slot, units: u64| {
-            if self.units[slot] == 0 {
-                self.touched.push(slot);
-            }
-            self.units[slot] += units;
-        };
-        for posting in space.postings(term) {
-            let slot = posting.slot as usize;
-            let Some(entry) = space.entry(slot) else {
-                continue;
-            };
-            add(slot, kernel::to_units(share, posting.count));
-            for (place, other_slot) in space.neighbours(slot) {
-                let Some(other) = space.entry(other_slot) else {
-                    continue;
-                };
+    fn add(&mut self, section: &dyn Section, term: u32, share: f32) {
+        let facts = section.facts();
+        section.each_with(term, &mut |slot, count| {
+            let own = &facts[slot];
+            self.add_units(slot, kernel::to_units(share, count));
+            for (place, other) in neighbours(facts, slot) {
                 // Seen from the neighbour this memory stands on the other side.
-                let share = share * kernel::share(-place) * entry.gate * other.gate;
-                add(other_slot, kernel::to_units(share, posting.count));
+                let share = share * kernel::share(-place) * own.gate * facts[other].gate;
+                self.add_units(other, kernel::to_units(share, count));
             }
+        });
+    }
+
+    fn add_units(&mut self, slot: Slot, units: u64) {
+        if self.units[slot] == 0 {
+            self.touched.push(slot);
         }
+        self.units[slot] += units;
     }
 }
 
 /// How much a term tells: more, the fewer memories have it.
-fn rarity(space: &Space, term: u32) -> f32 {
-    let with_term = space.postings(term).len() as f32;
-    ((space.len() as f32 - with_term + 0.5) / (with_term + 0.5)).ln_1p()
+fn rarity(corpus: Corpus<'_>, term: &Term) -> f32 {
+    let with_term = term.memories as f32;
+    ((corpus.memories() as f32 - with_term + 0.5) / (with_term + 0.5)).ln_1p()
 }
 
 /// Sum over words that follow each other in the question of how much they tell, where they are within
 /// [`PAIR_TERMS_MAX`] of each other in the memory; by slot.
-fn pairs(space: &Space, sought: &[Sought]) -> Vec<f32> {
-    let mut scores = vec![0.0_f32; space.slots()];
+fn pairs(
+    (section, number): (&dyn Section, usize),
+    corpus: Corpus<'_>,
+    sought: &[Sought],
+) -> Vec<f32> {
+    let mut scores = vec![0.0_f32; section.facts().len()];
     let mut seen = BTreeSet::new();
     for two in sought.windows(2) {
-        for (a, b) in two[0]
+        let both = two[0]
             .own
-            .values()
-            .flat_map(|a| two[1].own.values().map(|b| (*a, *b)))
-        {
-            if a == b || !seen.insert((a, b)) {
+            .iter()
+            .flat_map(|a| two[1].own.iter().map(move |b| (a, b)));
+        for (a, b) in both {
+            if a.name == b.name || !seen.insert((&a.name, &b.name)) {
                 continue;
             }
-            let rarer = if space.postings(a).len() < space.postings(b).len() {
-                a
-            } else {
-                b
+            let (Some(one), Some(other)) = (a.numbers[number], b.numbers[number]) else {
+                continue;
             };
-            let tells = f32::midpoint(rarity(space, a), rarity(space, b));
-            for posting in space.postings(rarer) {
-                let slot = posting.slot as usize;
-                if space
-                    .entry(slot)
-                    .is_some_and(|entry| are_close(&entry.terms, a, b))
-                {
+            let rarer = if section.memories_with(one) < section.memories_with(other) {
+                one
+            } else {
+                other
+            };
+            let tells = f32::midpoint(rarity(corpus, a), rarity(corpus, b));
+            section.each_with(rarer, &mut |slot, _| {
+                if are_close(&section.terms(slot), one, other) {
                     scores[slot] += tells;
                 }
-            }
+            });
         }
     }
     scores
@@ -341,59 +406,44 @@ fn are_close(terms: &[u32], a: u32, b: u32) -> bool {
 
 /// The memories that have all words of the question, stop words left out, in one stretch. A single word is
 /// no quotation.
-fn quoted(space: &Space, sought: &[Sought]) -> BTreeSet<Slot> {
-    let rarest = sought.iter().min_by_key(|word| {
-        let memories = word.own.values().map(|term| space.postings(*term).len());
+fn quoted(section: &dyn Section, number: usize, sought: &[Sought]) -> BTreeSet<Slot> {
+    let own = |word: &Sought| -> Vec<u32> {
+        let numbers = word.own.iter().filter_map(|term| term.numbers[number]);
+        numbers.collect()
+    };
+    let wanted: Vec<Vec<u32>> = sought.iter().map(own).collect();
+    let rarest = wanted.iter().min_by_key(|terms| {
+        let memories = terms.iter().map(|term| section.memories_with(*term));
         memories.sum::<usize>()
     });
-    let Some(rarest) = rarest.filter(|_| sought.len() > 1) else {
-        return BTreeSet::new();
+    let mut quoted = BTreeSet::new();
+    let Some(rarest) = rarest.filter(|_| wanted.len() > 1) else {
+        return quoted;
     };
-    let has_phrase = |slot: &Slot| {
-        let terms = space.entry(*slot).map_or(&[][..], |entry| &entry.terms);
-        terms.windows(sought.len()).any(|stretch| {
-            let mut pairs = stretch.iter().zip(sought);
-            pairs.all(|(found, wanted)| wanted.own.values().any(|term| term == found))
-        })
-    };
-    let postings = rarest.own.values().flat_map(|term| space.postings(*term));
-    postings
-        .map(|posting| posting.slot as usize)
-        .filter(has_phrase)
-        .collect()
-}
-
-/// Numbers of all memories, each as its share of the largest; by slot.
-struct Shares {
-    values: Vec<f32>,
-    most: f32,
-}
-
-impl Shares {
-    fn of_most(values: Vec<f32>) -> Self {
-        let most = values.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-        Self { values, most }
+    for term in rarest {
+        section.each_with(*term, &mut |slot, _| {
+            let has_phrase = section.terms(slot).windows(wanted.len()).any(|stretch| {
+                let mut pairs = stretch.iter().zip(&wanted);
+                pairs.all(|(found, wanted)| wanted.contains(found))
+            });
+            if has_phrase {
+                quoted.insert(slot);
+            }
+        });
     }
-
-    fn of(&self, slot: Slot) -> f32 {
-        self.values[slot] / self.most
-    }
+    quoted
 }
 
 /// Each memory's similarity averaged with its neighbours', by their shares; by slot.
-fn around(space: &Space, similarity: &impl Fn(Slot) -> f32) -> Vec<f32> {
-    let mut averages = vec![0.0_f32; space.slots()];
-    for (slot, entry) in space.entries() {
-        let (mut sum, mut weight) = (similarity(slot), 1.0);
-        let near = space
-            .neighbours(slot)
-            .filter(|(place, _)| place.abs() <= DENSE_RADIUS);
-        for (place, other_slot) in near {
-            if let Some(other) = space.entry(other_slot) {
-                let share = kernel::share(place) * entry.gate * other.gate;
-                sum += share * similarity(other_slot);
-                weight += share;
-            }
+fn around(facts: &[Facts], similarity: &[f32]) -> Vec<f32> {
+    let mut averages = vec![0.0_f32; facts.len()];
+    for (slot, own) in live(facts) {
+        let (mut sum, mut weight) = (at(similarity, slot), 1.0);
+        let near = neighbours(facts, slot).filter(|(place, _)| place.abs() <= DENSE_RADIUS);
+        for (place, other) in near {
+            let share = kernel::share(place) * own.gate * facts[other].gate;
+            sum += share * at(similarity, other);
+            weight += share;
         }
         averages[slot] = sum / weight;
     }
@@ -434,7 +484,7 @@ const _: () = assert!(DENSE_RADIUS <= RADIUS);
 #[cfg(test)]
 mod tests {
     use super::super::document::Document;
-    use super::super::space::NewEntry;
+    use super::super::space::{NewEntry, Space};
     use super::*;
     use crate::memory::{Content, MemoryId, Origin, SessionName, Speaker};
     use crate::ports::NoVocabulary;
@@ -452,9 +502,25 @@ mod tests {
         })
     }
 
+    /// The parts of a space in one section.
+    fn score_alone(
+        space: &Space,
+        question: &str,
+        vocabulary: &dyn Vocabulary,
+        similarities: &[f32],
+    ) -> Vec<Option<Parts>> {
+        let sections: [&dyn Section; 1] = [space];
+        let corpus = Corpus::new(&sections);
+        let question = Question::new(question);
+        let [parts] = score(corpus, &question, vocabulary, &[similarities])
+            .try_into()
+            .expect("one section");
+        parts
+    }
+
     /// Slots by score, best first; of equal score the later first.
     fn ranked(space: &Space, question: &str, similarities: &[f32]) -> Vec<Slot> {
-        let parts = score(space, &Question::new(question), &NoVocabulary, similarities);
+        let parts = score_alone(space, question, &NoVocabulary, similarities);
         let mut slots: Vec<Slot> = (0..parts.len())
             .filter(|slot| parts[*slot].is_some())
             .collect();
@@ -538,12 +604,7 @@ mod tests {
             add(&mut space, id, &apart(id), text);
         }
         let ranked = |question: &str| {
-            let parts = score(
-                &space,
-                &Question::new(question),
-                &HashEmbedder::new(),
-                &[0.0; 3],
-            );
+            let parts = score_alone(&space, question, &HashEmbedder::new(), &[0.0; 3]);
             parts
                 .iter()
                 .map(|parts| parts.map_or(0.0, |parts| parts.to_array()[0]))
@@ -606,7 +667,7 @@ mod tests {
                 add(&mut space, id, &apart(id), &format!("{text} and nothing else to say about it at all"));
             }
             let matches = |space: &Space| {
-                let all = ranked(space, "walnut", &vec![0.0; space.slots()]);
+                let all = ranked(space, "walnut", &vec![0.0; space.facts().len()]);
                 let has_word = |slot: &Slot| texts.get(*slot).is_some_and(|text| text.contains("walnut"));
                 let count = texts.iter().filter(|text| text.contains("walnut")).count();
                 let first: BTreeSet<Slot> = all.into_iter().take(count).filter(has_word).collect();

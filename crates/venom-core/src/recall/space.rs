@@ -3,13 +3,15 @@
 
 use super::analysis::{self, Stemming};
 use super::document::Document;
-use super::kernel::{self, RADIUS};
+use super::kernel;
 use super::near::WordTable;
+use super::section::{Facts, Section, neighbours, terms_of};
 use super::spelling::Spelling;
 use crate::memory::{MemoryId, Origin, SessionName, Speaker};
 use crate::ports::Vocabulary;
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
@@ -34,9 +36,11 @@ pub struct Space {
     speakers: BTreeMap<Box<str>, u32>,
     /// By slot.
     entries: Vec<Option<Entry>>,
+    /// By slot.
+    facts: Vec<Facts>,
     /// The memories of each thread in the order of their ids.
     threads: BTreeMap<(Option<SessionName>, MemoryId), Slot>,
-    /// Sum of [`Entry::reach`].
+    /// Sum of [`Facts::reach`].
     reach: u64,
     live: usize,
     /// How many memories have how many words.
@@ -44,17 +48,17 @@ pub struct Space {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Posting {
-    pub(super) slot: u32,
-    pub(super) count: u32,
+struct Posting {
+    slot: u32,
+    count: u32,
 }
 
-/// A memory.
+/// What is kept of a memory besides its [`Facts`].
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) id: MemoryId,
+struct Entry {
+    id: MemoryId,
     /// Rows in `postings`, in the order of the text.
-    pub(super) terms: Box<[u32]>,
+    terms: Box<[u32]>,
     words: Vec<Box<str>>,
     /// [`Speaker::key`].
     speaker: Option<Box<str>>,
@@ -62,25 +66,12 @@ pub(super) struct Entry {
     session: Option<SessionName>,
     stored_at: Timestamp,
     occurred_at: Option<Timestamp>,
-    /// Share of its own that a memory gives to its neighbours and takes from them.
-    pub(super) gate: f32,
-    pub(super) length: u32,
-    /// `length` and the shares of the neighbours' lengths, in units of [`kernel::UNIT`].
-    pub(super) reach: u64,
-    /// The neighbours in its thread.
-    before: Option<u32>,
-    after: Option<u32>,
     text_words: u32,
-    pub(super) statement: f32,
-    pub(super) tells_time: bool,
-    pub(super) by_user: bool,
-    /// Months since the year 0 of [`Self::moment`].
-    pub(super) month: Option<i32>,
 }
 
 impl Entry {
     /// The name of who said it, in lower case; a role is no name.
-    pub(super) fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&str> {
         self.speaker.as_deref().filter(|_| !self.by_role)
     }
 
@@ -166,17 +157,20 @@ impl Space {
             session,
             stored_at: new.stored_at,
             occurred_at: new.origin.occurred_at,
-            gate: kernel::gate(length),
+            text_words: new.document.text_words,
+        }));
+        self.facts.push(Facts {
+            live: true,
+            tells_time: new.document.tells_time,
+            by_user: new.document.by_user,
             length,
+            gate: kernel::gate(length),
+            statement: new.document.statement,
             reach: 0,
             before: None,
             after: None,
-            text_words: new.document.text_words,
-            statement: new.document.statement,
-            tells_time: new.document.tells_time,
-            by_user: new.document.by_user,
             month: new.origin.moment(new.stored_at).month(),
-        }));
+        });
         self.live += 1;
         self.join(before, Some(row));
         self.join(Some(row), after);
@@ -218,7 +212,8 @@ impl Space {
         }
         count_down(&mut self.text_words, &entry.text_words);
         self.live -= 1;
-        self.reach -= entry.reach;
+        let facts = std::mem::take(&mut self.facts[slot]);
+        self.reach -= facts.reach;
         self.join(before, after);
         for slot in reached {
             self.measure(slot);
@@ -240,10 +235,11 @@ impl Space {
             *slot = moved[*slot] as usize;
         }
         self.entries.retain(Option::is_some);
+        self.facts.retain(|facts| facts.live);
         self.seen = self.words.keys().cloned().collect();
         self.table = RwLock::default();
-        for entry in self.entries.iter_mut().flatten() {
-            for link in [&mut entry.before, &mut entry.after].into_iter().flatten() {
+        for facts in &mut self.facts {
+            for link in [&mut facts.before, &mut facts.after].into_iter().flatten() {
                 *link = moved[*link as usize];
             }
         }
@@ -259,16 +255,6 @@ impl Space {
         self.live == 0
     }
 
-    /// Names of speakers, in lower case, sorted; roles are left out. O(names).
-    pub fn speakers(&self) -> Vec<String> {
-        self.names().map(str::to_owned).collect()
-    }
-
-    /// The same, borrowed.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.speakers.keys().map(AsRef::as_ref)
-    }
-
     /// Whether the memory in a slot was said by the speaker of this [`Speaker::key`].
     pub fn is_said_by(&self, slot: Slot, speaker: &str) -> bool {
         let entry = self.entry(slot);
@@ -282,125 +268,12 @@ impl Space {
     }
 
     /// The memory in a slot.
-    pub(super) fn entry(&self, slot: Slot) -> Option<&Entry> {
+    fn entry(&self, slot: Slot) -> Option<&Entry> {
         self.entries.get(slot)?.as_ref()
-    }
-
-    /// Every slot with its memory, in order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (Slot, &Entry)> {
-        let all = self.entries.iter().enumerate();
-        all.filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
-    }
-
-    /// One more than the last slot.
-    pub(super) const fn slots(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// How its words are stemmed.
-    pub(super) const fn stemming(&self) -> Stemming {
-        self.stemming
-    }
-
-    /// The number of a term, if a memory has or had it.
-    pub(super) fn term_number(&self, term: &str) -> Option<u32> {
-        self.terms.get(term).copied()
-    }
-
-    /// The memories that have a term, by its number.
-    pub(super) fn postings(&self, term: u32) -> &[Posting] {
-        self.postings.get(term as usize).map_or(&[], Vec::as_slice)
-    }
-
-    /// The terms of a word that a memory has, by name with their numbers.
-    pub(super) fn terms_of(&self, word: &str) -> BTreeMap<String, u32> {
-        let terms = self.stemming.terms_of_word(word).into_iter();
-        let known = terms.filter_map(|term| {
-            let number = self.term_number(&term)?;
-            (!self.postings(number).is_empty()).then_some((term, number))
-        });
-        known.collect()
-    }
-
-    /// The terms of the words that mean something near a word, none of its own. O(words * dimensions).
-    pub(super) fn near(&self, word: &str, vocabulary: &dyn Vocabulary) -> BTreeSet<u32> {
-        let near = self.near_words(word, vocabulary).into_iter();
-        near.flat_map(|near| self.terms_of(&near).into_values())
-            .collect()
-    }
-
-    /// The words of the space that mean something near a word, nearest first, none of the same term.
-    /// O(words * dimensions).
-    pub(super) fn near_words(&self, word: &str, vocabulary: &dyn Vocabulary) -> Vec<String> {
-        if !self.table().knows(&self.seen) {
-            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-            table.learn(&self.seen, vocabulary);
-        }
-        let own = self.terms_of(word);
-        let is_there = |near: &str| {
-            self.words.contains_key(near)
-                && self
-                    .terms_of(near)
-                    .keys()
-                    .all(|term| !own.contains_key(term))
-        };
-        let table = self.table();
-        let near = table.near(word, vocabulary, is_there).into_iter();
-        near.map(str::to_owned).collect()
     }
 
     fn table(&self) -> RwLockReadGuard<'_, WordTable> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the memories know of a word. O(words) for one that they do not know.
-    pub fn spelling(&self, word: &str) -> Spelling {
-        let known = self.words.contains_key(word) || !self.terms_of(word).is_empty();
-        if known {
-            return Spelling {
-                known,
-                near: Vec::new(),
-            };
-        }
-        let near = self
-            .words
-            .iter()
-            .filter(|(near, _)| analysis::is_slip(word, near));
-        let mut near: Vec<(String, u32)> = near
-            .map(|(near, count)| (near.to_string(), *count))
-            .collect();
-        near.sort_unstable();
-        Spelling { known, near }
-    }
-
-    /// Mean of all [`Entry::reach`], in terms.
-    pub(super) fn mean_reach(&self) -> f32 {
-        kernel::from_units(self.reach) / self.live.max(1) as f32
-    }
-
-    /// Median of the words in a memory's text; of an even number the larger of the middle two. O(different
-    /// lengths).
-    pub(super) fn median_words(&self) -> u32 {
-        let mut seen = 0;
-        for (words, memories) in &self.text_words {
-            seen += *memories as usize;
-            if seen > self.live / 2 {
-                return *words;
-            }
-        }
-        0
-    }
-
-    /// The memories within [`RADIUS`] of one in its thread, each with its place: -1 is the one before.
-    pub(super) fn neighbours(&self, slot: Slot) -> impl Iterator<Item = (i32, Slot)> {
-        let walk = move |step: i32, link: fn(&Entry) -> Option<u32>| {
-            let mut at = slot;
-            (1..=RADIUS).map_while(move |distance| {
-                at = link(self.entry(at)?)? as usize;
-                Some((step * distance, at))
-            })
-        };
-        walk(-1, |entry| entry.before).chain(walk(1, |entry| entry.after))
     }
 
     /// The number of a term, made if it is new: its row in `postings`.
@@ -434,7 +307,7 @@ impl Space {
     fn within_reach(&self, beside: [Option<u32>; 2]) -> Vec<Slot> {
         let slots = beside.into_iter().flatten().map(|row| row as usize);
         let reached = slots.flat_map(|slot| {
-            let neighbours = self.neighbours(slot).map(|(_, neighbour)| neighbour);
+            let neighbours = neighbours(&self.facts, slot).map(|(_, neighbour)| neighbour);
             neighbours.chain([slot])
         });
         reached.collect()
@@ -447,31 +320,111 @@ impl Space {
             (Some(before), Some(after)) => before.is_neighbour_of(after),
             _ => false,
         };
-        let mut set = |at: Option<u32>, write: &dyn Fn(&mut Entry)| {
-            if let Some(entry) = at.and_then(|row| self.entries.get_mut(row as usize)) {
-                entry.as_mut().map(write);
+        let mut set = |at: Option<u32>, write: &dyn Fn(&mut Facts)| {
+            if let Some(facts) = at.and_then(|row| self.facts.get_mut(row as usize)) {
+                write(facts);
             }
         };
-        set(before, &|entry| entry.after = after.filter(|_| near));
-        set(after, &|entry| entry.before = before.filter(|_| near));
+        set(before, &|facts| facts.after = after.filter(|_| near));
+        set(after, &|facts| facts.before = before.filter(|_| near));
     }
 
     /// Brings the reach of a memory up to date.
     fn measure(&mut self, slot: Slot) {
-        let Some(entry) = self.entry(slot) else {
+        let Some(own) = self.facts.get(slot).copied().filter(|facts| facts.live) else {
             return;
         };
-        let mut reach = kernel::to_units(1.0, entry.length);
-        for (place, other) in self.neighbours(slot) {
-            if let Some(other) = self.entry(other) {
-                reach +=
-                    kernel::to_units(kernel::share(place) * entry.gate * other.gate, other.length);
-            }
+        let mut reach = kernel::to_units(1.0, own.length);
+        for (place, other) in neighbours(&self.facts, slot) {
+            let other = self.facts[other];
+            reach += kernel::to_units(kernel::share(place) * own.gate * other.gate, other.length);
         }
-        if let Some(entry) = self.entries[slot].as_mut() {
-            self.reach = self.reach - entry.reach + reach;
-            entry.reach = reach;
+        self.reach = self.reach - own.reach + reach;
+        self.facts[slot].reach = reach;
+    }
+}
+
+impl Section for Space {
+    fn facts(&self) -> &[Facts] {
+        &self.facts
+    }
+
+    fn memories(&self) -> usize {
+        self.live
+    }
+
+    fn stemming(&self) -> Stemming {
+        self.stemming
+    }
+
+    fn term(&self, name: &str) -> Option<u32> {
+        self.terms.get(name).copied()
+    }
+
+    fn memories_with(&self, term: u32) -> usize {
+        self.postings.get(term as usize).map_or(0, Vec::len)
+    }
+
+    fn each_with(&self, term: u32, each: &mut dyn FnMut(Slot, u32)) {
+        for posting in self.postings.get(term as usize).into_iter().flatten() {
+            each(posting.slot as usize, posting.count);
         }
+    }
+
+    fn terms(&self, slot: Slot) -> Cow<'_, [u32]> {
+        Cow::Borrowed(self.entry(slot).map_or(&[], |entry| &entry.terms))
+    }
+
+    fn name(&self, slot: Slot) -> Option<&str> {
+        self.entry(slot)?.name()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.speakers.keys().map(AsRef::as_ref).collect()
+    }
+
+    fn reach(&self) -> u64 {
+        self.reach
+    }
+
+    fn text_words(&self) -> &BTreeMap<u32, u32> {
+        &self.text_words
+    }
+
+    fn near_words(
+        &self,
+        word: &str,
+        vocabulary: &dyn Vocabulary,
+        counts: &dyn Fn(&str) -> bool,
+    ) -> Vec<(i32, String)> {
+        if !self.table().knows(&self.seen) {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            table.learn(&self.seen, vocabulary);
+        }
+        let is_there = |near: &str| self.words.contains_key(near) && counts(near);
+        let table = self.table();
+        let near = table.near(word, vocabulary, is_there).into_iter();
+        near.map(|(nearness, word)| (nearness, word.to_owned()))
+            .collect()
+    }
+
+    fn spelling(&self, word: &str) -> Spelling {
+        let known = self.words.contains_key(word) || !terms_of(self, word).is_empty();
+        if known {
+            return Spelling {
+                known,
+                near: Vec::new(),
+            };
+        }
+        let near = self
+            .words
+            .iter()
+            .filter(|(near, _)| analysis::is_slip(word, near));
+        let mut near: Vec<(String, u32)> = near
+            .map(|(near, count)| (near.to_string(), *count))
+            .collect();
+        near.sort_unstable();
+        Spelling { known, near }
     }
 }
 

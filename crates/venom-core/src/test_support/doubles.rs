@@ -10,7 +10,9 @@ use crate::ports::{
     Vocabulary,
 };
 use crate::query::{Hit, ListQuery, Stats};
-use crate::recall::{self, Document, NewEntry, SoughtTerms, Space, Spelling};
+use crate::recall::{
+    self, Corpus, Document, NewEntry, Section, SoughtTerms, Space, Spelling, Stemming,
+};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -178,10 +180,18 @@ impl MemoryStore for MemoryMap {
             .filter_map(|entry| best_passage(entry, search.vector))
             .collect();
         let similarities: Vec<f32> = best.iter().map(|(similarity, _)| *similarity).collect();
-        let parts = recall::score(&space, search.question, search.vocabulary, &similarities);
-        let sought = search
-            .explain
-            .then(|| SoughtTerms::new(&space, search.question, search.vocabulary));
+        let sections: [&dyn Section; 1] = [&space];
+        let corpus = Corpus::new(&sections);
+        let parts = recall::score(corpus, search.question, search.vocabulary, &[&similarities]);
+        let parts = parts.into_iter().flatten();
+        let sought = search.explain.then(|| {
+            SoughtTerms::new(
+                Stemming::default(),
+                corpus,
+                search.question,
+                search.vocabulary,
+            )
+        });
         let matched = |text: &str| {
             let sought = sought.as_ref();
             sought.map_or_else(Vec::new, |sought| sought.matched_words(text))

@@ -22,7 +22,7 @@ pub use analysis::Stemming;
 pub use document::Document;
 pub use matched::SoughtTerms;
 pub use question::{Question, addressed};
-pub use score::{Part, Parts, score};
+pub use score::{Asked, Candidates, Part, Parts, Scope, score};
 pub use section::{Corpus, Facts, Section};
 pub use space::{NewEntry, Slot, Space};
 pub use spelling::{Spelling, mendable_words, mended};

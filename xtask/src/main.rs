@@ -9,7 +9,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask bench smoke [--json]
        cargo xtask bench recall --data FOLDER [--out FILE] [--system venom|predecessor|bm25|hybrid]
-                                [--merge] [--without-sessions] [--typos] [--fill COUNT]
+                                [--merge] [--without-sessions] [--typos] [--archived] [--fill COUNT]
        cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]";
 
 fn main() -> ExitCode {
@@ -59,6 +59,7 @@ fn recall_options(words: &[&str]) -> Option<Options> {
                 }
             }
             "--fill" => options.fill = words.next()?.parse().ok()?,
+            "--archived" => options.archived = true,
             "--merge" => options.merge = true,
             "--without-sessions" => options.without_sessions = true,
             "--typos" => options.typos = true,

@@ -119,6 +119,11 @@ fn unfinished(place: &Path) -> PathBuf {
     name.into()
 }
 
+/// Removes what was written of a file that was not completed.
+pub(crate) fn remove_unfinished(place: &Path) {
+    let _ = std::fs::remove_file(unfinished(place));
+}
+
 fn footer(length: u64, sums: &[u8]) -> [u8; FOOTER] {
     let mut sum = crc32fast::Hasher::new();
     sum.update(sums);
@@ -154,6 +159,15 @@ impl fmt::Display for PageError {
         match self {
             Self::Damaged { file, reason } => write!(f, "{} is damaged: {reason}", file.display()),
             Self::Io { file, error } => write!(f, "{} cannot be read: {error}", file.display()),
+        }
+    }
+}
+
+impl PageError {
+    /// The file.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Damaged { file, .. } | Self::Io { file, .. } => file,
         }
     }
 }
@@ -282,6 +296,22 @@ impl Pages {
             };
             at += count as u64;
             into = &mut into[count..];
+        }
+        Ok(())
+    }
+
+    /// Reads every page. O(bytes).
+    ///
+    /// # Errors
+    /// [`PageError`] for the first that is not as it was written.
+    pub fn check_all(&self) -> Result<(), PageError> {
+        let mut some = vec![0; 64 * PAGE];
+        let mut at = 0;
+        while at < self.length {
+            let rest = usize::try_from(self.length - at).unwrap_or(usize::MAX);
+            let count = some.len().min(rest);
+            self.read(at, &mut some[..count])?;
+            at += count as u64;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod format;
 mod promises;
 mod reembedding;
 
+use crate::index::IndexSizes;
 use crate::lease::Lease;
 use crate::open::{self, Journal, StoreInfo};
 use crate::store::SqliteStore;
@@ -53,5 +54,6 @@ fn open_with_rollback(folder: &Path) -> SqliteStore {
         network_file_system: Some("SMB"),
     };
     let database = open::open_as(&lease.share(), lease.folder(), info).unwrap();
-    SqliteStore::with(database, &lease, (&model(), Stemming::default())).unwrap()
+    let index = (&model(), Stemming::default(), IndexSizes::default());
+    SqliteStore::with(database, &lease, index).unwrap()
 }

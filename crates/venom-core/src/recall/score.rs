@@ -188,10 +188,9 @@ impl Scope<'_> {
     /// The cosine of the memory in a slot; 0 for one that is not there.
     fn similarity(&self, slot: Slot) -> f32 {
         match self {
-            Self::All(similarity) => similarity.get(slot).copied(),
-            Self::Some(candidates) => candidates.similarity.get(&slot).copied(),
+            Self::All(similarity) => similarity.get(slot).copied().unwrap_or(0.0),
+            Self::Some(candidates) => candidates.similarity(slot),
         }
-        .unwrap_or(0.0)
     }
 
     /// Whether a slot is scored, asked for increasing slots.
@@ -240,6 +239,11 @@ impl Candidates {
             .into_iter()
             .filter(|slot| facts.get(*slot).is_some_and(|facts| facts.live))
             .collect()
+    }
+
+    /// The cosine of the memory in a slot; 0 for one that was not told.
+    pub fn similarity(&self, slot: Slot) -> f32 {
+        self.similarity.get(&slot).copied().unwrap_or(0.0)
     }
 
     /// Tells the cosine of the memory in a slot.

@@ -3,6 +3,7 @@
 use super::analysis::Stemming;
 use super::document::Document;
 use super::kernel::{self, RADIUS};
+use super::near::NearWords;
 use super::space::Slot;
 use super::spelling::Spelling;
 use crate::ports::Vocabulary;
@@ -149,6 +150,11 @@ pub trait Section: Sync {
     fn spelling(&self, word: &str) -> Spelling;
 }
 
+/// Whether a memory of a section has a word in any inflection.
+pub fn has_word(section: &dyn Section, word: &str) -> bool {
+    !terms_of(section, word).is_empty()
+}
+
 /// The terms of a word that a section has.
 pub(super) fn terms_of(section: &dyn Section, word: &str) -> BTreeSet<String> {
     let terms = section.stemming().terms_of_word(word).into_iter();
@@ -185,6 +191,8 @@ pub(super) struct Term {
 #[derive(Clone, Copy)]
 pub struct Corpus<'a> {
     pub(super) sections: &'a [&'a dyn Section],
+    /// For the sections that know no near words.
+    near: Option<&'a NearWords>,
 }
 
 impl fmt::Debug for Corpus<'_> {
@@ -196,7 +204,18 @@ impl fmt::Debug for Corpus<'_> {
 impl<'a> Corpus<'a> {
     /// These sections as one.
     pub const fn new(sections: &'a [&'a dyn Section]) -> Self {
-        Self { sections }
+        Self {
+            sections,
+            near: None,
+        }
+    }
+
+    /// The same, with the words that the model knows as near words of sections that know none themselves.
+    pub const fn with_near(self, near: &'a NearWords) -> Self {
+        Self {
+            near: Some(near),
+            ..self
+        }
     }
 
     /// How many memories there are.
@@ -236,6 +255,16 @@ impl<'a> Corpus<'a> {
             let counts = |word: &str| terms_of(*section, word).is_disjoint(&own);
             let found = section.near_words(word, vocabulary, &counts);
             near.extend(found.into_iter().map(|(nearness, word)| (-nearness, word)));
+        }
+        if let Some(of_model) = self.near {
+            let of_model = of_model.near(word, vocabulary);
+            let counts = |word: &str| {
+                let terms = self.terms_of(word);
+                !terms.is_empty() && terms.is_disjoint(&own)
+            };
+            let of_model = of_model.iter().filter(|(_, word)| counts(word));
+            let of_model = of_model.take(super::near::NEAR_MAX);
+            near.extend(of_model.map(|(nearness, word)| (-nearness, word.to_string())));
         }
         let near = near.into_iter().map(|(_, word)| word);
         near.take(super::near::NEAR_MAX).collect()

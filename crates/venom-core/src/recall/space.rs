@@ -4,8 +4,8 @@
 use super::analysis::{self, Stemming};
 use super::document::Document;
 use super::kernel;
-use super::near::WordTable;
-use super::section::{Facts, Section, neighbours, terms_of};
+use super::near::{NEAR_MAX, WordTable};
+use super::section::{Facts, Section, has_word, neighbours};
 use super::spelling::Spelling;
 use crate::memory::{MemoryId, Origin, SessionName, Speaker};
 use crate::ports::Vocabulary;
@@ -421,13 +421,13 @@ impl Section for Space {
         }
         let is_there = |near: &str| self.words.contains_key(near) && counts(near);
         let table = self.table();
-        let near = table.near(word, vocabulary, is_there).into_iter();
+        let near = table.near(word, vocabulary, NEAR_MAX, is_there).into_iter();
         near.map(|(nearness, word)| (nearness, word.to_owned()))
             .collect()
     }
 
     fn spelling(&self, word: &str) -> Spelling {
-        let known = self.words.contains_key(word) || !terms_of(self, word).is_empty();
+        let known = self.words.contains_key(word) || has_word(self, word);
         if known {
             return Spelling {
                 known,

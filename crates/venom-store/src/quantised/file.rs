@@ -165,6 +165,14 @@ impl VectorFile {
     /// # Errors
     /// [`PageError`] if it is not there, not whole or of another format.
     pub fn open(place: &Path) -> Result<Self, PageError> {
+        Self::open_keeping(place, KEPT_BYTES)
+    }
+
+    /// The same, with at most so many bytes of rows kept in memory once they were read.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_keeping(place: &Path, kept_bytes: usize) -> Result<Self, PageError> {
         let pages = Pages::open(place)?;
         let strange = || pages.damaged("expected vectors of version 1".to_owned());
         let mut page = [0; PAGE];
@@ -183,7 +191,7 @@ impl VectorFile {
         let codes = Codes::restore((header.rows, header.dimensions), codes, factors);
         let centre = read_floats(&pages, centre_at, header.dimensions)?;
         pages.expect_scattered_reads();
-        pages.keep_up_to(KEPT_BYTES);
+        pages.keep_up_to(kept_bytes);
         Ok(Self {
             quantizer: Quantizer::with_centre(centre, header.seed),
             pages,
@@ -205,6 +213,32 @@ impl VectorFile {
     /// Bytes of the file, checksums left out.
     pub const fn bytes(&self) -> u64 {
         self.pages.len()
+    }
+
+    /// Where the file is.
+    pub fn place(&self) -> &Path {
+        self.pages.place()
+    }
+
+    /// Reads every page. O(bytes).
+    ///
+    /// # Errors
+    /// [`PageError`] for the first that is not as it was written.
+    pub fn check(&self) -> Result<(), PageError> {
+        self.pages.check_all()
+    }
+
+    /// The dot products of a query and these rows by bytes, in their order. O(rows asked for).
+    ///
+    /// # Errors
+    /// [`PageError`] if they cannot be read.
+    pub fn similarities(&self, query: &[f32], rows: &[usize]) -> Result<Vec<f32>, PageError> {
+        let mut similarities = Vec::with_capacity(rows.len());
+        let query = self.quantizer.query(query);
+        self.compare(&query, rows.iter().copied(), |_, similarity| {
+            similarities.push(similarity)
+        })?;
+        Ok(similarities)
     }
 
     pub(super) const fn quantizer(&self) -> &Quantizer {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use venom_core::ports::{Clock, Embedder, MemoryStore, Vocabulary};
+use venom_core::recall::Stemming;
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{
     Content, Duplicates, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewConversation,
@@ -15,7 +16,7 @@ use venom_core::{
     Timestamp, limits,
 };
 use venom_embed::MiniLm;
-use venom_store::{Lease, SqliteStore};
+use venom_store::{IndexSizes, Lease, SqliteStore};
 
 /// Turns of a made-up conversation.
 const FILL_TURNS: usize = 20;
@@ -23,6 +24,7 @@ const FILL_TURNS: usize = 20;
 /// Venom with the conversations in it.
 pub(super) struct Product {
     venom: Venom,
+    store: Arc<SqliteStore>,
     embedder: Arc<Timed>,
     merge: bool,
     names: HashMap<MemoryId, (String, String)>,
@@ -43,20 +45,29 @@ pub(in super::super) fn model() -> Outcome<MiniLm> {
 
 impl Product {
     /// An empty Venom; with `merge` all conversations share one space.
-    pub(super) fn open(folder: &Path, merge: bool) -> Outcome<Self> {
+    pub(super) fn open(folder: &Path, merge: bool, sizes: IndexSizes) -> Outcome<Self> {
         let embedder = Arc::new(Timed {
             model: model()?,
             spent: Mutex::default(),
         });
         let lease = Lease::try_acquire(folder)?;
-        let store: Arc<dyn MemoryStore> = Arc::new(SqliteStore::open(&lease, embedder.model())?);
+        let model = embedder.model();
+        let store = SqliteStore::open_sized(&lease, model, Stemming::default(), sizes)?;
+        let store = Arc::new(store);
+        let port: Arc<dyn MemoryStore> = store.clone();
         let ids = Arc::new(TimeIds::after(None));
         Ok(Self {
-            venom: Venom::new(embedder.clone(), store, Arc::new(Now), ids),
+            venom: Venom::new(embedder.clone(), port, Arc::new(Now), ids),
+            store,
             embedder,
             merge,
             names: HashMap::new(),
         })
+    }
+
+    /// Waits until everything is where it shall be.
+    pub(super) fn settle(&self) -> Outcome<()> {
+        Ok(self.store.settle()?)
     }
 
     /// Stores every turn in order.

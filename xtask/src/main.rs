@@ -1,4 +1,5 @@
-//! Chores of the repository: `cargo xtask bench smoke`, `bench recall`, `bench index`.
+//! Chores of the repository: `cargo xtask bench smoke`, `bench recall`, `bench index`,
+//! `bench scale`.
 
 mod bench;
 
@@ -10,7 +11,8 @@ const USAGE: &str = "\
 usage: cargo xtask bench smoke [--json]
        cargo xtask bench recall --data FOLDER [--out FILE] [--system venom|predecessor|bm25|hybrid]
                                 [--merge] [--without-sessions] [--typos] [--archived] [--fill COUNT]
-       cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]";
+       cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]
+       cargo xtask bench scale --memories 10k,100k,1M";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,14 @@ fn main() -> ExitCode {
         }
         ["bench", "index", options @ ..] if let Some(options) = index_options(options) => {
             bench::index::run(&options)
+        }
+        ["bench", "scale", "--memories", counts]
+            if let Some(counts) = bench::index::counts(counts) =>
+        {
+            bench::scale::run(&counts)
+        }
+        ["bench", "scale-probe", cache, count, folder] if let Ok(count) = count.parse() => {
+            bench::scale::probe(folder.as_ref(), count, *cache == "warm")
         }
         ["bench", "index-probe", cache, folder] => {
             bench::index::probe::run(folder.as_ref(), *cache == "warm")

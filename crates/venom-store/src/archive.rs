@@ -168,6 +168,7 @@ impl Archive {
     }
 
     /// Memories that are there.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.segments
             .iter()
@@ -258,6 +259,21 @@ impl Archive {
         self.segments
             .iter()
             .map(|segment| &segment.text as &dyn Section)
+    }
+
+    /// The rows of the memories of which a vector is among the nearest `count` by bytes.
+    ///
+    /// # Errors
+    /// [`PageError`] if a segment cannot be read.
+    pub(crate) fn nearest(&self, query: &[f32], count: usize) -> Result<Vec<i64>, PageError> {
+        let near = self.flat.nearest_by_bytes(query, count, None)?.into_iter();
+        let rows = near.map(|near| {
+            let (_, segment) = self.segment_of_vector(near.row);
+            segment
+                .text
+                .row(segment.text.slot_of_vector(near.row - segment.first_vector))
+        });
+        Ok(rows.collect())
     }
 
     /// The memories that may be what is sought, by segment, with the cosines of them and their neighbours: all that

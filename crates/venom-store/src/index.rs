@@ -39,12 +39,32 @@ impl Default for IndexSizes {
     fn default() -> Self {
         Self {
             exact_memories_max: 20_000,
-            block_memories: 1_024,
+            block_memories: 1_000,
             segments_merged: 4,
             segment_memories_max: 262_144,
             segment_words_max: 8_000_000,
         }
     }
+}
+
+impl IndexSizes {
+    /// Those for a space that is compared exactly up to so many memories.
+    pub fn exact_up_to(memories: usize) -> Self {
+        Self {
+            exact_memories_max: memories,
+            block_memories: (memories / 20).clamp(16, 1_024),
+            ..Self::default()
+        }
+    }
+}
+
+/// How a store is searched. It may differ from one opening to the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IndexOptions {
+    /// How texts are stemmed.
+    pub stemming: Stemming,
+    /// When something is done about large spaces.
+    pub sizes: IndexSizes,
 }
 
 /// The index of a store.
@@ -353,11 +373,28 @@ impl Index {
             .count()
     }
 
+    /// The segments of all spaces.
+    pub(crate) fn segment_names(&self) -> Vec<Name> {
+        let archives = self.spaces.values().map(|index| &index.archive);
+        let segments = archives.flat_map(|archive| archive.segments());
+        segments.map(|segment| segment.name).collect()
+    }
+
     /// The archives, by space.
+    #[cfg(test)]
     pub(crate) fn archives(&self) -> impl Iterator<Item = (&SpaceName, &Archive)> {
         self.spaces
             .iter()
             .map(|(space, index)| (space, &index.archive))
+    }
+
+    /// Memories in blocks that wait to become a segment.
+    pub(crate) fn waiting(&self) -> usize {
+        let of_space = |index: &SpaceIndex| {
+            let full = index.blocks.split_last().map_or(&[][..], |(_, full)| full);
+            full.iter().map(Block::len).sum::<usize>()
+        };
+        self.spaces.values().map(of_space).sum()
     }
 
     /// What should be done next in the background, if anything.

@@ -5,6 +5,7 @@ use crate::archive::{Name, Segment};
 use crate::fault::{Doing, Fault};
 use crate::index::Work;
 use crate::load::Recipe;
+use crate::pages::PageWriter;
 use crate::quantised::{Quantizer, VectorFileWriter};
 use crate::sealed::{self, Columns, Covered};
 use crate::store::Shared;
@@ -15,8 +16,10 @@ use std::thread::JoinHandle;
 use venom_core::recall::SectionBuilder;
 use venom_core::{SpaceName, StoreError};
 
-/// Memories that are read from the database at a time: writers wait that long at most.
+/// Memories that are read from the database at a time: writers wait that long at most …
 const BATCH_MEMORIES: usize = 64;
+/// … and so many while more memories than this wait, which only a bulk import brings about.
+const BATCH_BEHIND: (usize, usize) = (1_024, 8_192);
 /// Rows that are looked up at a time.
 const BATCH_ROWS: usize = 4_096;
 /// Memories from whose vectors the centre is learned.
@@ -44,6 +47,8 @@ struct Wanted {
     stop: bool,
     /// Whether the thread has something to do now.
     busy: bool,
+    /// Segments that were made or could not be made.
+    ended: u64,
 }
 
 impl Signal {
@@ -57,6 +62,22 @@ impl Signal {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let is_busy = |wanted: &mut Wanted| (wanted.work || wanted.busy) && !wanted.stop;
         drop(self.changed.wait_while(wanted, is_busy));
+    }
+
+    /// Waits until another segment was made; `false` if none will be.
+    pub(crate) fn wait_for_progress(&self) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = wanted.ended;
+        let unchanged = |wanted: &mut Wanted| {
+            wanted.ended == before && (wanted.work || wanted.busy) && !wanted.stop
+        };
+        let wanted = self.changed.wait_while(wanted, unchanged);
+        let wanted = wanted.unwrap_or_else(PoisonError::into_inner);
+        (wanted.work || wanted.busy) && !wanted.stop
+    }
+
+    fn ended(&self) {
+        self.set(|wanted| wanted.ended += 1);
     }
 
     fn set(&self, set: impl FnOnce(&mut Wanted)) {
@@ -97,6 +118,7 @@ impl Indexer {
                     let outcome = Making::new(&shared, &seen).make(&work);
                     let failed = outcome.is_err();
                     shared.indexing_ended(outcome.err());
+                    seen.ended();
                     // What failed is tried again when something new comes.
                     if failed || seen.stops() {
                         break;
@@ -238,13 +260,24 @@ impl<'a> Making<'a> {
         let unwritten = |error: io::Error| self.unwritten(&error);
         let quantizer = self.quantizer(rows)?;
         let place = name.vectors(&self.recipe.folder);
-        let mut vectors = VectorFileWriter::create(&place, quantizer).map_err(unwritten)?;
+        let disk = self.recipe.disk.clone();
+        let vectors = VectorFileWriter::create_on(disk.clone(), &place, quantizer);
+        let mut vectors = vectors.map_err(unwritten)?;
         let mut section = SectionBuilder::new(self.recipe.stemming);
         let mut columns = Columns::default();
-        for batch in rows.chunks(BATCH_MEMORIES) {
+        let mut rest = rows;
+        while !rest.is_empty() {
             if self.signal.stops() {
                 return Ok(false);
             }
+            let is_behind = self.shared.waiting() > BATCH_BEHIND.1;
+            let size = if is_behind {
+                BATCH_BEHIND.0
+            } else {
+                BATCH_MEMORIES
+            };
+            let (batch, after) = rest.split_at(size.min(rest.len()));
+            rest = after;
             let memories = self.read(|connection| {
                 let indexable = |row: &i64| read::indexable(connection, self.recipe.model, *row);
                 batch.iter().map(indexable).collect::<Result<Vec<_>, _>>()
@@ -266,9 +299,10 @@ impl<'a> Making<'a> {
             }
         }
         vectors.finish().map_err(unwritten)?;
-        let place = name.text(&self.recipe.folder);
         let section = section.finish();
-        sealed::write(&place, &self.recipe.about, name.covered, &section, &columns)
+        let text = PageWriter::create_on(disk, &name.text(&self.recipe.folder));
+        let text = text.map_err(unwritten)?;
+        sealed::write(text, &self.recipe.about, name.covered, &section, &columns)
             .map_err(unwritten)?;
         Ok(true)
     }

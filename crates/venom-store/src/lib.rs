@@ -25,9 +25,10 @@ mod sealed;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod write;
 
-pub use index::IndexSizes;
+pub use index::{IndexOptions, IndexSizes};
 pub use lease::{Holder, Lease, LeaseError};
 pub use open::{Journal, StoreInfo};
 pub use reembed::reembed;

@@ -2,11 +2,14 @@
 
 use crate::archive::{Archive, FOLDER, Name, Segment};
 use crate::fault::Fault;
-use crate::index::{Index, IndexSizes};
+use crate::index::{Index, IndexOptions, IndexSizes};
+use crate::pages::{Disk, RealDisk};
 use crate::read;
 use crate::sealed::About;
 use rusqlite::Connection;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use venom_core::recall::Stemming;
 use venom_core::{ModelStamp, SpaceName};
 
@@ -20,21 +23,23 @@ pub(crate) struct Recipe {
     pub(crate) sizes: IndexSizes,
     /// Where segments lie.
     pub(crate) folder: PathBuf,
+    /// What they are written with.
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 impl Recipe {
     pub(crate) fn new(
         data: &Path,
         (row, model): (i64, &ModelStamp),
-        stemming: Stemming,
-        sizes: IndexSizes,
+        options: &IndexOptions,
     ) -> Self {
         Self {
             model: (row, model.dimensions),
-            about: About::new(model, stemming),
-            stemming,
-            sizes,
+            about: About::new(model, options.stemming),
+            stemming: options.stemming,
+            sizes: options.sizes,
             folder: data.join(FOLDER),
+            disk: Arc::new(RealDisk),
         }
     }
 }
@@ -64,9 +69,7 @@ pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fa
             load_large(&mut index, connection, recipe, (row, &space), segments)?;
         }
     }
-    for name in names {
-        name.remove(&recipe.folder);
-    }
+    remove_leftovers(&recipe.folder, &index.segment_names());
     Ok(index)
 }
 
@@ -143,25 +146,43 @@ pub(crate) fn add(
     )))
 }
 
-/// The segments in a folder, in any order; what was not finished is removed.
-fn names(folder: &Path) -> Vec<Name> {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names = Vec::new();
-    for file in files {
-        let Ok(file) = file.file_name().into_string() else {
-            continue;
-        };
-        if file.ends_with(".new") {
-            let _ = std::fs::remove_file(folder.join(file));
-        } else {
-            names.extend(Name::parse(&file));
-        }
-    }
-    names
+/// The segments in a folder, in any order.
+pub(crate) fn names(folder: &Path) -> Vec<Name> {
+    let names = files(folder).into_iter();
+    names.filter_map(|name| Name::parse(&name)).collect()
 }
 
-/// Opens the segments of a space that overlap none before them, and removes the others: they are damaged, made for
-/// something else, or another is in their place.
+/// Removes files of segments that are not in use, and what was not finished.
+fn remove_leftovers(folder: &Path, used: &[Name]) {
+    let used = used
+        .iter()
+        .flat_map(|name| [name.text(folder), name.vectors(folder)]);
+    let used: BTreeSet<PathBuf> = used.collect();
+    let is_ours = |file: &&String| {
+        [".text", ".vectors", ".new"]
+            .iter()
+            .any(|end| file.ends_with(end))
+    };
+    for file in files(folder)
+        .iter()
+        .filter(is_ours)
+        .map(|file| folder.join(file))
+    {
+        if !used.contains(&file) {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .filter_map(|file| file.file_name().into_string().ok())
+        .collect()
+}
+
+/// Opens the segments of a space that overlap none before them. The others are damaged, made for something else, or
+/// another is in their place.
 fn open_segments(names: Vec<Name>, recipe: &Recipe) -> Vec<Segment> {
     let (mut segments, mut end) = (Vec::new(), 0);
     for name in names {
@@ -171,8 +192,6 @@ fn open_segments(names: Vec<Name>, recipe: &Recipe) -> Vec<Segment> {
         if let Some(Ok(segment)) = opened {
             end = name.covered.last;
             segments.push(segment);
-        } else {
-            name.remove(&recipe.folder);
         }
     }
     segments

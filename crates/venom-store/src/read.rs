@@ -465,6 +465,7 @@ pub(crate) fn stats(
         model: model.clone(),
         location: String::new(),
         storage: String::new(),
+        rebuilding: 0,
     };
     let sql = "SELECT name, memories, forgotten, passages FROM spaces";
     let mut statement = connection.prepare_cached(sql)?;

@@ -382,3 +382,149 @@ impl Section for Sealed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::PageWriter;
+    use proptest::prelude::*;
+    use venom_core::ports::NoVocabulary;
+    use venom_core::recall::{
+        Asked, Candidates, Corpus, Document, NewEntry, Question, Scope, SectionBuilder, Space,
+    };
+    use venom_core::test_support::samples::{id, model};
+    use venom_core::{Content, Origin, SessionName, Timestamp};
+
+    fn text() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "boat", "boats", "cello", "green?", "lamp.", "walnut", "the", "wall", "2026", "größe",
+            "茶",
+        ]);
+        prop::collection::vec(word, 1..9).prop_map(|words| words.join(" "))
+    }
+
+    fn origin(number: usize, session: usize) -> Origin {
+        let speaker = ["Anna", "Ben", "user"].get(number % 4);
+        let session = (session > 0).then(|| SessionName::parse(&session.to_string()).unwrap());
+        Origin {
+            speaker: speaker.map(|name| Speaker::parse(name).unwrap()),
+            session,
+            occurred_at: (number % 3 == 0)
+                .then(|| Timestamp::from_micros(number as i64 * 600_000_000)),
+        }
+    }
+
+    /// The memories in a space in memory and in a file.
+    fn both(texts: &[(usize, String)], folder: &Path) -> (Space, Sealed) {
+        let stemming = Stemming::default();
+        let (mut space, mut builder) = (Space::new(stemming), SectionBuilder::new(stemming));
+        let mut columns = Columns::default();
+        for (number, (session, text)) in texts.iter().enumerate() {
+            let origin = origin(number, *session);
+            let new = NewEntry {
+                // Ids in another order than rows.
+                id: id((number as u64 * 37) % 101 + 1),
+                stored_at: Timestamp::from_micros(number as i64),
+                origin: &origin,
+                document: Document::new(&origin, &Content::parse(text).unwrap()),
+            };
+            columns.rows.push(5 + 2 * number as i64);
+            columns.ids.push(new.id.digits());
+            columns
+                .moments
+                .push(origin.moment(new.stored_at).as_micros());
+            columns.vectors.push(1 + u32::try_from(number % 3).unwrap());
+            space.add(new.clone());
+            builder.add(new);
+        }
+        let covered = Covered {
+            first: 4,
+            last: 500,
+            change: 3,
+        };
+        let about = About::new(&model(), stemming);
+        let place = folder.join("text");
+        write(
+            PageWriter::create(&place).unwrap(),
+            &about,
+            covered,
+            &builder.finish(),
+            &columns,
+        )
+        .unwrap();
+        (space, Sealed::open(&place, &about, stemming).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn a_sealed_section_scores_as_the_space(
+            texts in prop::collection::vec((0_usize..3, text()), 1..40),
+            question in text(),
+            cosines in prop::collection::vec(0.0_f32..1.0, 40),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (space, sealed) = both(&texts, folder.path());
+            let question = Question::new(&format!("Anna {question}"));
+            let mut candidates = Candidates::new((0..texts.len()).collect());
+            prop_assert_eq!(candidates.needed(&sealed), (0..texts.len()).collect::<Vec<_>>());
+            for (slot, cosine) in cosines.iter().take(texts.len()).enumerate() {
+                candidates.tell(slot, *cosine);
+            }
+            let parts = |section: &dyn Section, scope: Scope<'_>| {
+                let sections = [section];
+                Asked::new(Corpus::new(&sections), &question, &NoVocabulary).parts(&[scope])
+            };
+            let expected = parts(&space, Scope::All(&cosines));
+            prop_assert_eq!(&parts(&sealed, Scope::All(&cosines)), &expected);
+            prop_assert_eq!(&parts(&sealed, Scope::Some(&candidates)), &expected);
+            prop_assert_eq!(Section::facts(&sealed), Section::facts(&space));
+            for (number, (session, _)) in texts.iter().enumerate() {
+                let row = 5 + 2 * number as i64;
+                let origin = origin(number, *session);
+                prop_assert_eq!(sealed.slot(row), Some(number));
+                prop_assert_eq!((sealed.row(number), sealed.slot(row + 1)), (row, None));
+                for vector in sealed.vectors(number) {
+                    prop_assert_eq!(sealed.slot_of_vector(vector), number);
+                }
+                prop_assert_eq!(sealed.id(number), Some(id((number as u64 * 37) % 101 + 1)));
+                let name = origin.speaker.as_ref().map(Speaker::key);
+                prop_assert_eq!(sealed.said_by("anna")[number], name.as_deref() == Some("anna"));
+                prop_assert_eq!(sealed.of_session("1")[number], *session == 1);
+                prop_assert_eq!(sealed.moments()[number], origin.moment(Timestamp::from_micros(number as i64)).as_micros());
+            }
+            for word in ["walnut", "walnutz", "bota", "anna", "violin"] {
+                prop_assert_eq!(sealed.spelling(word), Section::spelling(&space, word));
+            }
+            prop_assert!(sealed.broken().is_none());
+        }
+
+        #[test]
+        fn what_was_taken_out_counts_no_more(
+            texts in prop::collection::vec((0_usize..3, text()), 2..30),
+            gone in prop::collection::vec(any::<prop::sample::Index>(), 1..10),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut space, mut sealed) = both(&texts, folder.path());
+            for slot in gone.iter().map(|index| index.index(texts.len())) {
+                let was_there = Section::facts(&space)[slot].live;
+                prop_assert_eq!(sealed.remove(slot), was_there);
+                space.remove(slot);
+                prop_assert_eq!(sealed.slot(5 + 2 * slot as i64), None);
+            }
+            prop_assert_eq!(Section::memories(&sealed), space.len());
+            prop_assert_eq!(Section::names(&sealed).into_iter().collect::<std::collections::BTreeSet<_>>(),
+                Section::names(&space).into_iter().collect());
+            for term in ["boat", "cello", "green", "lamp", "walnut", "wall", "2026", "=größe", "=茶"] {
+                let of = |section: &dyn Section| {
+                    let mut found = Vec::new();
+                    let Some(number) = section.term(term) else { return (0, found) };
+                    section.each_with(number, &mut |slot, count| found.push((slot, count)));
+                    (section.memories_with(number), found)
+                };
+                prop_assert_eq!(of(&sealed), of(&space), "{}", term);
+            }
+        }
+    }
+}

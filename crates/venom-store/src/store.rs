@@ -3,20 +3,22 @@
 
 use crate::block::Block;
 use crate::fault::{Doing, Fault};
-use crate::index::{Found, Index, IndexSizes, Obstacle};
+use crate::index::{Found, Index, IndexOptions, Obstacle};
 use crate::indexer::{Indexer, Signal};
 use crate::lease::{Lease, LeaseFile};
 use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
+use crate::pages::{Disk, RealDisk};
+use crate::turns::{Turn, Turns};
 use crate::{folder, load, read, rows, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    TryLockError,
+    Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
 };
 use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
-use venom_core::recall::{Document, NewEntry, Spelling, Stemming};
+use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
     Content, Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, Passage, RequestKey,
     SpaceName, Stats, StoreError,
@@ -28,6 +30,8 @@ pub const FREE_BYTES_MIN: u64 = 1024 * 1024;
 
 /// How often a search starts anew because a memory it found was forgotten under it.
 const SEARCH_TRIES_MAX: usize = 100;
+/// So many memories may wait to become a segment before whoever stores has to wait.
+const WAITING_MAX: usize = 32_768;
 /// Memories that are scanned at a time: writers wait that long.
 const SCANNED_AT_ONCE: usize = 512;
 /// Best memories of a scan that are scored.
@@ -52,12 +56,14 @@ pub(crate) struct Shared {
     info: StoreInfo,
     pub(crate) place: Place,
     pub(crate) recipe: Recipe,
-    state: Mutex<State>,
+    state: Turns<State>,
     index: RwLock<Index>,
     /// What was committed and is not in the index yet, since somebody searched.
     pending: Mutex<Vec<Step>>,
     /// Why the index is not as the database says; then the store is of no use until it is opened again.
     out_of_step: OnceLock<String>,
+    /// Memories in blocks that wait to become a segment.
+    waiting: AtomicUsize,
     /// Why the last segment could not be made.
     indexing: Mutex<Option<String>>,
     signal: Arc<Signal>,
@@ -95,39 +101,27 @@ impl SqliteStore {
     /// [`StoreError::Owned`], [`StoreError::Folder`], [`StoreError::NewerSchema`],
     /// [`StoreError::Corrupt`] or [`StoreError::DiskFull`] if the database cannot be used.
     pub fn open(lease: &Lease, model: &ModelStamp) -> Result<Self, StoreError> {
-        Self::open_stemmed(lease, model, Stemming::default())
+        Self::open_with(lease, model, &IndexOptions::default())
     }
 
-    /// The same, with texts stemmed in this way. It may differ from one opening to the next.
+    /// The same, searched in this way.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_stemmed(
+    pub fn open_with(
         lease: &Lease,
         model: &ModelStamp,
-        stemming: Stemming,
-    ) -> Result<Self, StoreError> {
-        Self::open_sized(lease, model, stemming, IndexSizes::default())
-    }
-
-    /// The same, with an index of these sizes. They may differ from one opening to the next.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_sized(
-        lease: &Lease,
-        model: &ModelStamp,
-        stemming: Stemming,
-        sizes: IndexSizes,
+        options: &IndexOptions,
     ) -> Result<Self, StoreError> {
         let database = open::open(&lease.share(), lease.folder())?;
-        Self::with(database, lease, (model, stemming, sizes))
+        Self::with(database, lease, (model, options), Arc::new(RealDisk))
     }
 
     pub(crate) fn with(
         database: Database,
         lease: &Lease,
-        (model, stemming, sizes): (&ModelStamp, Stemming, IndexSizes),
+        (model, options): (&ModelStamp, &IndexOptions),
+        disk: Arc<dyn Disk>,
     ) -> Result<Self, StoreError> {
         let Database {
             mut connection,
@@ -136,7 +130,10 @@ impl SqliteStore {
         } = database;
         let faulty = |fault: Fault| fault.into_store(&place.folder, Doing::Writing);
         let model_row = settle(&mut connection, model).map_err(faulty)?;
-        let recipe = Recipe::new(&place.folder, (model_row, model), stemming, sizes);
+        let recipe = Recipe {
+            disk,
+            ..Recipe::new(&place.folder, (model_row, model), options)
+        };
         let index = load::load(&connection, &recipe).map_err(faulty)?;
         let signal = Arc::new(Signal::default());
         let shared = Arc::new(Shared {
@@ -145,13 +142,14 @@ impl SqliteStore {
             info,
             place,
             recipe,
-            state: Mutex::new(State {
+            state: Turns::new(State {
                 connection,
                 failed: None,
             }),
             index: RwLock::new(index),
             pending: Mutex::default(),
             out_of_step: OnceLock::new(),
+            waiting: AtomicUsize::new(0),
             indexing: Mutex::default(),
             signal: signal.clone(),
             _lease: lease.share(),
@@ -191,6 +189,12 @@ impl SqliteStore {
         self.shared.settle()
     }
 
+    /// Has the thread look for work.
+    #[cfg(test)]
+    pub(crate) fn signal_for_tests(&self) {
+        self.shared.signal.wake();
+    }
+
     #[cfg(test)]
     pub(crate) fn with_connection<T>(&self, ask: impl FnOnce(&Connection) -> T) -> T {
         ask(&self.shared.state().unwrap().connection)
@@ -208,7 +212,7 @@ impl Shared {
         folder::room(folder).map_err(|e| folder::unusable(folder, &e))
     }
 
-    pub(crate) fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+    pub(crate) fn state(&self) -> Result<Turn<'_, State>, StoreError> {
         self.state.lock().map_err(|_| after_panic())
     }
 
@@ -301,6 +305,7 @@ impl Shared {
         let has_work = match self.index.try_write() {
             Ok(mut index) => {
                 self.apply(&mut index)?;
+                self.waiting.store(index.waiting(), Ordering::Relaxed);
                 index.next_work().is_some()
             }
             Err(TryLockError::WouldBlock) => false,
@@ -312,8 +317,22 @@ impl Shared {
         Ok(())
     }
 
+    /// Memories that wait to become a segment.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Lets the making of segments catch up with whoever stores faster than that, so that memory is bounded. Nobody
+    /// waits where none can be made.
+    fn wait_for_room(&self) {
+        while self.waiting() > WAITING_MAX && self.signal.wait_for_progress() {}
+    }
+
     /// Notes how the making of a segment ended.
     pub(crate) fn indexing_ended(&self, error: Option<StoreError>) {
+        if let (Ok(index), None) = (self.index.read(), &error) {
+            self.waiting.store(index.waiting(), Ordering::Relaxed);
+        }
         let error = error.map(|error| error.to_string());
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
@@ -510,6 +529,7 @@ impl MemoryStore for SqliteStore {
             let memory = &record.memory;
             shared.check_passages(memory.id, &memory.content, &record.passages)?;
         }
+        shared.wait_for_room();
         shared.write(|tx| {
             let answers = write::insert(tx, shared.model_row, records)?;
             let mut steps = Vec::with_capacity(answers.len());
@@ -619,6 +639,7 @@ impl MemoryStore for SqliteStore {
             database_bytes: shared.place.bytes(),
             location: shared.place.folder.display().to_string(),
             storage: shared.info.to_string(),
+            rebuilding: shared.index()?.with_gaps() as u64,
             ..stats
         })
     }

@@ -285,6 +285,7 @@ impl MemoryStore for MemoryMap {
             model: self.model.clone(),
             location: "memory".to_owned(),
             storage: "memory".to_owned(),
+            rebuilding: 0,
         })
     }
 

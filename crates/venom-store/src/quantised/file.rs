@@ -3,9 +3,10 @@
 use super::codes::Codes;
 use super::kernels::{Factors, LANES};
 use super::{DIMENSIONS_MAX, Quantizer, Query, byte_dot, in_bytes};
-use crate::pages::{PAGE, PageError, PageWriter, Pages};
+use crate::pages::{Disk, PAGE, PageError, PageWriter, Pages, RealDisk};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// First bytes of the last page.
 const MAGIC: [u8; 8] = *b"VenomVec";
@@ -32,8 +33,16 @@ impl VectorFileWriter {
     /// # Errors
     /// If it cannot be made.
     pub fn create(place: &Path, quantizer: Quantizer) -> io::Result<Self> {
+        Self::create_on(Arc::new(RealDisk), place, quantizer)
+    }
+
+    pub(crate) fn create_on(
+        disk: Arc<dyn Disk>,
+        place: &Path,
+        quantizer: Quantizer,
+    ) -> io::Result<Self> {
         Ok(Self {
-            pages: PageWriter::create(place)?,
+            pages: PageWriter::create_on(disk, place)?,
             codes: Codes::new(quantizer.dimensions()),
             quantizer,
         })

@@ -5,7 +5,6 @@ use super::layout::{self, About, Covered, Header, Part};
 use super::{NONE, varint};
 use crate::pages::PageWriter;
 use std::io;
-use std::path::Path;
 use venom_core::recall::BuiltSection;
 
 /// What the database knows of the memories of a section besides their words; by slot.
@@ -20,7 +19,7 @@ pub(crate) struct Columns {
     pub(crate) vectors: Vec<u32>,
 }
 
-/// Writes a file at `place`; it is there when it is whole.
+/// Writes a file; it is in its place when it is whole.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -28,14 +27,14 @@ pub(crate) struct Columns {
 /// # Panics
 /// If a row is not among those covered.
 pub(crate) fn write(
-    place: &Path,
+    pages: PageWriter,
     about: &About,
     covered: Covered,
     section: &BuiltSection,
     columns: &Columns,
 ) -> io::Result<()> {
     let mut writer = Writer {
-        pages: PageWriter::create(place)?,
+        pages,
         parts: [(0, 0); Part::COUNT],
     };
     let (mut lists, mut ends) = (Vec::new(), vec![0]);

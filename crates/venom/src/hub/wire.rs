@@ -170,6 +170,9 @@ struct WireStats {
     model_dimensions: usize,
     location: String,
     storage: String,
+    /// An older owner does not tell.
+    #[serde(default)]
+    rebuilding: u64,
 }
 
 impl CallLine {
@@ -500,6 +503,7 @@ impl From<Stats> for WireStats {
             model_dimensions: stats.model.dimensions,
             location: stats.location,
             storage: stats.storage,
+            rebuilding: stats.rebuilding,
         }
     }
 }
@@ -521,6 +525,7 @@ impl WireStats {
             },
             location: self.location,
             storage: self.storage,
+            rebuilding: self.rebuilding,
         })
     }
 }

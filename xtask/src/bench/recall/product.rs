@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use venom_core::ports::{Clock, Embedder, MemoryStore, Vocabulary};
-use venom_core::recall::Stemming;
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{
     Content, Duplicates, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewConversation,
@@ -16,7 +15,7 @@ use venom_core::{
     Timestamp, limits,
 };
 use venom_embed::MiniLm;
-use venom_store::{IndexSizes, Lease, SqliteStore};
+use venom_store::{IndexOptions, IndexSizes, Lease, SqliteStore};
 
 /// Turns of a made-up conversation.
 const FILL_TURNS: usize = 20;
@@ -52,7 +51,11 @@ impl Product {
         });
         let lease = Lease::try_acquire(folder)?;
         let model = embedder.model();
-        let store = SqliteStore::open_sized(&lease, model, Stemming::default(), sizes)?;
+        let options = IndexOptions {
+            sizes,
+            ..IndexOptions::default()
+        };
+        let store = SqliteStore::open_with(&lease, model, &options)?;
         let store = Arc::new(store);
         let port: Arc<dyn MemoryStore> = store.clone();
         let ids = Arc::new(TimeIds::after(None));

@@ -31,8 +31,8 @@ fn main() -> ExitCode {
         {
             bench::scale::run(&counts)
         }
-        ["bench", "scale-probe", cache, count, folder] if let Ok(count) = count.parse() => {
-            bench::scale::probe(folder.as_ref(), count, *cache == "warm")
+        ["bench", "scale-probe", cache, data, questions] => {
+            bench::scale::probe(data.as_ref(), questions.as_ref(), *cache == "warm")
         }
         ["bench", "index-probe", cache, folder] => {
             bench::index::probe::run(folder.as_ref(), *cache == "warm")

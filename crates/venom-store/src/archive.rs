@@ -16,9 +16,9 @@ use venom_core::recall::{Asked, Candidates, Section, Slot, Stemming};
 /// The folder of segments in the data folder.
 pub(crate) const FOLDER: &str = "index";
 /// Memories that vectors speak for most are candidates.
-const NEAREST: usize = 200;
+const NEAREST: usize = 100;
 /// Memories that words speak for most are candidates.
-const BY_WORDS: usize = 400;
+const BY_WORDS: usize = 200;
 /// Up to so many selected memories are candidates all of them.
 const SELECTED_MAX: usize = 1_000;
 /// Bytes of vectors that are kept in memory of each segment once they were read.
@@ -404,7 +404,7 @@ impl Archive {
 
 /// The slots of the memories of a segment that are there and selected, increasing.
 fn selected(text: &Sealed, selection: &Selection) -> Vec<Slot> {
-    let within = |rows: &[i64]| -> BTreeSet<Slot> {
+    let within = |rows: &[i64]| -> Vec<Slot> {
         let covered = text.covered();
         let from = rows.partition_point(|row| *row < covered.first);
         let until = rows.partition_point(|row| *row <= covered.last);
@@ -414,14 +414,14 @@ fn selected(text: &Sealed, selection: &Selection) -> Vec<Slot> {
             .collect()
     };
     let mut slots: Vec<Slot> = match &selection.included {
-        Some(rows) => within(rows).into_iter().collect(),
+        Some(rows) => within(rows),
         None => (0..text.slots())
             .filter(|slot| text.facts()[*slot].live)
             .collect(),
     };
     if !selection.excluded.is_empty() {
         let excluded = within(&selection.excluded);
-        slots.retain(|slot| !excluded.contains(slot));
+        slots.retain(|slot| excluded.binary_search(slot).is_err());
     }
     if selection.since.is_some() || selection.until.is_some() {
         let moments = text.moments();

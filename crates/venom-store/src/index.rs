@@ -27,7 +27,7 @@ pub struct IndexSizes {
     pub exact_memories_max: usize,
     /// In a space with an archive so many new memories become a segment.
     pub block_memories: usize,
-    /// So many segments of about the same size become one.
+    /// So many segments become one, where none is larger than the others together.
     pub segments_merged: usize,
     /// A segment has at most so many memories.
     pub segment_memories_max: usize,
@@ -566,37 +566,26 @@ impl SpaceIndex {
             .then_some((covered.first, covered.last))
     }
 
-    /// The rows of neighbours of about the same size.
+    /// The rows of neighbours none of which is larger than the others together, so that no memory is written more
+    /// than some times over; of several runs the smallest.
     fn to_merge(&self, sizes: &IndexSizes) -> Option<(i64, i64)> {
-        let tier = |segment: &Segment| {
-            let blocks = segment
-                .text
-                .slots()
-                .div_ceil(sizes.block_memories.max(1))
-                .max(1);
-            blocks.ilog(sizes.segments_merged.max(2))
-        };
+        let slots = |segment: &Segment| segment.text.slots();
+        let total = |run: &[Segment]| run.iter().map(slots).sum::<usize>();
         let is_one = |run: &&[Segment]| {
-            let memories: usize = run.iter().map(|segment| segment.text.slots()).sum();
+            let largest = run.iter().map(slots).max().unwrap_or(0);
             let words: u64 = run.iter().map(|segment| segment.text.terms_count()).sum();
-            let largest = run.iter().map(tier).max();
-            // A smaller one between larger ones goes with them.
-            run.iter()
-                .filter(|segment| Some(tier(segment)) == largest)
-                .count()
-                * 2
-                > run.len()
+            largest * 2 <= total(run)
                 && run
                     .windows(2)
                     .all(|two| two[1].name.covered.first == two[0].name.covered.last + 1)
-                && memories <= sizes.segment_memories_max
+                && total(run) <= sizes.segment_memories_max
                 && words <= sizes.segment_words_max
         };
-        let mut runs = self
+        let runs = self
             .archive
             .segments()
             .windows(sizes.segments_merged.max(2));
-        let run = runs.find(is_one)?;
+        let run = runs.filter(is_one).min_by_key(|run| total(run))?;
         Some((
             run.first()?.name.covered.first,
             run.last()?.name.covered.last,

@@ -111,11 +111,12 @@ impl Indexer {
     /// # Errors
     /// If the system gives none.
     pub(crate) fn start(shared: Arc<Shared>, signal: Arc<Signal>) -> io::Result<Self> {
-        let seen = signal.clone();
+        let ending = Ending(signal.clone());
         let run = move || {
+            let seen = &ending.0;
             while seen.wait() {
                 while let Some(work) = shared.next_work() {
-                    let outcome = Making::new(&shared, &seen).make(&work);
+                    let outcome = Making::new(&shared, seen).make(&work);
                     let failed = outcome.is_err();
                     shared.indexing_ended(outcome.err());
                     seen.ended();
@@ -133,6 +134,15 @@ impl Indexer {
             signal,
             thread: Some(thread),
         })
+    }
+}
+
+/// Lets nobody wait for a thread that has ended, however.
+struct Ending(Arc<Signal>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.set(|wanted| wanted.stop = true);
     }
 }
 

@@ -228,7 +228,9 @@ impl Shared {
                 return Ok(index);
             }
             drop(index);
-            drop(self.index_for_change()?);
+            if self.index_for_change()?.next_work().is_some() {
+                self.signal.wake();
+            }
         }
     }
 

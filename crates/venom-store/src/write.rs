@@ -455,12 +455,17 @@ fn applied(
     Ok(())
 }
 
-/// Drops request keys that are neither among the newest nor of the last day.
+/// Drops request keys that are neither among the newest nor of the last day. O(keys that are dropped): they are in the
+/// order of time.
 pub(crate) fn prune_requests(tx: &Transaction<'_>) -> Result<(), Fault> {
+    let sql = "SELECT number FROM requests WHERE applied_at_us >= ?1 ORDER BY number LIMIT 1";
+    let first: Option<i64> = tx
+        .query_row(sql, [now_us() - REQUEST_AGE_MAX_US], |row| row.get(0))
+        .optional()?;
     tx.execute(
         "DELETE FROM requests
-         WHERE number <= (SELECT max(number) FROM requests) - ?1 AND applied_at_us < ?2",
-        [REQUESTS_KEPT, now_us() - REQUEST_AGE_MAX_US],
+         WHERE number <= (SELECT max(number) FROM requests) - ?1 AND number < ?2",
+        [REQUESTS_KEPT, first.unwrap_or(i64::MAX)],
     )?;
     Ok(())
 }

@@ -53,6 +53,8 @@ fn measure(source: &Source, count: usize, binary: &Path) -> Outcome<()> {
     let data = folder.join("data");
     step(&format!("storing {count} memories"));
     let (bulk, single, settled) = fill(source, count, &data)?;
+    let questions = folder.join("questions");
+    write_questions(source, count, &questions)?;
     println!(
         "{count} memories: {:.0} stored a second in bulk, one by one {single}; segments {:.0} s later, {:.0} bytes a \
          memory beside the database of {:.0}\n",
@@ -64,9 +66,8 @@ fn measure(source: &Source, count: usize, binary: &Path) -> Outcome<()> {
     println!("| | plain p50 / p95 ms | found first | 10 % | | 1 % | | open ms | peak MB |");
     println!("|---|---|---|---|---|---|---|---|---|");
     let probe = |cache: &str, mut command: Command| -> Outcome<Value> {
-        command
-            .args(["bench", "scale-probe", cache, &count.to_string()])
-            .arg(&data);
+        command.args(["bench", "scale-probe", cache]).arg(&data);
+        command.arg(&questions);
         probed(command)
     };
     let program = std::env::current_exe()?;
@@ -199,10 +200,9 @@ impl<'a> Texts<'a> {
 }
 
 /// Opens the store of a folder, searches and prints a line of JSON with what it took.
-pub(crate) fn probe(data: &Path, count: usize, warm: bool) -> Outcome<()> {
+pub(crate) fn probe(data: &Path, questions: &Path, warm: bool) -> Outcome<()> {
     let model = model()?;
-    let source = Source::new()?;
-    let questions = questions(&model, &source, count)?;
+    let questions = read_questions(questions)?;
     let lease = Lease::try_acquire(data)?;
     let began = Instant::now();
     let store = SqliteStore::open(&lease, model.model())?;
@@ -240,8 +240,10 @@ struct Asked {
     vector: Embedding,
 }
 
-/// Questions for memories that every filter lets pass: some of their words, and a vector between theirs and another.
-fn questions(model: &venom_embed::MiniLm, source: &Source, count: usize) -> Outcome<Vec<Asked>> {
+/// Writes questions for memories that every filter lets pass: some of their words, and a vector between theirs and
+/// another.
+fn write_questions(source: &Source, count: usize, place: &Path) -> Outcome<()> {
+    let model = model()?;
     let mut texts = Texts::new(model.vocabulary());
     let all: Vec<String> = (0..count).map(|_| texts.next()).collect();
     let vectors = source.memories(count);
@@ -253,13 +255,23 @@ fn questions(model: &venom_embed::MiniLm, source: &Source, count: usize) -> Outc
         let some: Vec<&str> = (0..5).map(|_| rng.pick(&words)).collect();
         let (own, other) = (vectors[memory], vectors[rng.below(count)]);
         let mixed = own.iter().zip(other).map(|(own, other)| own + 0.7 * other);
+        json!({"memory": memory, "text": some.join(" "), "vector": mixed.collect::<Vec<f32>>()})
+    };
+    let questions: Vec<Value> = (0..QUESTIONS + OTHERS).map(question).collect();
+    Ok(std::fs::write(place, serde_json::to_vec(&questions)?)?)
+}
+
+fn read_questions(place: &Path) -> Outcome<Vec<Asked>> {
+    let questions: Vec<Value> = serde_json::from_slice(&std::fs::read(place)?)?;
+    let asked = |question: &Value| {
+        let vector: Vec<f32> = serde_json::from_value(question["vector"].clone())?;
         Ok(Asked {
-            memory,
-            question: Question::new(&some.join(" ")),
-            vector: Embedding::normalize(mixed.collect()).ok_or("a vector of zeros")?,
+            memory: serde_json::from_value(question["memory"].clone())?,
+            question: Question::new(question["text"].as_str().unwrap_or_default()),
+            vector: Embedding::normalize(vector).ok_or("a vector of zeros")?,
         })
     };
-    (0..QUESTIONS + OTHERS).map(question).collect()
+    questions.iter().map(asked).collect()
 }
 
 /// The number of the memory that is found first.

@@ -29,7 +29,7 @@ const TIME_TERMS_MAX: u32 = 40;
 const REMARK_WORDS_MAX: u32 = 40;
 
 /// Most postings that are read for a question, each with its neighbours.
-const POSTINGS_MAX: usize = 150_000;
+const POSTINGS_MAX: usize = 20_000;
 
 /// What a score is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +271,8 @@ struct Words {
     scores: Vec<f32>,
     /// The slots whose memory or neighbours have a word, in any order.
     touched: Vec<Slot>,
+    /// The highest score.
+    most: f32,
 }
 
 impl<'a> Asked<'a> {
@@ -288,10 +290,8 @@ impl<'a> Asked<'a> {
         let sections = corpus.sections.iter().enumerate();
         let words = sections.map(|(number, section)| lexical(*section, number, &units, mean_reach));
         let words: Vec<Words> = words.collect();
-        let all = words
-            .iter()
-            .flat_map(|words| words.touched.iter().map(|slot| words.scores[*slot]));
-        let most_words = all.fold(f32::MIN_POSITIVE, f32::max);
+        let most = words.iter().map(|words| words.most);
+        let most_words = most.fold(f32::MIN_POSITIVE, f32::max);
         Self {
             corpus,
             question,
@@ -308,20 +308,30 @@ impl<'a> Asked<'a> {
         count: usize,
         counts: impl Fn(usize, Slot) -> bool,
     ) -> Vec<(usize, Slot)> {
-        let of_section = |(number, words): (usize, &'_ Words)| {
-            let touched = words.touched.iter().filter(|slot| counts(number, **slot));
-            let scored = touched.map(|slot| (words.scores[*slot], number, *slot));
-            scored.collect::<Vec<_>>()
-        };
-        let mut best: Vec<(f32, usize, Slot)> =
-            self.words.iter().enumerate().flat_map(of_section).collect();
         let better = |a: &(f32, usize, Slot), b: &(f32, usize, Slot)| {
             b.0.total_cmp(&a.0).then((b.1, b.2).cmp(&(a.1, a.2)))
         };
-        if count < best.len() {
-            best.select_nth_unstable_by(count, better);
-            best.truncate(count);
+        let mut best: Vec<(f32, usize, Slot)> = Vec::new();
+        let mut least = 0.0;
+        let cut = |best: &mut Vec<(f32, usize, Slot)>, least: &mut f32| {
+            if count > 0 && best.len() > count {
+                best.select_nth_unstable_by(count - 1, better);
+                best.truncate(count);
+                *least = best[count - 1].0;
+            }
+        };
+        for (number, words) in self.words.iter().enumerate() {
+            for slot in words.touched.iter().copied() {
+                let score = words.scores[slot];
+                if score >= least && counts(number, slot) {
+                    best.push((score, number, slot));
+                    if best.len() >= 2 * count {
+                        cut(&mut best, &mut least);
+                    }
+                }
+            }
         }
+        cut(&mut best, &mut least);
         best.into_iter()
             .map(|(_, number, slot)| (number, slot))
             .collect()
@@ -434,6 +444,7 @@ fn lexical(section: &dyn Section, number: usize, units: &[Unit<'_>], mean_reach:
     let mut words = Words {
         scores: vec![0.0; facts.len()],
         touched: Vec::new(),
+        most: 0.0,
     };
     let mut counts = Counts::new(facts.len());
     for Unit { rarity, terms } in units {
@@ -453,34 +464,42 @@ fn lexical(section: &dyn Section, number: usize, units: &[Unit<'_>], mean_reach:
                 words.touched.push(slot);
             }
             words.scores[slot] += rarity * count * (BM25_K1 + 1.0) / (count + norm);
+            words.most = words.most.max(words.scores[slot]);
         }
     }
     words
 }
 
 /// The units that may be looked up, in the order they came: the rarest first until so many postings are read, at
-/// least one. Common words cost most and tell least.
+/// least one. Common words cost most and tell least. Of a unit that does not fit whole its own term does perhaps.
 fn affordable(units: Vec<Unit<'_>>) -> Vec<Unit<'_>> {
     let mut room = POSTINGS_MAX;
+    let mut units: Vec<Option<Unit<'_>>> = units.into_iter().map(Some).collect();
+    let rarity = |unit: &Option<Unit<'_>>| unit.as_ref().map_or(0.0, |unit| unit.rarity);
     let mut by_rarity: Vec<usize> = (0..units.len()).collect();
-    by_rarity.sort_by(|a, b| units[*b].rarity.total_cmp(&units[*a].rarity).then(a.cmp(b)));
-    let mut taken = BTreeSet::new();
-    for at in by_rarity {
-        let postings = units[at]
-            .terms
-            .iter()
-            .map(|(term, _)| term.memories)
-            .sum::<usize>();
-        if taken.is_empty() || postings <= room {
-            taken.insert(at);
-            room = room.saturating_sub(postings);
-        }
+    by_rarity.sort_by(|a, b| {
+        rarity(&units[*b])
+            .total_cmp(&rarity(&units[*a]))
+            .then(a.cmp(b))
+    });
+    for (order, at) in by_rarity.into_iter().enumerate() {
+        units[at] = units[at].take().and_then(|mut unit| {
+            let postings = |unit: &Unit<'_>| {
+                unit.terms
+                    .iter()
+                    .map(|(term, _)| term.memories)
+                    .sum::<usize>()
+            };
+            if postings(&unit) > room {
+                // The own term comes first.
+                unit.terms.truncate(1);
+            }
+            let fits = postings(&unit) <= room || order == 0;
+            room = room.saturating_sub(postings(&unit));
+            fits.then_some(unit)
+        });
     }
-    let units = units.into_iter().enumerate();
-    units
-        .filter(|(at, _)| taken.contains(at))
-        .map(|(_, unit)| unit)
-        .collect()
+    units.into_iter().flatten().collect()
 }
 
 /// Terms that are counted together.

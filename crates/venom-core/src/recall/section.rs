@@ -156,13 +156,14 @@ pub fn has_word(section: &dyn Section, word: &str) -> bool {
 }
 
 /// The terms of a word that a section has.
-pub(super) fn terms_of(section: &dyn Section, word: &str) -> BTreeSet<String> {
+fn terms_of(section: &dyn Section, word: &str) -> BTreeSet<String> {
     let terms = section.stemming().terms_of_word(word).into_iter();
-    let is_there = |term: &String| {
-        let number = section.term(term);
-        number.is_some_and(|number| section.memories_with(number) > 0)
-    };
-    terms.filter(is_there).collect()
+    terms.filter(|term| has_term(section, term)).collect()
+}
+
+fn has_term(section: &dyn Section, term: &str) -> bool {
+    let number = section.term(term);
+    number.is_some_and(|number| section.memories_with(number) > 0)
 }
 
 /// The memories within [`RADIUS`] of one in its thread, each with its place: -1 is the one before.
@@ -240,9 +241,15 @@ impl<'a> Corpus<'a> {
 
     /// The terms of a word that a memory has, by name.
     pub(super) fn terms_of(self, word: &str) -> BTreeSet<String> {
-        let sections = self.sections.iter();
-        sections
-            .flat_map(|section| terms_of(*section, word))
+        // All sections are stemmed alike.
+        let Some(stemming) = self.sections.first().map(|section| section.stemming()) else {
+            return BTreeSet::new();
+        };
+        let has = |term: &String| self.sections.iter().any(|section| has_term(*section, term));
+        stemming
+            .terms_of_word(word)
+            .into_iter()
+            .filter(has)
             .collect()
     }
 

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use venom_core::Speaker;
 use venom_core::test_support::samples::Rng;
+use venom_embed::Precision;
 use venom_testing::Folder;
 
 /// What to measure.
@@ -32,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     /// What Venom is compared with; Venom itself if `None`.
     pub(crate) baseline: Option<Kind>,
+    /// Numbers that the model is run with.
+    pub(crate) precision: Precision,
     /// All conversations in one space.
     pub(crate) merge: bool,
     /// Memories without their session.
@@ -66,12 +69,12 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     let system: Box<dyn System> = if let Some(kind) = options.baseline {
         Box::new(Baseline::new(
             kind,
-            product::model()?,
+            product::model_in(options.precision)?,
             options.merge,
             &turns,
         )?)
     } else {
-        let mut product = Product::open(folder.path(), options.merge)?;
+        let mut product = Product::open(folder.path(), options.merge, options.precision)?;
         product.store(&turns)?;
         product.fill(&turns, options.fill)?;
         Box::new(product)

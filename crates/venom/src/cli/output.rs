@@ -196,6 +196,7 @@ pub(super) fn stats(
             "model": stats.model.name,
             "model_sha256": stats.model.sha256,
             "embedding_dimensions": stats.model.dimensions,
+            "engine": stats.engine,
             "data": stats.location,
             "storage": stats.storage,
         }));
@@ -203,7 +204,7 @@ pub(super) fn stats(
     let spaces: Vec<&str> = stats.spaces.iter().map(SpaceName::as_str).collect();
     text(&format!(
         "memories   {} in {}, {} in all, {} forgotten\npassages   {}\nspaces     {}\nmodel      {}\n\
-         data       {} ({:.1} MB, {})\nprocess    {process}\n",
+         engine     {}\ndata       {} ({:.1} MB, {})\nprocess    {process}\n",
         stats.space_memories,
         space.as_str(),
         stats.memories,
@@ -215,6 +216,7 @@ pub(super) fn stats(
             spaces.join(", ")
         },
         stats.model,
+        stats.engine,
         stats.location,
         stats.database_bytes as f64 / 1e6,
         stats.storage,

@@ -10,6 +10,8 @@ const USAGE: &str = "\
 usage: cargo xtask bench smoke [--json]
        cargo xtask bench recall --data FOLDER [--out FILE] [--system venom|predecessor|bm25|hybrid]
                                 [--merge] [--without-sessions] [--typos] [--fill COUNT]
+                                [--precision int8|f32]
+       cargo xtask bench embed [--against onnxruntime]
        cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]";
 
 fn main() -> ExitCode {
@@ -23,6 +25,11 @@ fn main() -> ExitCode {
         }
         ["bench", "index", options @ ..] if let Some(options) = index_options(options) => {
             bench::index::run(&options)
+        }
+        ["bench", "embed"] => bench::embed::run(false),
+        ["bench", "embed", "--against", "onnxruntime"] => bench::embed::run(true),
+        ["bench", "embed-probe", precision, folder] => {
+            bench::embed::probe(precision, folder.as_ref())
         }
         ["bench", "index-probe", cache, folder] => {
             bench::index::probe::run(folder.as_ref(), *cache == "warm")
@@ -58,6 +65,7 @@ fn recall_options(words: &[&str]) -> Option<Options> {
                     _ => return None,
                 }
             }
+            "--precision" => options.precision = words.next()?.parse().ok()?,
             "--fill" => options.fill = words.next()?.parse().ok()?,
             "--merge" => options.merge = true,
             "--without-sessions" => options.without_sessions = true,

@@ -9,6 +9,7 @@ pub(crate) mod index;
 pub(crate) mod recall;
 mod report;
 mod sample;
+pub(crate) mod scale;
 mod texts;
 
 use report::{Figures, Found};

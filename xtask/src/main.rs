@@ -1,4 +1,5 @@
-//! Chores of the repository: `cargo xtask bench smoke`, `bench recall`, `bench index`.
+//! Chores of the repository: `cargo xtask bench smoke`, `bench recall`, `bench index`,
+//! `bench scale`.
 
 mod bench;
 
@@ -9,10 +10,11 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask bench smoke [--json]
        cargo xtask bench recall --data FOLDER [--out FILE] [--system venom|predecessor|bm25|hybrid]
-                                [--merge] [--without-sessions] [--typos] [--fill COUNT]
+                                [--merge] [--without-sessions] [--typos] [--archived] [--fill COUNT]
                                 [--precision int8|f32]
        cargo xtask bench embed [--against onnxruntime]
-       cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]";
+       cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]
+       cargo xtask bench scale --memories 10k,100k,1M";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +32,14 @@ fn main() -> ExitCode {
         ["bench", "embed", "--against", "onnxruntime"] => bench::embed::run(true),
         ["bench", "embed-probe", precision, folder] => {
             bench::embed::probe(precision, folder.as_ref())
+        }
+        ["bench", "scale", "--memories", counts]
+            if let Some(counts) = bench::index::counts(counts) =>
+        {
+            bench::scale::run(&counts)
+        }
+        ["bench", "scale-probe", cache, count, folder] if let Ok(count) = count.parse() => {
+            bench::scale::probe(folder.as_ref(), count, *cache == "warm")
         }
         ["bench", "index-probe", cache, folder] => {
             bench::index::probe::run(folder.as_ref(), *cache == "warm")
@@ -67,6 +77,7 @@ fn recall_options(words: &[&str]) -> Option<Options> {
             }
             "--precision" => options.precision = words.next()?.parse().ok()?,
             "--fill" => options.fill = words.next()?.parse().ok()?,
+            "--archived" => options.archived = true,
             "--merge" => options.merge = true,
             "--without-sessions" => options.without_sessions = true,
             "--typos" => options.typos = true,

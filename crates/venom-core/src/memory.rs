@@ -231,7 +231,12 @@ impl Speaker {
 
     /// Whether it is a role, which says nothing about who the person is.
     pub fn is_role(&self) -> bool {
-        Self::ROLES.contains(&self.key().as_str())
+        Self::is_role_key(&self.key())
+    }
+
+    /// The same, of a [`Self::key`].
+    pub fn is_role_key(key: &str) -> bool {
+        Self::ROLES.contains(&key)
     }
 
     /// Whether it is the role of the person, not of the assistant.

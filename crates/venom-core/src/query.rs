@@ -219,6 +219,8 @@ pub struct Stats {
     pub location: String,
     /// How it lies there, for people: the kind of disk and of journal. Says nothing private.
     pub storage: String,
+    /// Spaces of which parts are searched by scanning them until what makes that quick is there again.
+    pub rebuilding: u64,
 }
 
 #[cfg(test)]

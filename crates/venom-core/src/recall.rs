@@ -5,6 +5,7 @@
 //! every constant stands beside what uses it.
 
 mod analysis;
+mod builder;
 mod document;
 mod kernel;
 #[cfg(test)]
@@ -18,11 +19,13 @@ mod space;
 mod spelling;
 mod time_words;
 
-pub use analysis::Stemming;
+pub use analysis::{Stemming, is_slip};
+pub use builder::{BuiltSection, SectionBuilder};
 pub use document::Document;
 pub use matched::SoughtTerms;
+pub use near::NearWords;
 pub use question::{Question, addressed};
-pub use score::{Part, Parts, score};
-pub use section::{Corpus, Facts, Section};
+pub use score::{Asked, Candidates, Part, Parts, Scope, score};
+pub use section::{Corpus, Facts, Section, has_word};
 pub use space::{NewEntry, Slot, Space};
 pub use spelling::{Spelling, mendable_words, mended};

@@ -3,16 +3,21 @@
 //! The text of memories and what belongs to it is the truth and never changed here. Counters, full text, fingerprints
 //! and vectors follow from it and can be made anew.
 
+use crate::archive::{self, Archive, Name, Segment};
+use crate::block::best_row;
 use crate::fault::{Doing, Fault};
+use crate::index::IndexOptions;
 use crate::lease::Lease;
+use crate::load::{self, Recipe};
 use crate::store::{SqliteStore, commit};
 use crate::{folder, open, read, rows, write};
 use rusqlite::{Connection, Transaction};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use venom_core::embedding::dot;
 use venom_core::ports::{MemoryStore as _, Search};
-use venom_core::recall::{Question, Stemming};
+use venom_core::recall::Question;
 use venom_core::{
     Embedder, Error, Filter, Memory, MemoryId, Passage, StoreError, Timestamp, limits,
 };
@@ -24,6 +29,10 @@ const RESULTS: usize = 10;
 /// Least cosine of a vector and the one that the model gives for its text now. Other processors and other
 /// numbers (int8 or f32) give other last digits, down to 0.99; another text is far below.
 const SAME_COSINE_MIN: f32 = 0.98;
+/// Least share of what comparing all finds that segments should find.
+const INDEX_RECALL_MIN: f64 = 0.95;
+/// Cosines that differ by less are equal.
+const EQUAL: f32 = 1e-3;
 /// A disk with less room is worth a word, in bytes.
 const FREE_BYTES_LOW: u64 = 100 * 1024 * 1024;
 /// How far the newest memory may lie in the future, in microseconds: five minutes.
@@ -146,17 +155,23 @@ fn free_space(bytes: Option<u64>) -> Finding {
     Finding::new("disk", verdict, format!("{mib} MiB free"))
 }
 
+/// How to examine.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// How the store is searched.
+    pub options: IndexOptions,
+    /// The time by this machine's clock.
+    pub now: Timestamp,
+    /// Whether to mend what follows from the memories.
+    pub repair: bool,
+}
+
 /// Looks at the database of a folder and what follows from it, all of it; with `repair` mends what follows. A folder
-/// without a database has nothing to look at. `now` is the time by this machine's clock. O(everything stored).
+/// without a database has nothing to look at. O(everything stored).
 ///
 /// # Errors
 /// [`Error`] if the database cannot be opened or read to the end, or the model fails.
-pub fn examine(
-    lease: &Lease,
-    embedder: &dyn Embedder,
-    now: Timestamp,
-    repair: bool,
-) -> Result<Vec<Finding>, Error> {
+pub fn examine(lease: &Lease, embedder: &dyn Embedder, task: &Task) -> Result<Vec<Finding>, Error> {
     let folder = lease.folder();
     if !open::exists(folder) {
         let says = "there is none yet: nothing was stored here";
@@ -167,18 +182,19 @@ pub fn examine(
         folder,
         connection,
         embedder,
-        repair,
+        repair: task.repair,
         findings: Vec::new(),
     };
     let is_readable = patient.database()?;
     if is_readable {
-        patient.clock(now)?;
+        patient.clock(task.now)?;
         let is_of_model = patient.model()?;
         patient.counters()?;
         patient.full_text()?;
         patient.fingerprints()?;
         if is_of_model {
             patient.vectors()?;
+            patient.index(&task.options)?;
         }
     }
     let Patient {
@@ -189,7 +205,7 @@ pub fn examine(
     let sample = memories(&connection, SAMPLE).map_err(|f| f.into_store(folder, Doing::Reading));
     drop(connection);
     if findings.iter().all(|finding| !finding.verdict.is_bad()) {
-        findings.push(recall(lease, embedder, &sample?)?);
+        findings.push(recall(lease, embedder, &task.options, &sample?)?);
     }
     Ok(findings)
 }
@@ -412,8 +428,81 @@ impl Patient<'_> {
             })?;
         }
         self.write(|tx| write::switch_model(tx, model))?;
+        // What was made of the former vectors.
+        for name in load::names(&self.folder.join(archive::FOLDER)) {
+            name.remove(&self.folder.join(archive::FOLDER));
+        }
         let says = format!("{says}; {} were embedded again", wrong.len());
         self.found("vectors", Verdict::Repaired, says);
+        Ok(())
+    }
+
+    /// Whether every segment can be read, has the memories that it should, and finds what comparing all would find.
+    fn index(&mut self, options: &IndexOptions) -> Result<(), Error> {
+        let stamp = self.embedder.model().clone();
+        let Some((model, _)) = self.read(read::active_model)? else {
+            return Ok(());
+        };
+        let recipe = Recipe::new(self.folder, (model, &stamp), options);
+        let (mut segments, mut wrong): (Vec<Segment>, Vec<(Name, String)>) =
+            (Vec::new(), Vec::new());
+        for name in load::names(&recipe.folder) {
+            let opened = Segment::open(&recipe.folder, name, &recipe.about, recipe.stemming);
+            match opened.and_then(|segment| segment.check().map(|()| segment)) {
+                Err(error) => wrong.push((name, error.to_string())),
+                Ok(segment) => match self.read(|connection| missing_rows(connection, &segment))? {
+                    0 => segments.push(segment),
+                    missing => {
+                        let says = format!(
+                            "{missing} memories of rows {} on are missing",
+                            name.covered.first
+                        );
+                        wrong.push((name, says));
+                    }
+                },
+            }
+        }
+        if let Some((_, first)) = wrong.first() {
+            let says = format!(
+                "{} of {} segments were of no use ({first})",
+                wrong.len(),
+                wrong.len() + segments.len()
+            );
+            if self.repair {
+                for (name, _) in &wrong {
+                    name.remove(&recipe.folder);
+                }
+                self.found(
+                    "index",
+                    Verdict::Repaired,
+                    format!("{says}; they are made anew at the next start"),
+                );
+            } else {
+                self.found("index", Verdict::Repairable, says);
+            }
+            return Ok(());
+        }
+        if segments.is_empty() {
+            self.found("index", Verdict::Sound, "every memory is compared exactly");
+            return Ok(());
+        }
+        let (count, bytes) = (
+            segments.len(),
+            segments.iter().map(Segment::bytes).sum::<u64>(),
+        );
+        let recall = self.read(|connection| index_recall(connection, &recipe, segments))?;
+        let verdict = if recall < INDEX_RECALL_MIN {
+            Verdict::Note
+        } else {
+            Verdict::Sound
+        };
+        let says = format!(
+            "{count} segments, {:.1} MB, every page was read; {:.1} % of the nearest {RESULTS} of sampled memories are \
+             those that comparing all finds",
+            bytes as f64 / 1e6,
+            100.0 * recall
+        );
+        self.found("index", verdict, says);
         Ok(())
     }
 
@@ -499,13 +588,93 @@ fn broken_vectors(
     Ok(broken)
 }
 
+/// How many visible memories a segment should have and has not, or has and should not, as far as they were not changed
+/// since it was written.
+fn missing_rows(connection: &Connection, segment: &Segment) -> Result<usize, Fault> {
+    let (space, covered) = (segment.name.space, segment.name.covered);
+    let changed = read::changed_since(connection, space, covered.change)?;
+    let is_as_it_was = |row: &i64| changed.binary_search_by_key(row, |(seq, _)| *seq).is_err();
+    let rows = read::rows_between(
+        connection,
+        space,
+        (covered.first, covered.last),
+        usize::MAX / 2,
+    )?;
+    let rows: BTreeSet<i64> = rows
+        .into_iter()
+        .map(|(row, _)| row)
+        .filter(is_as_it_was)
+        .collect();
+    let slots = 0..segment.text.slots();
+    let indexed: BTreeSet<i64> = slots
+        .map(|slot| segment.text.row(slot))
+        .filter(is_as_it_was)
+        .collect();
+    Ok(rows.symmetric_difference(&indexed).count())
+}
+
+/// Share of the nearest of sampled memories that segments find, of those that comparing every vector finds.
+/// O(vectors * sampled memories).
+fn index_recall(
+    connection: &Connection,
+    recipe: &Recipe,
+    segments: Vec<Segment>,
+) -> Result<f64, Fault> {
+    let (model, dimensions) = recipe.model;
+    let archive = Archive::new(segments);
+    let mut sampled = Vec::new();
+    for (row, _) in memories(connection, SAMPLE)?
+        .into_iter()
+        .filter(|(row, _)| archive.has(*row))
+    {
+        let vector = read::vectors(connection, recipe.model, row)?;
+        sampled.extend(vector.get(..dimensions).map(<[f32]>::to_vec));
+    }
+    let mut exact: Vec<Vec<(f32, i64)>> = vec![Vec::new(); sampled.len()];
+    let mut statement =
+        connection.prepare("SELECT memory, embedding FROM passages WHERE model = ?1")?;
+    let (mut rows, mut vector) = (statement.query([model])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let seq: i64 = row.get(0)?;
+        vector.clear();
+        let column = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        if !archive.has(seq) || rows::decode_vector(column, dimensions, &mut vector).is_none() {
+            continue;
+        }
+        for (query, best) in sampled.iter().zip(&mut exact) {
+            best.push((dot(query, &vector), seq));
+            if best.len() > 2 * RESULTS {
+                best.select_nth_unstable_by(RESULTS - 1, |a, b| b.0.total_cmp(&a.0));
+                best.truncate(RESULTS);
+            }
+        }
+    }
+    let (mut same, mut all) = (0, 0);
+    for (query, mut best) in sampled.iter().zip(exact) {
+        best.sort_by(|a, b| b.0.total_cmp(&a.0));
+        best.truncate(RESULTS);
+        let Some((least, _)) = best.last() else {
+            continue;
+        };
+        let found = archive.nearest(query, best.len());
+        // Of equally near ones any will do.
+        for seq in found.map_err(|error| StoreError::Other(error.to_string()))? {
+            let vectors = read::vectors(connection, recipe.model, seq)?;
+            same += usize::from(best_row(&vectors, query).0 >= least - EQUAL);
+        }
+        all += best.len();
+    }
+    Ok(same as f64 / f64::max(all as f64, 1.0))
+}
+
 /// Whether memories are found by their own words.
 fn recall(
     lease: &Lease,
     embedder: &dyn Embedder,
+    options: &IndexOptions,
     sample: &[(i64, Memory)],
 ) -> Result<Finding, Error> {
-    let store = SqliteStore::open_stemmed(lease, embedder.model(), Stemming::default())?;
+    let store = SqliteStore::open_with(lease, embedder.model(), options)?;
     let mut missed: Vec<MemoryId> = Vec::new();
     for (_, memory) in sample {
         let text = memory.content.as_str();

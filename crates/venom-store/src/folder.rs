@@ -36,6 +36,14 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(folder)
 }
 
+/// Makes a folder that only its owner may read, in one that is there; leaves one that exists as it is.
+pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
 /// The sentence for a folder that the operating system refuses.
 pub(crate) fn unusable(folder: &Path, error: &io::Error) -> StoreError {
     StoreError::Folder(format!(

@@ -1,53 +1,92 @@
-//! The exact index: every vector of every visible memory, in memory, with what the recipe of
-//! [`venom_core::recall`] knows of it; one block per space.
+//! What a search reads: per space the newest memories, compared exactly, and the older ones of a large space in
+//! segments, searched by candidates.
 //!
-//! A search compares the question with every vector of the space and scores every memory, whatever the
-//! filter, since scores are relative to the whole space: O(vectors * dimensions). Exact by construction.
+//! A space of some thousand memories is one block: a search compares the question with every vector and scores every
+//! memory, whatever the filter, since scores are relative to the whole space. Exact by construction. A larger one is
+//! an archive of segments, a few small blocks of what came since, and, while segments are being made, gaps: rows of
+//! the database that neither has, which the store scans.
 
+use crate::archive::{Archive, Name, Segment};
+use crate::block::Block;
+use crate::sealed::Covered;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
-use venom_core::embedding::dot;
 use venom_core::ports::Search;
 use venom_core::recall::{
-    self, Corpus, NewEntry, Parts, Section, SoughtTerms, Space, Spelling, Stemming,
+    Asked, Corpus, NearWords, NewEntry, Parts, Scope, Section, SoughtTerms, Spelling, Stemming,
 };
 use venom_core::{MemoryId, SessionName, SpaceName, Timestamp};
 
-/// Dead rows are left in place until they are this share of all: then the block is rewritten.
-const DEAD_SHARE_MAX: f64 = 0.25;
+/// Cosines of bytes are off by less than this.
+const BYTES_ERROR: f32 = 0.01;
+
+/// How large things become before something is done about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexSizes {
+    /// A space of more memories has an archive.
+    pub exact_memories_max: usize,
+    /// In a space with an archive so many new memories become a segment.
+    pub block_memories: usize,
+    /// So many segments of about the same size become one.
+    pub segments_merged: usize,
+    /// A segment has at most so many memories.
+    pub segment_memories_max: usize,
+    /// A segment has at most so many words, repetitions counted, except one that a few long memories fill.
+    pub segment_words_max: u64,
+}
+
+impl Default for IndexSizes {
+    fn default() -> Self {
+        Self {
+            exact_memories_max: 20_000,
+            block_memories: 1_000,
+            segments_merged: 4,
+            segment_memories_max: 262_144,
+            segment_words_max: 8_000_000,
+        }
+    }
+}
+
+impl IndexSizes {
+    /// Those for a space that is compared exactly up to so many memories.
+    pub fn exact_up_to(memories: usize) -> Self {
+        Self {
+            exact_memories_max: memories,
+            block_memories: (memories / 20).clamp(16, 1_024),
+            ..Self::default()
+        }
+    }
+}
+
+/// How a store is searched. It may differ from one opening to the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IndexOptions {
+    /// How texts are stemmed.
+    pub stemming: Stemming,
+    /// When something is done about large spaces.
+    pub sizes: IndexSizes,
+}
 
 /// The index of a store.
 #[derive(Debug)]
 pub(crate) struct Index {
     dimensions: usize,
     stemming: Stemming,
-    spaces: HashMap<SpaceName, Block>,
+    sizes: IndexSizes,
+    spaces: HashMap<SpaceName, SpaceIndex>,
+    near: NearWords,
     /// Largest id ever stored, forgotten ones included.
     pub(crate) largest_id: Option<MemoryId>,
 }
 
-/// The vectors of one space.
+/// The index of one space.
 #[derive(Debug, Default)]
-struct Block {
-    /// One per memory, in the order they came.
-    entries: Vec<Entry>,
-    /// Where in `entries` the live memory with this `seq` is.
-    slots: HashMap<i64, usize>,
-    /// `[rows, dimensions]`, the rows of a memory side by side, in the order of `entries`.
-    vectors: Vec<f32>,
-    dead_rows: usize,
-    /// Its slots are the places in `entries`.
-    recall: Space,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    seq: i64,
-    id: MemoryId,
-    moment: Timestamp,
-    first_row: usize,
-    rows: usize,
-    live: bool,
+struct SpaceIndex {
+    archive: Archive,
+    /// The last takes what is new; the others wait to become a segment.
+    blocks: Vec<Block>,
+    /// Rows that are neither in the archive nor in a block, first and last, increasing.
+    gaps: Vec<(i64, i64)>,
 }
 
 /// Which memories of a space count; by default all. Lists are of `seq`, increasing, each once.
@@ -67,6 +106,18 @@ pub(crate) struct Selection {
     pub(crate) session: Option<SessionName>,
 }
 
+impl Selection {
+    /// Whether all memories count.
+    pub(crate) const fn is_everything(&self) -> bool {
+        self.included.is_none()
+            && self.excluded.is_empty()
+            && self.since.is_none()
+            && self.until.is_none()
+            && self.speaker.is_none()
+            && self.session.is_none()
+    }
+}
+
 /// A memory found, by its best passage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Found {
@@ -78,8 +129,8 @@ pub(crate) struct Found {
     pub(crate) id: MemoryId,
     /// The memory's row in the database.
     pub(crate) seq: i64,
-    /// Which of its passages, from 0.
-    pub(crate) ordinal: usize,
+    /// Which of its passages, from 0; `None` if the similarity is that of bytes and the passage is not known.
+    pub(crate) ordinal: Option<usize>,
 }
 
 impl Eq for Found {}
@@ -98,15 +149,46 @@ impl PartialOrd for Found {
     }
 }
 
+/// Why a space cannot be searched before something is done.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// Segments cannot be read, and why.
+    Broken(Vec<Covered>, String),
+}
+
+/// What is to be done for a space in the background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    pub(crate) space: SpaceName,
+    /// Rows of the database that shall become a segment, first and last.
+    pub(crate) rows: (i64, i64),
+    /// Whether several segments may be made of them.
+    pub(crate) may_be_cut: bool,
+}
+
 impl Index {
     /// An empty index for vectors of that many components.
-    pub(crate) fn new(dimensions: usize, largest_id: Option<MemoryId>, stemming: Stemming) -> Self {
+    pub(crate) fn new(
+        dimensions: usize,
+        largest_id: Option<MemoryId>,
+        stemming: Stemming,
+        sizes: IndexSizes,
+    ) -> Self {
         Self {
             dimensions,
             stemming,
+            sizes,
             spaces: HashMap::new(),
+            near: NearWords::default(),
             largest_id,
         }
+    }
+
+    /// Gives a space what was made of it before, and the rows that nothing was made of.
+    pub(crate) fn restore(&mut self, space: &SpaceName, archive: Archive, gaps: Vec<(i64, i64)>) {
+        let index = self.spaces.entry(space.clone()).or_default();
+        index.archive = archive;
+        index.gaps = gaps;
     }
 
     /// Adds the memory in row `seq` of the database. `fill` appends its vectors, each of unit length,
@@ -118,115 +200,132 @@ impl Index {
         new: NewEntry<'_>,
         fill: impl FnOnce(&mut Vec<f32>),
     ) -> bool {
-        if !self.spaces.contains_key(space) {
-            let block = Block {
-                recall: Space::new(self.stemming),
-                ..Block::default()
-            };
-            self.spaces.insert(space.clone(), block);
-        }
-        let Some(block) = self.spaces.get_mut(space) else {
-            return false;
+        let id = new.id;
+        let index = match self.spaces.get_mut(space) {
+            Some(index) => index,
+            None => self.spaces.entry(space.clone()).or_default(),
         };
-        let before = block.vectors.len();
-        fill(&mut block.vectors);
-        let added = block.vectors.len() - before;
-        if block.slots.contains_key(&seq) || added == 0 || added % self.dimensions != 0 {
-            block.vectors.truncate(before);
+        if index.has(seq) {
             return false;
         }
-        self.largest_id = self.largest_id.max(Some(new.id));
-        block.slots.insert(seq, block.entries.len());
-        block.entries.push(Entry {
-            seq,
-            id: new.id,
-            moment: new.origin.moment(new.stored_at),
-            first_row: before / self.dimensions,
-            rows: added / self.dimensions,
-            live: true,
-        });
-        block.recall.add(new);
-        true
+        if index.blocks.is_empty() || index.is_full(&self.sizes) {
+            index
+                .blocks
+                .push(Block::new(self.dimensions, self.stemming));
+        }
+        let added = index
+            .blocks
+            .last_mut()
+            .is_some_and(|block| block.add(seq, new, fill));
+        if added {
+            self.largest_id = self.largest_id.max(Some(id));
+        }
+        added
     }
 
-    /// Hides a memory from searches. O(its terms), and now and then a rewrite of the space's block.
+    /// Hides a memory from searches. O(its terms), and now and then a rewrite of a block.
     pub(crate) fn remove(&mut self, space: &SpaceName, seq: i64) {
-        let Some(block) = self.spaces.get_mut(space) else {
-            return;
-        };
-        if let Some(slot) = block.slots.remove(&seq) {
-            let entry = &mut block.entries[slot];
-            entry.live = false;
-            block.dead_rows += entry.rows;
-            block.recall.remove(slot);
-            block.compact(self.dimensions);
+        if let Some(index) = self.spaces.get_mut(space) {
+            index.remove(seq);
         }
     }
 
-    /// Replaces what is known of a memory; without `vectors` it keeps those it has. `false` if the memory
-    /// is not there or the vectors are not at least one whole row.
+    /// Replaces what is known of a memory. `false` if the vectors are not at least one whole row.
     pub(crate) fn change(
         &mut self,
         (space, seq): (&SpaceName, i64),
         new: NewEntry<'_>,
-        vectors: Option<Vec<f32>>,
+        vectors: &[f32],
     ) -> bool {
-        let vectors = vectors.or_else(|| {
-            let block = self.spaces.get(space)?;
-            let entry = &block.entries[*block.slots.get(&seq)?];
-            Some(block.rows(entry, self.dimensions).to_vec())
-        });
-        let Some(vectors) = vectors else { return false };
         self.remove(space, seq);
-        self.add((space, seq), new, |v| v.extend_from_slice(&vectors))
+        self.add((space, seq), new, |v| v.extend_from_slice(vectors))
     }
 
-    /// The best `search.limit` selected memories, best first.
-    pub(crate) fn search(&self, search: &Search<'_>, selection: &Selection) -> Vec<Found> {
-        let Some(block) = self.spaces.get(&search.filter.space) else {
-            return Vec::new();
+    /// The best `search.limit` selected memories, best first; `scanned` are those that were found in the gaps of the
+    /// space.
+    ///
+    /// # Errors
+    /// [`Obstacle`] if a segment cannot be read.
+    pub(crate) fn search(
+        &self,
+        search: &Search<'_>,
+        selection: &Selection,
+        scanned: Option<&Block>,
+    ) -> Result<Vec<Found>, Obstacle> {
+        let Some(index) = self.spaces.get(&search.filter.space) else {
+            return Ok(Vec::new());
         };
-        let best_rows = block.best_rows(search.vector.as_slice());
-        let similarities: Vec<f32> = best_rows
-            .iter()
-            .map(|(similarity, _)| *similarity)
+        let query = search.vector.as_slice();
+        let sections = index.sections(scanned);
+        let corpus = self.corpus(index, &sections);
+        let asked = Asked::new(corpus, search.question, search.vocabulary);
+        let candidates = index.archive.candidates(&asked, query, selection);
+        let candidates =
+            candidates.map_err(|(covered, e)| Obstacle::Broken(vec![covered], e.to_string()))?;
+        let blocks: Vec<&Block> = index.blocks.iter().chain(scanned).collect();
+        let best_rows: Vec<Vec<(f32, usize)>> =
+            blocks.iter().map(|block| block.best_rows(query)).collect();
+        let cosines_of = |rows: &Vec<(f32, usize)>| rows.iter().map(|row| row.0).collect();
+        let cosines: Vec<Vec<f32>> = best_rows.iter().map(cosines_of).collect();
+        let scopes = candidates.iter().map(Scope::Some);
+        let scopes: Vec<Scope<'_>> = scopes
+            .chain(cosines.iter().map(|all| Scope::All(all)))
             .collect();
-        let sections: [&dyn Section; 1] = [&block.recall];
-        let corpus = Corpus::new(&sections);
-        let parts = recall::score(corpus, search.question, search.vocabulary, &[&similarities]);
-        let parts: Vec<Option<Parts>> = parts.into_iter().flatten().collect();
-        let found = |slot: usize| {
-            let (entry, (similarity, ordinal)) = (&block.entries[slot], best_rows[slot]);
-            let counts = search
-                .similarity_min
-                .is_none_or(|least| similarity >= least)
-                && block.passes(slot, selection);
-            let parts = parts[slot].filter(|_| counts)?;
-            Some(Found {
-                parts,
-                similarity,
-                id: entry.id,
-                seq: entry.seq,
-                ordinal,
-            })
-        };
-        match &selection.included {
-            None => best((0..block.entries.len()).filter_map(found), search.limit),
-            Some(seqs) => {
-                let slots = seqs.iter().filter_map(|seq| block.slots.get(seq).copied());
-                best(slots.filter_map(found), search.limit)
+        let mut parts = asked.parts(&scopes);
+        let of_blocks = parts.split_off(candidates.len());
+        let mut found: Vec<Found> = Vec::new();
+        let least = search.similarity_min;
+        for ((segment, candidates), parts) in
+            index.archive.segments().iter().zip(&candidates).zip(parts)
+        {
+            for (slot, parts) in parts {
+                let similarity = candidates.similarity(slot);
+                if least.is_none_or(|least| similarity >= least - BYTES_ERROR) {
+                    found.extend(found_in(segment, slot, parts, similarity));
+                }
             }
         }
+        let blocks = blocks.into_iter().zip(best_rows).zip(of_blocks).enumerate();
+        for (number, ((block, best_rows), parts)) in blocks {
+            let included = selection.included.as_ref();
+            for (slot, parts) in parts {
+                let (entry, (similarity, ordinal)) = (&block.entries()[slot], best_rows[slot]);
+                let is_scanned = number >= index.blocks.len();
+                let counts = least.is_none_or(|least| similarity >= least)
+                    && included.is_none_or(|rows| rows.binary_search(&entry.seq).is_ok())
+                    && block.passes(slot, selection)
+                    && !(is_scanned && index.has(entry.seq));
+                if counts {
+                    found.push(Found {
+                        parts,
+                        similarity,
+                        id: entry.id,
+                        seq: entry.seq,
+                        ordinal: Some(ordinal),
+                    });
+                }
+            }
+        }
+        if let Some(broken) = index.archive.broken() {
+            return Err(broken);
+        }
+        // Those that bytes put above the least similarity may turn out to be below it.
+        let more = if least.is_some() && !candidates.is_empty() {
+            2
+        } else {
+            1
+        };
+        Ok(best(found.into_iter(), search.limit.saturating_mul(more)))
     }
 
     /// What a search that is to be explained looks for.
     pub(crate) fn sought(&self, search: &Search<'_>) -> Option<SoughtTerms> {
-        let block = self.spaces.get(&search.filter.space);
-        let block = block.filter(|_| search.explain)?;
-        let sections: [&dyn Section; 1] = [&block.recall];
+        let index = self.spaces.get(&search.filter.space);
+        let index = index.filter(|_| search.explain)?;
+        let sections = index.sections(None);
         Some(SoughtTerms::new(
             self.stemming,
-            Corpus::new(&sections),
+            self.corpus(index, &sections),
             search.question,
             search.vocabulary,
         ))
@@ -234,27 +333,128 @@ impl Index {
 
     /// Names of those who said memories of a space, in lower case, sorted.
     pub(crate) fn speakers(&self, space: &SpaceName) -> Vec<String> {
-        let block = self.spaces.get(space);
-        block.map_or_else(Vec::new, |block| Corpus::new(&[&block.recall]).speakers())
+        let index = self.spaces.get(space);
+        index.map_or_else(Vec::new, |index| {
+            Corpus::new(&index.sections(None)).speakers()
+        })
     }
 
     /// What the memories of a space know of each of these words.
     pub(crate) fn spellings(&self, space: &SpaceName, words: &[String]) -> Vec<Spelling> {
-        let block = self.spaces.get(space);
-        let spelling = |word: &String| {
-            block.map_or_else(Spelling::default, |block| block.recall.spelling(word))
-        };
-        words.iter().map(spelling).collect()
+        let sections = self
+            .spaces
+            .get(space)
+            .map_or_else(Vec::new, |index| index.sections(None));
+        let corpus = Corpus::new(&sections);
+        words.iter().map(|word| corpus.spelling(word)).collect()
     }
 
-    /// What is indexed: per space (sorted) its live memories, each with its vectors.
+    fn corpus<'a>(&'a self, index: &SpaceIndex, sections: &'a [&'a dyn Section]) -> Corpus<'a> {
+        let corpus = Corpus::new(sections);
+        if index.archive.segments().is_empty() {
+            corpus
+        } else {
+            corpus.with_near(&self.near)
+        }
+    }
+
+    /// The rows of a space that have to be scanned, first and last.
+    pub(crate) fn gaps(&self, space: &SpaceName) -> Vec<(i64, i64)> {
+        self.spaces
+            .get(space)
+            .map_or_else(Vec::new, |index| index.gaps.clone())
+    }
+
+    /// The spaces with gaps.
+    pub(crate) fn with_gaps(&self) -> usize {
+        self.spaces
+            .values()
+            .filter(|index| !index.gaps.is_empty())
+            .count()
+    }
+
+    /// The segments of all spaces.
+    pub(crate) fn segment_names(&self) -> Vec<Name> {
+        let archives = self.spaces.values().map(|index| &index.archive);
+        let segments = archives.flat_map(|archive| archive.segments());
+        segments.map(|segment| segment.name).collect()
+    }
+
+    /// The archives, by space.
+    #[cfg(test)]
+    pub(crate) fn archives(&self) -> impl Iterator<Item = (&SpaceName, &Archive)> {
+        self.spaces
+            .iter()
+            .map(|(space, index)| (space, &index.archive))
+    }
+
+    /// Memories in blocks that wait to become a segment.
+    pub(crate) fn waiting(&self) -> usize {
+        let of_space = |index: &SpaceIndex| {
+            let full = index.blocks.split_last().map_or(&[][..], |(_, full)| full);
+            full.iter().map(Block::len).sum::<usize>()
+        };
+        self.spaces.values().map(of_space).sum()
+    }
+
+    /// What should be done next in the background, if anything.
+    pub(crate) fn next_work(&self) -> Option<Work> {
+        let mut spaces: Vec<_> = self.spaces.iter().collect();
+        spaces.sort_by_key(|(space, _)| *space);
+        spaces.into_iter().find_map(|(space, index)| {
+            let (rows, may_be_cut) = index.next_work(&self.sizes)?;
+            Some(Work {
+                space: space.clone(),
+                rows,
+                may_be_cut,
+            })
+        })
+    }
+
+    /// Takes in a segment that was made of a space; `changed` are the rows among those it covers that were changed
+    /// meanwhile, increasing. Returns the names of the segments in whose place it is, and the rows of memories that
+    /// are in no block any more and have to be added again.
+    pub(crate) fn install(
+        &mut self,
+        space: &SpaceName,
+        segment: Segment,
+        changed: &[i64],
+    ) -> (Vec<Name>, Vec<i64>) {
+        let Some(index) = self.spaces.get_mut(space) else {
+            return (vec![segment.name], Vec::new());
+        };
+        index.install(segment, changed, (self.dimensions, self.stemming))
+    }
+
+    /// Takes those segments out of a space that cannot be read: what they covered is a gap from now on. Returns their
+    /// names.
+    pub(crate) fn drop_broken(&mut self, space: &SpaceName, which: &[Covered]) -> Vec<Name> {
+        let Some(index) = self.spaces.get_mut(space) else {
+            return Vec::new();
+        };
+        let mut dropped = index.archive.drop_all(which);
+        dropped.extend(index.archive.drop_broken());
+        index.gaps.extend(
+            dropped
+                .iter()
+                .map(|name| (name.covered.first, name.covered.last)),
+        );
+        index.gaps.sort_unstable();
+        dropped
+    }
+
+    /// What is indexed in memory: per space (sorted) its live memories, each with its vectors.
     #[cfg(test)]
     pub(crate) fn contents(&self) -> std::collections::BTreeMap<SpaceName, Vec<(i64, Vec<f32>)>> {
         let mut contents = std::collections::BTreeMap::new();
-        for (space, block) in &self.spaces {
-            let live = block.entries.iter().filter(|entry| entry.live);
-            let rows = |entry: &Entry| (entry.seq, block.rows(entry, self.dimensions).to_vec());
-            let rows: Vec<_> = live.map(rows).collect();
+        for (space, index) in &self.spaces {
+            let blocks = index.blocks.iter();
+            let rows = blocks.flat_map(|block| {
+                block
+                    .live()
+                    .map(|entry| (entry.seq, block.rows(entry).to_vec()))
+            });
+            let rows: Vec<_> = rows.collect();
             if !rows.is_empty() {
                 contents.insert(space.clone(), rows);
             }
@@ -263,68 +463,192 @@ impl Index {
     }
 }
 
-impl Block {
-    /// Whether the live memory in a slot is selected, apart from `included`, which is looked up the other
-    /// way round.
-    fn passes(&self, slot: usize, selection: &Selection) -> bool {
-        let entry = &self.entries[slot];
-        selection.since.is_none_or(|since| entry.moment >= since)
-            && selection.until.is_none_or(|until| entry.moment < until)
-            && (selection.excluded.is_empty()
-                || selection.excluded.binary_search(&entry.seq).is_err())
-            && (selection.speaker.as_ref()).is_none_or(|name| self.recall.is_said_by(slot, name))
-            && (selection.session.as_ref()).is_none_or(|name| self.recall.is_of_session(slot, name))
+/// A candidate as it was found; `None` if its id cannot be read, which the segment remembers.
+fn found_in(segment: &Segment, slot: usize, parts: Parts, similarity: f32) -> Option<Found> {
+    Some(Found {
+        parts,
+        similarity,
+        id: segment.text.id(slot)?,
+        seq: segment.text.row(slot),
+        ordinal: None,
+    })
+}
+
+impl SpaceIndex {
+    /// Whether a memory is in the archive or in a block.
+    fn has(&self, seq: i64) -> bool {
+        self.archive.has(seq) || self.blocks.iter().any(|block| block.slot(seq).is_some())
     }
 
-    fn rows(&self, entry: &Entry, dimensions: usize) -> &[f32] {
-        let start = entry.first_row * dimensions;
-        &self.vectors[start..start + entry.rows * dimensions]
-    }
-
-    /// Of each memory the cosine of its best passage and which that is, of equal ones the first; by slot.
-    fn best_rows(&self, query: &[f32]) -> Vec<(f32, usize)> {
-        let of_entry = |entry: &Entry| {
-            let rows = self.rows(entry, query.len()).chunks_exact(query.len());
-            // Adding zero turns -0.0 into 0.0, which it equals but is not ordered with.
-            let cosines = rows.map(|row| (dot(row, query) + 0.0).clamp(-1.0, 1.0));
-            let mut best = (f32::NEG_INFINITY, 0);
-            for (ordinal, cosine) in cosines.enumerate() {
-                if cosine > best.0 {
-                    best = (cosine, ordinal);
-                }
-            }
-            best
-        };
-        let live = |entry: &Entry| {
-            if entry.live {
-                of_entry(entry)
-            } else {
-                (0.0, 0)
-            }
-        };
-        self.entries.iter().map(live).collect()
-    }
-
-    fn compact(&mut self, dimensions: usize) {
-        let rows = self.vectors.len() / dimensions;
-        if (self.dead_rows as f64) <= rows as f64 * DEAD_SHARE_MAX {
-            return;
+    fn remove(&mut self, seq: i64) {
+        if !self.blocks.iter_mut().any(|block| block.remove(seq)) {
+            self.archive.remove(seq);
         }
-        let mut vectors = Vec::with_capacity((rows - self.dead_rows) * dimensions);
-        let mut entries = Vec::with_capacity(self.entries.len());
-        for entry in self.entries.iter().filter(|entry| entry.live) {
-            self.slots.insert(entry.seq, entries.len());
-            entries.push(Entry {
-                first_row: vectors.len() / dimensions,
-                ..*entry
-            });
-            vectors.extend_from_slice(self.rows(entry, dimensions));
-        }
-        self.entries = entries;
-        self.vectors = vectors;
-        self.dead_rows = 0;
-        self.recall.compact();
     }
+
+    /// Everything that a score reads: segments, blocks, what was scanned.
+    fn sections<'a>(&'a self, scanned: Option<&'a Block>) -> Vec<&'a dyn Section> {
+        let blocks = self.blocks.iter().chain(scanned);
+        let blocks = blocks.map(|block| &block.recall as &dyn Section);
+        self.archive.sections().chain(blocks).collect()
+    }
+
+    /// The last row that is covered by a segment or a gap.
+    fn end(&self) -> i64 {
+        let gap = self.gaps.last().map_or(0, |(_, last)| *last);
+        self.archive.end().max(gap)
+    }
+
+    /// Memories of a block that no segment covers.
+    fn fresh<'a>(&self, block: &'a Block) -> impl Iterator<Item = i64> + 'a {
+        let end = self.end();
+        block
+            .live()
+            .map(|entry| entry.seq)
+            .filter(move |seq| *seq > end)
+    }
+
+    /// Whether the last block shall take no more.
+    fn is_full(&self, sizes: &IndexSizes) -> bool {
+        let has_archive = self.end() > 0 || self.blocks.len() > 1;
+        let most = if has_archive {
+            sizes.block_memories
+        } else {
+            sizes.exact_memories_max
+        };
+        let last = self.blocks.last();
+        last.is_some_and(|block| {
+            block.len() >= most && (!has_archive || self.fresh(block).count() >= most)
+        })
+    }
+
+    fn next_work(&self, sizes: &IndexSizes) -> Option<((i64, i64), bool)> {
+        let whole = |rows| (rows, false);
+        let gap = self.gaps.first().map(|rows| (*rows, true));
+        gap.or_else(|| self.to_seal().map(whole))
+            .or_else(|| self.to_make_anew(sizes).map(whole))
+            .or_else(|| self.to_merge(sizes).map(whole))
+    }
+
+    /// The rows of full blocks.
+    fn to_seal(&self) -> Option<(i64, i64)> {
+        let (_, full) = self.blocks.split_last()?;
+        let last = full.iter().flat_map(|block| self.fresh(block)).max()?;
+        Some((self.end() + 1, last))
+    }
+
+    /// The rows of the segment of which most went or is in a block again, if that is much.
+    fn to_make_anew(&self, sizes: &IndexSizes) -> Option<(i64, i64)> {
+        if self.archive.segments().is_empty() {
+            return None;
+        }
+        let in_blocks = self
+            .blocks
+            .iter()
+            .flat_map(Block::live)
+            .map(|entry| entry.seq);
+        let in_blocks: Vec<i64> = in_blocks.filter(|seq| *seq <= self.end()).collect();
+        let stale = |segment: &Segment| {
+            let again = in_blocks
+                .iter()
+                .filter(|seq| segment.name.covered.has(**seq));
+            segment.gone().max(again.count())
+        };
+        let stalest = self
+            .archive
+            .segments()
+            .iter()
+            .max_by_key(|segment| stale(segment))?;
+        let (stale, slots) = (stale(stalest), stalest.text.slots());
+        let is_much = stale * 4 > slots && stale * 16 > sizes.block_memories;
+        let covered = stalest.name.covered;
+        (is_much || in_blocks.len() > sizes.block_memories && stale > 0)
+            .then_some((covered.first, covered.last))
+    }
+
+    /// The rows of neighbours of about the same size.
+    fn to_merge(&self, sizes: &IndexSizes) -> Option<(i64, i64)> {
+        let tier = |segment: &Segment| {
+            let blocks = segment
+                .text
+                .slots()
+                .div_ceil(sizes.block_memories.max(1))
+                .max(1);
+            blocks.ilog(sizes.segments_merged.max(2))
+        };
+        let is_one = |run: &&[Segment]| {
+            let memories: usize = run.iter().map(|segment| segment.text.slots()).sum();
+            let words: u64 = run.iter().map(|segment| segment.text.terms_count()).sum();
+            let largest = run.iter().map(tier).max();
+            // A smaller one between larger ones goes with them.
+            run.iter()
+                .filter(|segment| Some(tier(segment)) == largest)
+                .count()
+                * 2
+                > run.len()
+                && run
+                    .windows(2)
+                    .all(|two| two[1].name.covered.first == two[0].name.covered.last + 1)
+                && memories <= sizes.segment_memories_max
+                && words <= sizes.segment_words_max
+        };
+        let mut runs = self
+            .archive
+            .segments()
+            .windows(sizes.segments_merged.max(2));
+        let run = runs.find(is_one)?;
+        Some((
+            run.first()?.name.covered.first,
+            run.last()?.name.covered.last,
+        ))
+    }
+
+    fn install(
+        &mut self,
+        mut segment: Segment,
+        changed: &[i64],
+        (dimensions, stemming): (usize, Stemming),
+    ) -> (Vec<Name>, Vec<i64>) {
+        let covered = segment.name.covered;
+        for seq in changed {
+            if let Some(slot) = segment.text.slot(*seq) {
+                segment.text.remove(slot);
+            }
+        }
+        let (mut kept, mut again) = (Vec::new(), Vec::new());
+        let last = self.blocks.len().saturating_sub(1);
+        for (number, mut block) in std::mem::take(&mut self.blocks).into_iter().enumerate() {
+            let live = block.live().map(|entry| entry.seq);
+            let (in_segment, left): (Vec<i64>, Vec<i64>) =
+                live.partition(|seq| covered.has(*seq) && segment.text.slot(*seq).is_some());
+            if number < last && left.len() < in_segment.len() {
+                again.extend(left);
+                continue;
+            }
+            for seq in in_segment {
+                block.remove(seq);
+            }
+            if number == last || block.len() > 0 {
+                kept.push(block);
+            }
+        }
+        if kept.is_empty() {
+            kept.push(Block::new(dimensions, stemming));
+        }
+        self.blocks = kept;
+        let gaps = std::mem::take(&mut self.gaps).into_iter();
+        self.gaps = gaps.flat_map(|gap| without(gap, covered)).collect();
+        (self.archive.put(segment), again)
+    }
+}
+
+/// What is left of a gap.
+fn without((first, last): (i64, i64), covered: Covered) -> impl Iterator<Item = (i64, i64)> {
+    let before = (first, last.min(covered.first - 1));
+    let after = (first.max(covered.last + 1), last);
+    [before, after]
+        .into_iter()
+        .filter(|(first, last)| first <= last)
 }
 
 /// The greatest `limit`, greatest first. O(n log limit).
@@ -357,6 +681,10 @@ mod tests {
     /// (seq, id, vectors, live)
     type Plain = (i64, MemoryId, Vec<f32>, bool);
 
+    fn exact(dimensions: usize) -> Index {
+        Index::new(dimensions, None, Stemming::default(), IndexSizes::default())
+    }
+
     fn add(index: &mut Index, (seq, id): (i64, MemoryId), rows: &[f32]) -> bool {
         let (origin, content) = (Origin::default(), Content::parse("same words").unwrap());
         let new = NewEntry {
@@ -383,12 +711,12 @@ mod tests {
             limit,
             explain: false,
         };
-        index.search(&search, selection)
+        index.search(&search, selection, None).unwrap()
     }
 
     /// Everything in a new index, without the memories that are gone, sorted and cut by hand.
     fn brute_force(all: &[Plain], query: &Embedding, counts: &dyn Fn(i64) -> bool) -> Vec<Found> {
-        let mut index = Index::new(query.dimensions(), None, Stemming::default());
+        let mut index = exact(query.dimensions());
         for (seq, id, rows, live) in all {
             assert!(!live || add(&mut index, (*seq, *id), rows));
         }
@@ -403,7 +731,7 @@ mod tests {
         fn search_is_brute_force(seed: u64, memories in 0_i64..80, limit in 0_usize..90) {
             let mut rng = Rng::new(seed);
             let query = rng.vector();
-            let mut index = Index::new(query.dimensions(), None, Stemming::default());
+            let mut index = exact(query.dimensions());
             let mut all: Vec<Plain> = Vec::new();
             for seq in 0..memories {
                 // Ids in another order than rows, each once.
@@ -443,7 +771,7 @@ mod tests {
 
     #[test]
     fn what_is_no_row_or_out_of_order_is_refused() {
-        let mut index = Index::new(2, None, Stemming::default());
+        let mut index = exact(2);
         assert!(!add(&mut index, (1, id(1)), &[]));
         assert!(!add(&mut index, (1, id(1)), &[1.0]));
         assert!(add(&mut index, (2, id(2)), &[1.0, 0.0]));

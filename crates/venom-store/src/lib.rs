@@ -5,11 +5,15 @@
 //! reading at [`SqliteStore`] in `store`; `open` says what is checked before a byte is trusted, `write`
 //! and `read` have the statements, `index` the search.
 
+mod archive;
+mod block;
 pub mod doctor;
 mod fault;
 mod folder;
 mod index;
+mod indexer;
 mod lease;
+mod load;
 mod open;
 pub mod pages;
 pub mod quantised;
@@ -17,11 +21,14 @@ mod read;
 mod reembed;
 mod rows;
 mod schema;
+mod sealed;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod write;
 
+pub use index::{IndexOptions, IndexSizes};
 pub use lease::{Holder, Lease, LeaseError};
 pub use open::{Journal, StoreInfo};
 pub use reembed::reembed;

@@ -15,8 +15,8 @@ use std::io::{self, BufWriter, IoSliceMut, Write as _};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of a page, the last of a file may be shorter.
 pub const PAGE: usize = 4_096;
@@ -25,14 +25,50 @@ const MAGIC: [u8; 8] = *b"VenomPg1";
 /// Length of the content, checksum of both, magic.
 const FOOTER: usize = 8 + 4 + MAGIC.len();
 
-/// Writes a file of pages.
+/// Where files of pages are written: a seam, so that tests can let any write fail.
+pub(crate) trait Disk: fmt::Debug + Send + Sync {
+    /// Makes a file that only its owner may read, or empties one.
+    fn create(&self, place: &Path) -> io::Result<Box<dyn io::Write + Send>>;
+
+    /// Moves a file.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+}
+
+/// The file system.
 #[derive(Debug)]
+pub(crate) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create(&self, place: &Path) -> io::Result<Box<dyn io::Write + Send>> {
+        let mut options = crate::folder::private_file();
+        let file = options.create(true).truncate(true).open(place)?;
+        Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+}
+
+/// Writes a file of pages.
 pub struct PageWriter {
-    file: BufWriter<File>,
+    disk: Arc<dyn Disk>,
+    file: BufWriter<Box<dyn io::Write + Send>>,
     place: PathBuf,
     sums: Vec<u32>,
     page: crc32fast::Hasher,
     length: u64,
+}
+
+impl fmt::Debug for PageWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "PageWriter of {}, {} bytes",
+            self.place.display(),
+            self.length
+        )
+    }
 }
 
 impl PageWriter {
@@ -41,11 +77,13 @@ impl PageWriter {
     /// # Errors
     /// If it cannot be made.
     pub fn create(place: &Path) -> io::Result<Self> {
-        let file = crate::folder::private_file()
-            .create(true)
-            .truncate(true)
-            .open(unfinished(place))?;
+        Self::create_on(Arc::new(RealDisk), place)
+    }
+
+    pub(crate) fn create_on(disk: Arc<dyn Disk>, place: &Path) -> io::Result<Self> {
+        let file = disk.create(&unfinished(place))?;
         Ok(Self {
+            disk,
             file: BufWriter::with_capacity(64 * PAGE, file),
             place: place.to_owned(),
             sums: Vec::new(),
@@ -99,7 +137,7 @@ impl PageWriter {
         self.file.write_all(&sums)?;
         self.file.write_all(&footer(self.length, &sums))?;
         self.file.flush()?;
-        std::fs::rename(unfinished(&self.place), &self.place)
+        self.disk.rename(&unfinished(&self.place), &self.place)
     }
 
     fn within_page(&self) -> usize {
@@ -117,6 +155,11 @@ fn unfinished(place: &Path) -> PathBuf {
     let mut name = place.as_os_str().to_owned();
     name.push(".new");
     name.into()
+}
+
+/// Removes what was written of a file that was not completed.
+pub(crate) fn remove_unfinished(place: &Path) {
+    let _ = std::fs::remove_file(unfinished(place));
 }
 
 fn footer(length: u64, sums: &[u8]) -> [u8; FOOTER] {
@@ -154,6 +197,15 @@ impl fmt::Display for PageError {
         match self {
             Self::Damaged { file, reason } => write!(f, "{} is damaged: {reason}", file.display()),
             Self::Io { file, error } => write!(f, "{} cannot be read: {error}", file.display()),
+        }
+    }
+}
+
+impl PageError {
+    /// The file.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Damaged { file, .. } | Self::Io { file, .. } => file,
         }
     }
 }
@@ -282,6 +334,22 @@ impl Pages {
             };
             at += count as u64;
             into = &mut into[count..];
+        }
+        Ok(())
+    }
+
+    /// Reads every page. O(bytes).
+    ///
+    /// # Errors
+    /// [`PageError`] for the first that is not as it was written.
+    pub fn check_all(&self) -> Result<(), PageError> {
+        let mut some = vec![0; 64 * PAGE];
+        let mut at = 0;
+        while at < self.length {
+            let rest = usize::try_from(self.length - at).unwrap_or(usize::MAX);
+            let count = some.len().min(rest);
+            self.read(at, &mut some[..count])?;
+            at += count as u64;
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ pub use file::{VectorFile, VectorFileWriter};
 use kernels::LANES;
 pub use rotation::Rotation;
 use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
 use venom_core::embedding::dot;
 
 /// At most so many of the best by code are compared by bytes, or so many for each result …
@@ -133,6 +135,23 @@ impl Rows {
         is_new
     }
 
+    /// Adds rows behind all that were ever in the set. O(rows / 64).
+    fn insert_all(&mut self, rows: Range<usize>) {
+        self.bits
+            .resize(self.bits.len().max(rows.end.div_ceil(LANES)), 0);
+        for (word, bits) in self.bits.iter_mut().enumerate().skip(rows.start / LANES) {
+            let [from, until] =
+                [rows.start, rows.end].map(|row| row.saturating_sub(word * LANES).min(LANES));
+            let below = |count: usize| {
+                1_u64
+                    .checked_shl(count as u32)
+                    .map_or(u64::MAX, |bit| bit - 1)
+            };
+            *bits |= below(until) & !below(from);
+        }
+        self.count += rows.len();
+    }
+
     /// Takes a row away; `false` if it was not there.
     pub fn remove(&mut self, row: usize) -> bool {
         let was_there = self.contains(row);
@@ -186,20 +205,19 @@ pub struct Nearest {
 #[derive(Debug, Default)]
 pub struct FlatIndex {
     /// Each with the number of its first row.
-    files: Vec<(usize, VectorFile)>,
+    files: Vec<(usize, Arc<VectorFile>)>,
     live: Rows,
 }
 
 impl FlatIndex {
     /// Adds a file and returns the number of its first row.
-    pub fn add(&mut self, file: VectorFile) -> usize {
+    pub fn add(&mut self, file: impl Into<Arc<VectorFile>>) -> usize {
+        let file = file.into();
         let last = self.files.last();
         let first = last.map_or(0, |(first, file)| {
             first + file.len().next_multiple_of(LANES)
         });
-        for row in 0..file.len() {
-            self.live.insert(first + row);
-        }
+        self.live.insert_all(first..first + file.len());
         self.files.push((first, file));
         first
     }
@@ -237,6 +255,20 @@ impl FlatIndex {
             best.offer(found.row, dot(&vector(found.row)?, query));
         }
         Ok(best.finish())
+    }
+
+    /// The nearest `count` rows by their bytes, nearest first; only `selected` ones if given. Cosines of bytes are off by
+    /// some thousandths. O(rows * dimensions / 64).
+    ///
+    /// # Errors
+    /// [`PageError`] of a file.
+    pub fn nearest_by_bytes(
+        &self,
+        query: &[f32],
+        count: usize,
+        selected: Option<&Rows>,
+    ) -> Result<Vec<Nearest>, PageError> {
+        self.near(query, count, count.div_ceil(4), selected)
     }
 
     /// The best `count` rows by their bytes, of those that their codes speak for.

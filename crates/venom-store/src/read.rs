@@ -1,13 +1,14 @@
 //! The reading statements. Each takes the connection; none writes.
 
 use crate::fault::Fault;
-use crate::index::{Found, Index, Selection};
+use crate::index::{Found, Selection};
 use crate::rows;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use venom_core::recall::{Document, NewEntry, Stemming};
+use venom_core::ports::Search;
+use venom_core::recall::{Document, NewEntry};
 use venom_core::{
     Content, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, Origin, SpaceName, Speaker,
     Stats, StoreError, Tag, Timestamp,
@@ -26,97 +27,193 @@ pub(crate) fn is_empty(connection: &Connection) -> Result<bool, Fault> {
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
-/// Reads every vector of `model` and every visible memory into a new index. O(vectors).
-pub(crate) fn load_index(
-    connection: &Connection,
-    (model, stamp): (i64, &ModelStamp),
-    stemming: Stemming,
-) -> Result<Index, Fault> {
+/// The largest id ever given, forgotten memories included. O(log memories).
+pub(crate) fn largest_id(connection: &Connection) -> Result<Option<MemoryId>, Fault> {
     let largest: Option<i64> =
         connection.query_row("SELECT max(id) FROM memories", [], |row| row.get(0))?;
-    let largest = largest.map(rows::memory_id).transpose()?;
-    let mut index = Index::new(stamp.dimensions, largest, stemming);
-    // In the order of rows in the file, where the passages of a memory follow each other.
-    let sql = "SELECT p.memory, p.ordinal, p.embedding, m.id, s.name, m.stored_at_us, m.content,
-                      m.speaker, m.session, m.occurred_at_us
-               FROM passages AS p CROSS JOIN memories AS m ON m.seq = p.memory
-               CROSS JOIN spaces AS s ON s.space = m.space
-               WHERE p.model = ?1 AND m.forgotten_at_us IS NULL ORDER BY p.passage";
-    let mut statement = connection.prepare(sql)?;
-    let mut passages = statement.query([model])?;
-    let mut pending: Option<Pending> = None;
-    while let Some(row) = passages.next()? {
-        let seq: i64 = row.get(0)?;
-        if pending.as_ref().is_none_or(|p| p.seq != seq) {
-            flush(&mut index, pending.take())?;
-            pending = Some(Pending::new(row, seq, stamp.dimensions)?);
-        }
-        let column = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-        let ordinal: usize = row.get(1)?;
-        let next = pending.as_mut().filter(|p| p.rows == ordinal);
-        next.and_then(|p| {
-            p.rows += 1;
-            rows::decode_vector(column, stamp.dimensions, &mut p.vectors)
-        })
-        .ok_or_else(|| {
-            Fault::corrupt(format!(
-                "passage {ordinal} of memory row {seq} is not valid"
-            ))
-        })?;
-    }
-    flush(&mut index, pending)?;
-    Ok(index)
+    largest.map(rows::memory_id).transpose()
 }
 
-/// A memory whose passages are being read.
-struct Pending {
-    seq: i64,
-    id: MemoryId,
-    space: SpaceName,
-    stored_at: Timestamp,
-    origin: Origin,
-    document: Document,
-    rows: usize,
-    vectors: Vec<f32>,
-}
-
-impl Pending {
-    /// The memory of a row of [`load_index`].
-    fn new(row: &Row<'_>, seq: i64, dimensions: usize) -> Result<Self, Fault> {
-        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-        let (name, content) = (text(4)?, text(6)?);
-        let origin = rows::origin(row, seq, 7)?;
-        let content = Content::parse(content)
-            .map_err(|_| Fault::corrupt(format!("the text of memory row {seq} is not valid")))?;
-        Ok(Self {
-            seq,
-            id: rows::memory_id(row.get(3)?)?,
-            space: SpaceName::parse(name)
-                .map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))?,
-            stored_at: Timestamp::from_micros(row.get(5)?),
-            document: Document::new(&origin, &content),
-            origin,
-            rows: 0,
-            vectors: Vec::with_capacity(dimensions),
-        })
-    }
-}
-
-fn flush(index: &mut Index, pending: Option<Pending>) -> Result<(), Fault> {
-    let Some(p) = pending else { return Ok(()) };
-    let new = NewEntry {
-        id: p.id,
-        stored_at: p.stored_at,
-        origin: &p.origin,
-        document: p.document,
+/// Every space with its row and how many visible memories it has.
+pub(crate) fn spaces(connection: &Connection) -> Result<Vec<(i64, SpaceName, usize)>, Fault> {
+    let mut statement =
+        connection.prepare("SELECT space, name, memories FROM spaces ORDER BY space")?;
+    let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?));
+    let found = statement.query_map([], columns)?;
+    let named = |found: Result<(i64, String, usize), rusqlite::Error>| {
+        let (row, name, memories) = found?;
+        let space = SpaceName::parse(&name)
+            .map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))?;
+        Ok((row, space, memories))
     };
-    if index.add((&p.space, p.seq), new, |v| v.extend_from_slice(&p.vectors)) {
-        return Ok(());
+    found.map(named).collect()
+}
+
+/// The row of a space.
+pub(crate) fn space_row(connection: &Connection, space: &SpaceName) -> Result<Option<i64>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT space FROM spaces WHERE name = ?1")?;
+    Ok(statement
+        .query_row([space.as_str()], |row| row.get(0))
+        .optional()?)
+}
+
+/// The rows of all visible memories of a space, increasing. O(memories of the space).
+pub(crate) fn rows_of_space(connection: &Connection, space: i64) -> Result<Vec<i64>, Fault> {
+    let sql = "SELECT seq FROM memories INDEXED BY memories_by_id
+               WHERE space = ?1 AND forgotten_at_us IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([space], |row| row.get(0))?;
+    let mut rows = found.collect::<Result<Vec<i64>, _>>()?;
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// The first `limit` rows of visible memories of a space from `first` to `last`, increasing, each with the bytes of its
+/// text. O(rows of all spaces that are passed over).
+pub(crate) fn rows_between(
+    connection: &Connection,
+    space: i64,
+    (first, last): (i64, i64),
+    limit: usize,
+) -> Result<Vec<(i64, u64)>, Fault> {
+    let sql = "SELECT seq, octet_length(content) FROM memories NOT INDEXED
+               WHERE seq BETWEEN ?2 AND ?3 AND space = ?1 AND forgotten_at_us IS NULL
+               ORDER BY seq LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let values = params![space, first, last, rows::count_column(limit)];
+    let found = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// The last row of all memories; 0 if there is none.
+pub(crate) fn last_row(connection: &Connection) -> Result<i64, Fault> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM memories";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// The number of the last change; 0 if there was none. O(log changes).
+pub(crate) fn last_change(connection: &Connection) -> Result<i64, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT coalesce(max(changed), 0) FROM memories WHERE changed IS NOT NULL",
+    )?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// The rows of the memories of a space that were changed after the change of that number, increasing, each with the
+/// number of its last change. O(changes since).
+pub(crate) fn changed_since(
+    connection: &Connection,
+    space: i64,
+    change: i64,
+) -> Result<Vec<(i64, i64)>, Fault> {
+    let sql = "SELECT seq, changed FROM memories INDEXED BY memories_by_change
+               WHERE changed > ?2 AND space = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([space, change], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut rows = found.collect::<Result<Vec<_>, _>>()?;
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// A visible memory as an index keeps it.
+#[derive(Debug)]
+pub(crate) struct Indexable {
+    pub(crate) seq: i64,
+    pub(crate) id: MemoryId,
+    pub(crate) stored_at: Timestamp,
+    pub(crate) origin: Origin,
+    pub(crate) document: Document,
+    /// One after the other, at least one.
+    pub(crate) vectors: Vec<f32>,
+}
+
+impl Indexable {
+    /// What a section needs of it.
+    pub(crate) fn entry(&self) -> NewEntry<'_> {
+        NewEntry {
+            id: self.id,
+            stored_at: self.stored_at,
+            origin: &self.origin,
+            document: self.document.clone(),
+        }
     }
-    let seq = p.seq;
-    Err(Fault::corrupt(format!(
-        "the passages of memory row {seq} are out of order"
-    )))
+}
+
+/// The visible memory in a row with its vectors of `model`; `None` for one that is forgotten or has none.
+pub(crate) fn indexable(
+    connection: &Connection,
+    (model, dimensions): (i64, usize),
+    seq: i64,
+) -> Result<Option<Indexable>, Fault> {
+    let sql =
+        "SELECT p.ordinal, p.embedding, m.id, m.stored_at_us, m.content, m.speaker, m.session,
+                      m.occurred_at_us
+               FROM memories AS m CROSS JOIN passages AS p ON p.memory = m.seq
+               WHERE m.seq = ?1 AND p.model = ?2 AND m.forgotten_at_us IS NULL ORDER BY p.ordinal";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut passages = statement.query([seq, model])?;
+    let mut found: Option<Indexable> = None;
+    let mut next = 0;
+    while let Some(row) = passages.next()? {
+        if found.is_none() {
+            let content = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
+            let content = Content::parse(content).map_err(|_| {
+                Fault::corrupt(format!("the text of memory row {seq} is not valid"))
+            })?;
+            let origin = rows::origin(row, seq, 5)?;
+            found = Some(Indexable {
+                seq,
+                id: rows::memory_id(row.get(2)?)?,
+                stored_at: Timestamp::from_micros(row.get(3)?),
+                document: Document::new(&origin, &content),
+                origin,
+                vectors: Vec::with_capacity(dimensions),
+            });
+        }
+        let ordinal: usize = row.get(0)?;
+        let column = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        let memory = found.as_mut().filter(|_| ordinal == next);
+        memory
+            .and_then(|memory| rows::decode_vector(column, dimensions, &mut memory.vectors))
+            .ok_or_else(|| {
+                Fault::corrupt(format!(
+                    "passage {ordinal} of memory row {seq} is not valid"
+                ))
+            })?;
+        next += 1;
+    }
+    Ok(found)
+}
+
+/// Up to `limit` passages of the visible memories of a filter in rows from `first` to `last`: tells `each` the row and
+/// the vector. Returns the last row that was told about, `None` at the end.
+pub(crate) fn scan(
+    connection: &Connection,
+    (model, filter): (i64, &Filter),
+    (first, last): (i64, i64),
+    limit: usize,
+    each: &mut dyn FnMut(i64, &[u8]),
+) -> Result<Option<i64>, Fault> {
+    let (condition, mut values) = condition(connection, filter)?;
+    let sql = format!(
+        "SELECT m.seq, p.embedding FROM (
+             SELECT m.seq FROM memories AS m NOT INDEXED
+             WHERE {condition} AND m.seq BETWEEN ? AND ? ORDER BY m.seq LIMIT ?) AS m
+         CROSS JOIN passages AS p ON p.memory = m.seq WHERE p.model = ?"
+    );
+    values.extend([first, last, rows::count_column(limit), model].map(Value::from));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut reached = None;
+    while let Some(row) = found.next()? {
+        let seq = row.get(0)?;
+        each(
+            seq,
+            row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?,
+        );
+        reached = reached.max(Some(seq));
+    }
+    Ok(reached)
 }
 
 /// The visible memory with this id.
@@ -298,7 +395,7 @@ pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<Mem
 /// pass the filter because it came after its tags were looked up.
 pub(crate) fn hits(
     connection: &Connection,
-    (model, filter): (i64, &Filter),
+    (model, search): (i64, &Search<'_>),
     found: &[Found],
 ) -> Result<Option<Vec<Hit>>, Fault> {
     let columns = rows::MEMORY_COLUMNS;
@@ -310,24 +407,46 @@ pub(crate) fn hits(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut hits = Vec::with_capacity(found.len());
     for one in found {
-        let ordinal = rows::count_column(one.ordinal);
+        let (similarity, ordinal) = match one.ordinal {
+            Some(ordinal) => (one.similarity, ordinal),
+            None => best_passage(connection, model, one.seq, search.vector.as_slice())?,
+        };
+        if search
+            .similarity_min
+            .is_some_and(|least| similarity < least)
+        {
+            continue;
+        }
+        let ordinal = rows::count_column(ordinal);
         let mut rows = statement.query(params![one.seq, model, ordinal])?;
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
         let memory = rows::memory(connection, row)?;
-        if !filter.matches(&memory) {
+        if !search.filter.matches(&memory) {
             return Ok(None);
         }
         hits.push(Hit {
             memory,
             parts: one.parts,
-            similarity: one.similarity,
+            similarity,
             passage: rows::span(row, rows::MEMORY_COLUMNS_COUNT)?,
             matched_words: Vec::new(),
         });
     }
+    hits.truncate(search.limit);
     Ok(Some(hits))
+}
+
+/// The cosine of the passage of a memory that is nearest to a query and which that is, of equal ones the first.
+fn best_passage(
+    connection: &Connection,
+    model: i64,
+    seq: i64,
+    query: &[f32],
+) -> Result<(f32, usize), Fault> {
+    let vectors = vectors(connection, (model, query.len()), seq)?;
+    Ok(crate::block::best_row(&vectors, query))
 }
 
 /// The counters of every space, added up. What no table knows is left for the caller.
@@ -347,6 +466,7 @@ pub(crate) fn stats(
         engine: String::new(),
         location: String::new(),
         storage: String::new(),
+        rebuilding: 0,
     };
     let sql = "SELECT name, memories, forgotten, passages FROM spaces";
     let mut statement = connection.prepare_cached(sql)?;

@@ -14,8 +14,12 @@ pub(crate) const APPLICATION_ID: i32 = 0x5665_6e6f;
 type Step = fn(&Transaction<'_>) -> Result<(), Fault>;
 
 /// Entry `n` leads from version `n` to `n + 1`: statements, then what SQL cannot do.
-const MIGRATIONS: [(&str, Option<Step>); 3] =
-    [(V1, None), (V2, None), (V3, Some(write::fingerprint_all))];
+const MIGRATIONS: [(&str, Option<Step>); 4] = [
+    (V1, None),
+    (V2, None),
+    (V3, Some(write::fingerprint_all)),
+    (V4, None),
+];
 
 /// Full text is contentless: a row can be deleted without its old text, the text is not kept twice,
 /// and what is indexed may come to differ from what is shown.
@@ -112,6 +116,12 @@ CREATE TABLE requests (
 ) STRICT;
 INSERT INTO requests SELECT number, key, kind, memory, applied_at_us FROM requests_v2;
 DROP TABLE requests_v2;
+";
+
+/// What was made of memories in files knows by this which of them were changed since.
+const V4: &str = "
+ALTER TABLE memories ADD COLUMN changed INTEGER;
+CREATE INDEX memories_by_change ON memories (changed) WHERE changed IS NOT NULL;
 ";
 
 /// Brings the database to the newest version, inside the caller's transaction.

@@ -1,16 +1,24 @@
 //! [`SqliteStore`]: the store behind the port. It owns the connection, the index and the order in which
 //! they change: commit first, index second, both before the next writer.
 
+use crate::block::Block;
 use crate::fault::{Doing, Fault};
-use crate::folder;
-use crate::index::{Found, Index, Selection};
+use crate::index::{Found, Index, IndexOptions, Obstacle};
+use crate::indexer::{Indexer, Signal};
 use crate::lease::{Lease, LeaseFile};
+use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
-use crate::{read, write};
+use crate::pages::{Disk, RealDisk};
+use crate::turns::{Turn, Turns};
+use crate::{folder, load, read, rows, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
+use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
-use venom_core::recall::{Document, NewEntry, Spelling, Stemming};
+use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
     Content, Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, Passage, RequestKey,
     SpaceName, Stats, StoreError,
@@ -20,36 +28,72 @@ use venom_core::{
 /// Writes are tried all the same.
 pub const FREE_BYTES_MIN: u64 = 1024 * 1024;
 
-/// How often a search starts anew because a memory it found was forgotten under it, before it shuts
-/// writers out.
-const SEARCH_TRIES_MAX: usize = 3;
+/// How often a search starts anew because a memory it found was forgotten under it.
+const SEARCH_TRIES_MAX: usize = 100;
+/// So many memories may wait to become a segment before whoever stores has to wait.
+const WAITING_MAX: usize = 32_768;
+/// Memories that are scanned at a time: writers wait that long.
+const SCANNED_AT_ONCE: usize = 512;
+/// Best memories of a scan that are scored.
+const SCANNED_KEPT: usize = 500;
 
-/// Memories in one SQLite file, their vectors in an exact index in memory.
+/// Memories in one SQLite file, what is searched derived from it: in memory for small spaces, beside it for large ones.
 ///
-/// Safe to share: writers take turns, searches scan side by side and wait for a writer only to look
-/// up tags and to fetch the text of what they found. Locks are taken in the order connection, index.
+/// Safe to share: writers take turns and never wait for a search; searches run side by side and wait for a writer only
+/// to look up tags and to fetch the text of what they found. Locks are taken in the order connection, index, pending.
 #[derive(Debug)]
 pub struct SqliteStore {
+    /// First, so that the thread has ended before the database is closed.
+    _indexer: Indexer,
+    shared: Arc<Shared>,
+}
+
+/// What calls and the thread that makes segments share.
+#[derive(Debug)]
+pub(crate) struct Shared {
     model: ModelStamp,
     model_row: i64,
     info: StoreInfo,
-    place: Place,
-    state: Mutex<State>,
+    pub(crate) place: Place,
+    pub(crate) recipe: Recipe,
+    state: Turns<State>,
     index: RwLock<Index>,
+    /// What was committed and is not in the index yet, since somebody searched.
+    pending: Mutex<Vec<Step>>,
+    /// Why the index is not as the database says; then the store is of no use until it is opened again.
+    out_of_step: OnceLock<String>,
+    /// Memories in blocks that wait to become a segment.
+    waiting: AtomicUsize,
+    /// Why the last segment could not be made.
+    indexing: Mutex<Option<String>>,
+    signal: Arc<Signal>,
     /// Last, so that the database is closed before the folder is given up.
     _lease: Arc<LeaseFile>,
 }
 
 #[derive(Debug)]
-struct State {
-    connection: Connection,
+pub(crate) struct State {
+    pub(crate) connection: Connection,
     /// Why no more writes are taken.
     failed: Option<String>,
 }
 
+/// What a commit means for the index.
+#[derive(Debug)]
+enum Step {
+    /// A memory came, or one is different now.
+    Put {
+        seq: i64,
+        memory: Box<Memory>,
+        vectors: Vec<f32>,
+    },
+    /// A memory went.
+    Remove { space: SpaceName, seq: i64 },
+}
+
 impl SqliteStore {
-    /// Opens the store in the folder of `lease`, made if there is none, and loads its vectors
-    /// (O(vectors)). The store keeps a share of the lease: the folder stays owned until both are
+    /// Opens the store in the folder of `lease`, made if there is none, and loads what is searched in memory
+    /// (O(memories of small spaces)). The store keeps a share of the lease: the folder stays owned until both are
     /// dropped.
     ///
     /// # Errors
@@ -57,56 +101,76 @@ impl SqliteStore {
     /// [`StoreError::Owned`], [`StoreError::Folder`], [`StoreError::NewerSchema`],
     /// [`StoreError::Corrupt`] or [`StoreError::DiskFull`] if the database cannot be used.
     pub fn open(lease: &Lease, model: &ModelStamp) -> Result<Self, StoreError> {
-        Self::open_stemmed(lease, model, Stemming::default())
+        Self::open_with(lease, model, &IndexOptions::default())
     }
 
-    /// The same, with texts stemmed in this way. It may differ from one opening to the next.
+    /// The same, searched in this way.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_stemmed(
+    pub fn open_with(
         lease: &Lease,
         model: &ModelStamp,
-        stemming: Stemming,
+        options: &IndexOptions,
     ) -> Result<Self, StoreError> {
         let database = open::open(&lease.share(), lease.folder())?;
-        Self::with(database, lease, (model, stemming))
+        Self::with(database, lease, (model, options), Arc::new(RealDisk))
     }
 
     pub(crate) fn with(
         database: Database,
         lease: &Lease,
-        (model, stemming): (&ModelStamp, Stemming),
+        (model, options): (&ModelStamp, &IndexOptions),
+        disk: Arc<dyn Disk>,
     ) -> Result<Self, StoreError> {
         let Database {
             mut connection,
             place,
             info,
         } = database;
-        let opened = start(&mut connection, model, stemming);
-        let (model_row, index) = opened.map_err(|f| f.into_store(&place.folder, Doing::Writing))?;
-        Ok(Self {
+        let faulty = |fault: Fault| fault.into_store(&place.folder, Doing::Writing);
+        let model_row = settle(&mut connection, model).map_err(faulty)?;
+        let recipe = Recipe {
+            disk,
+            ..Recipe::new(&place.folder, (model_row, model), options)
+        };
+        let index = load::load(&connection, &recipe).map_err(faulty)?;
+        let signal = Arc::new(Signal::default());
+        let shared = Arc::new(Shared {
             model: model.clone(),
             model_row,
             info,
             place,
-            state: Mutex::new(State {
+            recipe,
+            state: Turns::new(State {
                 connection,
                 failed: None,
             }),
             index: RwLock::new(index),
+            pending: Mutex::default(),
+            out_of_step: OnceLock::new(),
+            waiting: AtomicUsize::new(0),
+            indexing: Mutex::default(),
+            signal: signal.clone(),
             _lease: lease.share(),
+        });
+        signal.wake();
+        let indexer = Indexer::start(shared.clone(), signal)
+            .map_err(|error| StoreError::Other(format!("no thread can be started: {error}")))?;
+        Ok(Self {
+            _indexer: indexer,
+            shared,
         })
     }
 
     /// The largest id ever stored, forgotten ones included: new ids must be larger. O(1).
     pub fn largest_id(&self) -> Option<MemoryId> {
-        self.index().ok()?.largest_id
+        self.shared.index().ok()?.largest_id
     }
 
     /// How the data is kept.
-    pub const fn info(&self) -> StoreInfo {
-        self.info
+    pub fn info(&self) -> StoreInfo {
+        self.shared.info
     }
 
     /// Bytes that may still be written to the data folder's file system; `None` if it does not tell.
@@ -114,35 +178,106 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Folder`] if the folder is gone.
     pub fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.room()?.free_bytes)
+        Ok(self.shared.room()?.free_bytes)
     }
 
+    /// Waits until there is nothing to do in the background. For tests and benches.
+    ///
+    /// # Errors
+    /// Why a segment could not be made.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.shared.settle()
+    }
+
+    /// Has the thread look for work.
+    #[cfg(test)]
+    pub(crate) fn signal_for_tests(&self) {
+        self.shared.signal.wake();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_connection<T>(&self, ask: impl FnOnce(&Connection) -> T) -> T {
+        ask(&self.shared.state().unwrap().connection)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_index<T>(&self, ask: impl FnOnce(&Index) -> T) -> T {
+        ask(&self.shared.index().unwrap())
+    }
+}
+
+impl Shared {
     fn room(&self) -> Result<folder::Room, StoreError> {
         let folder = &self.place.folder;
         folder::room(folder).map_err(|e| folder::unusable(folder, &e))
     }
 
-    fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+    pub(crate) fn state(&self) -> Result<Turn<'_, State>, StoreError> {
         self.state.lock().map_err(|_| after_panic())
     }
 
-    fn index(&self) -> Result<RwLockReadGuard<'_, Index>, StoreError> {
-        self.index.read().map_err(|_| after_panic())
+    /// The index with everything in it that was acknowledged. Waits for searches that run only if something came
+    /// while they did.
+    pub(crate) fn index(&self) -> Result<RwLockReadGuard<'_, Index>, StoreError> {
+        loop {
+            if let Some(reason) = self.out_of_step.get() {
+                return Err(StoreError::Failed(reason.clone()));
+            }
+            let index = self.index.read().map_err(|_| after_panic())?;
+            if self.pending.lock().map_err(|_| after_panic())?.is_empty() {
+                return Ok(index);
+            }
+            drop(index);
+            drop(self.index_for_change()?);
+        }
     }
 
-    fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+    /// The index with everything in it that was committed, to be changed.
+    pub(crate) fn index_for_change(&self) -> Result<RwLockWriteGuard<'_, Index>, StoreError> {
+        let mut index = self.index.write().map_err(|_| after_panic())?;
+        self.apply(&mut index)?;
+        Ok(index)
+    }
+
+    fn apply(&self, index: &mut Index) -> Result<(), StoreError> {
+        let mut pending = self.pending.lock().map_err(|_| after_panic())?;
+        for step in pending.drain(..) {
+            let done = match &step {
+                Step::Put {
+                    seq,
+                    memory,
+                    vectors,
+                } => index.change((&memory.space, *seq), entry(memory), vectors),
+                Step::Remove { space, seq } => {
+                    index.remove(space, *seq);
+                    true
+                }
+            };
+            if let (false, Step::Put { memory, .. }) = (done, &step) {
+                let reason = format!("{} was stored but cannot be indexed", memory.id);
+                return Err(StoreError::Failed(
+                    self.out_of_step.get_or_init(|| reason).clone(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
         let state = self.state()?;
         ask(&state.connection).map_err(|f| f.into_store(&self.place.folder, Doing::Reading))
     }
 
-    /// Commits a change, then brings the index up to date before anybody else can write.
+    /// Commits a change, then makes it visible before anybody else can write.
     fn write<T>(
         &self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
-        publish: impl FnOnce(&mut Index, &T) -> Result<(), StoreError>,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Step>), Fault>,
     ) -> Result<T, StoreError> {
         let mut state = self.state()?;
-        if let Some(reason) = &state.failed {
+        if let Some(reason) = state.failed.as_ref().or(self.out_of_step.get()) {
             return Err(StoreError::Failed(reason.clone()));
         }
         if self.index.is_poisoned() {
@@ -151,15 +286,66 @@ impl SqliteStore {
         self.place.check()?;
         let done = commit(&mut state.connection, change)
             .map_err(|f| f.into_store(&self.place.folder, Doing::Writing))
-            .and_then(|done| {
-                let mut index = self.index.write().map_err(|_| after_panic())?;
-                publish(&mut index, &done)?;
+            .and_then(|(done, steps)| {
+                self.publish(steps)?;
                 Ok(done)
             });
         if let Err(StoreError::Failed(reason)) = &done {
             state.failed = Some(reason.clone());
         }
         done
+    }
+
+    /// Changes the index, or leaves that to the next search if one runs now.
+    fn publish(&self, steps: Vec<Step>) -> Result<(), StoreError> {
+        self.pending
+            .lock()
+            .map_err(|_| after_panic())?
+            .extend(steps);
+        let has_work = match self.index.try_write() {
+            Ok(mut index) => {
+                self.apply(&mut index)?;
+                self.waiting.store(index.waiting(), Ordering::Relaxed);
+                index.next_work().is_some()
+            }
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Poisoned(_)) => return Err(after_panic()),
+        };
+        if has_work {
+            self.signal.wake();
+        }
+        Ok(())
+    }
+
+    /// Memories that wait to become a segment.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Lets the making of segments catch up with whoever stores faster than that, so that memory is bounded. Nobody
+    /// waits where none can be made.
+    fn wait_for_room(&self) {
+        while self.waiting() > WAITING_MAX && self.signal.wait_for_progress() {}
+    }
+
+    /// Notes how the making of a segment ended.
+    pub(crate) fn indexing_ended(&self, error: Option<StoreError>) {
+        if let (Ok(index), None) = (self.index.read(), &error) {
+            self.waiting.store(index.waiting(), Ordering::Relaxed);
+        }
+        let error = error.map(|error| error.to_string());
+        *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.signal.wake();
+        self.signal.wait_until_idle();
+        let error = self
+            .indexing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        error.map_or(Ok(()), |error| Err(StoreError::Other(error)))
     }
 
     fn check_dimensions(&self, embedding: &Embedding) -> Result<(), StoreError> {
@@ -196,8 +382,84 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn scan(&self, search: &Search<'_>, selection: &Selection) -> Result<Vec<Found>, StoreError> {
-        Ok(self.index()?.search(search, selection))
+    /// The best memories of a space and what must be known of them to read them.
+    fn find(&self, search: &Search<'_>) -> Result<Vec<Found>, StoreError> {
+        let space = &search.filter.space;
+        loop {
+            let selection = self.read(|connection| read::selection(connection, search.filter))?;
+            let gaps = self.index()?.gaps(space);
+            let scanned = match gaps.as_slice() {
+                [] => None,
+                gaps => Some(self.scan(search, gaps)?),
+            };
+            let found = self.index()?.search(search, &selection, scanned.as_ref());
+            match found {
+                Ok(found) => return Ok(found),
+                Err(obstacle) => self.give_up(space, &obstacle)?,
+            }
+        }
+    }
+
+    /// The memories of the gaps that vectors speak for most, by comparing all of them. O(memories in the gaps).
+    fn scan(&self, search: &Search<'_>, gaps: &[(i64, i64)]) -> Result<Block, StoreError> {
+        let (key, query) = ((self.model_row, search.filter), search.vector.as_slice());
+        let mut near: Vec<(f32, i64)> = Vec::new();
+        let mut vector = Vec::new();
+        for (first, last) in gaps {
+            let mut next = *first;
+            loop {
+                let mut each = |seq: i64, column: &[u8]| {
+                    vector.clear();
+                    if rows::decode_vector(column, query.len(), &mut vector).is_some() {
+                        let cosine = dot(&vector, query);
+                        match near.last_mut().filter(|(_, last)| *last == seq) {
+                            Some(best) => best.0 = best.0.max(cosine),
+                            None => near.push((cosine, seq)),
+                        }
+                    }
+                };
+                let reached = self.read(|connection| {
+                    read::scan(connection, key, (next, *last), SCANNED_AT_ONCE, &mut each)
+                })?;
+                let Some(reached) = reached else { break };
+                next = reached + 1;
+            }
+        }
+        if near.len() > SCANNED_KEPT {
+            near.select_nth_unstable_by(SCANNED_KEPT, |a, b| b.0.total_cmp(&a.0));
+            near.truncate(SCANNED_KEPT);
+        }
+        let mut block = Block::new(query.len(), self.recipe.stemming);
+        self.read(|connection| {
+            for (_, seq) in near {
+                if let Some(memory) = read::indexable(connection, self.recipe.model, seq)? {
+                    block.add(seq, memory.entry(), |v| {
+                        v.extend_from_slice(&memory.vectors)
+                    });
+                }
+            }
+            Ok(())
+        })?;
+        Ok(block)
+    }
+
+    /// Does without segments that cannot be read, and has them made anew.
+    fn give_up(
+        &self,
+        space: &SpaceName,
+        Obstacle::Broken(which, why): &Obstacle,
+    ) -> Result<(), StoreError> {
+        let dropped = self.index_for_change()?.drop_broken(space, which);
+        if dropped.is_empty() {
+            return Err(StoreError::Other(format!(
+                "a segment cannot be read: {why}"
+            )));
+        }
+        for name in dropped {
+            name.remove(&self.recipe.folder);
+        }
+        self.signal.wake();
+        Ok(())
     }
 
     /// Hits with the words that matched, where the search is to be explained.
@@ -210,23 +472,18 @@ impl SqliteStore {
         Ok(hits)
     }
 
-    #[cfg(test)]
-    pub(crate) fn with_connection<T>(&self, ask: impl FnOnce(&Connection) -> T) -> T {
-        ask(&self.state().unwrap().connection)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn with_index<T>(&self, ask: impl FnOnce(&Index) -> T) -> T {
-        ask(&self.index().unwrap())
+    /// What a memory in a row means for the index.
+    fn put(&self, tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<Step, Fault> {
+        Ok(Step::Put {
+            seq,
+            memory: Box::new(memory.clone()),
+            vectors: read::vectors(tx, self.recipe.model, seq)?,
+        })
     }
 }
 
-/// Settles the model, drops old request keys and loads the index.
-fn start(
-    connection: &mut Connection,
-    model: &ModelStamp,
-    stemming: Stemming,
-) -> Result<(i64, Index), Fault> {
+/// Settles the model and drops old request keys. Returns the row of the model.
+fn settle(connection: &mut Connection, model: &ModelStamp) -> Result<i64, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let model_row = match read::active_model(&tx)? {
         Some((row, stored)) if stored == *model => row,
@@ -244,8 +501,7 @@ fn start(
     };
     write::prune_requests(&tx)?;
     tx.commit()?;
-    let index = read::load_index(connection, (model_row, model), stemming)?;
-    Ok((model_row, index))
+    Ok(model_row)
 }
 
 /// Runs `change` in a transaction; on any error nothing of it stays.
@@ -268,154 +524,137 @@ impl MemoryStore for SqliteStore {
         if records.is_empty() {
             return Ok(Vec::new());
         }
+        let shared = &self.shared;
         for record in records {
             let memory = &record.memory;
-            self.check_passages(memory.id, &memory.content, &record.passages)?;
+            shared.check_passages(memory.id, &memory.content, &record.passages)?;
         }
-        let answers = self.write(
-            |tx| write::insert(tx, self.model_row, records),
-            |index, answers| {
-                for (record, (answer, seq)) in records.iter().zip(answers) {
-                    match answer {
-                        Inserted::Stored => {
-                            let vectors = rows_of(&record.passages);
-                            add_to_index(index, &record.memory, *seq, &vectors)?;
-                        }
-                        Inserted::Duplicate(memory) => change_in_index(index, memory, *seq, None)?,
-                        Inserted::Before(_) => {}
-                    }
+        shared.wait_for_room();
+        shared.write(|tx| {
+            let answers = write::insert(tx, shared.model_row, records)?;
+            let mut steps = Vec::with_capacity(answers.len());
+            for (record, (answer, seq)) in records.iter().zip(&answers) {
+                match answer {
+                    Inserted::Stored => steps.push(Step::Put {
+                        seq: *seq,
+                        memory: Box::new(record.memory.clone()),
+                        vectors: rows_of(&record.passages),
+                    }),
+                    Inserted::Duplicate(memory) => steps.push(shared.put(tx, *seq, memory)?),
+                    Inserted::Before(_) => {}
                 }
-                Ok(())
-            },
-        )?;
-        Ok(answers.into_iter().map(|(answer, _)| answer).collect())
+            }
+            Ok((
+                answers.into_iter().map(|(answer, _)| answer).collect(),
+                steps,
+            ))
+        })
     }
 
     fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError> {
+        let shared = &self.shared;
         let id = update.change.id;
         match &update.change.content {
-            Some(content) => self.check_passages(id, content, &update.passages)?,
+            Some(content) => shared.check_passages(id, content, &update.passages)?,
             None if !update.passages.is_empty() => {
                 let error = format!("expected no passage for {id}, whose text stays");
                 return Err(StoreError::Other(error));
             }
             None => {}
         }
-        let updated = self.write(
-            |tx| write::update(tx, self.model_row, update),
-            |index, updated| match updated {
-                Some((seq, memory, true)) => {
-                    let vectors = update.change.content.is_some();
-                    let vectors = vectors.then(|| rows_of(&update.passages));
-                    change_in_index(index, memory, *seq, vectors)
-                }
-                _ => Ok(()),
-            },
-        )?;
-        Ok(updated.map(|(_, memory, _)| memory))
+        shared.write(|tx| {
+            let updated = write::update(tx, shared.model_row, update)?;
+            let steps = match &updated {
+                Some((seq, memory, true)) => vec![shared.put(tx, *seq, memory)?],
+                _ => Vec::new(),
+            };
+            Ok((updated.map(|(_, memory, _)| memory), steps))
+        })
     }
 
     fn get(&self, ids: &[MemoryId]) -> Result<Vec<Option<Memory>>, StoreError> {
-        self.read(|connection| ids.iter().map(|id| read::memory(connection, *id)).collect())
+        self.shared
+            .read(|connection| ids.iter().map(|id| read::memory(connection, *id)).collect())
     }
 
     fn search(&self, search: &Search<'_>) -> Result<Vec<Hit>, StoreError> {
-        self.check_dimensions(search.vector)?;
-        let filter = search.filter;
-        let key = (self.model_row, filter);
+        let shared = &self.shared;
+        shared.check_dimensions(search.vector)?;
+        let key = (shared.model_row, search);
         for _ in 0..SEARCH_TRIES_MAX {
-            let selection = self.read(|connection| read::selection(connection, filter))?;
-            let found = self.scan(search, &selection)?;
-            if let Some(hits) = self.read(|connection| read::hits(connection, key, &found))? {
-                return self.explained(search, hits);
+            let found = shared.find(search)?;
+            if let Some(hits) = shared.read(|connection| read::hits(connection, key, &found))? {
+                return shared.explained(search, hits);
             }
         }
-        // No memory comes or goes while the connection is held.
-        let hits = self.read(|connection| {
-            let selection = read::selection(connection, filter)?;
-            let found = self.scan(search, &selection)?;
-            read::hits(connection, key, &found)
-        })?;
-        let hits = hits.ok_or_else(|| {
-            StoreError::Corrupt("a memory that was indexed is not as in the tables".to_owned())
-        })?;
-        self.explained(search, hits)
+        Err(StoreError::Corrupt(
+            "a memory that was indexed is not as in the tables".to_owned(),
+        ))
     }
 
     fn speakers(&self, space: &SpaceName) -> Result<Vec<String>, StoreError> {
-        Ok(self.index()?.speakers(space))
+        Ok(self.shared.index()?.speakers(space))
     }
 
     fn spellings(&self, space: &SpaceName, words: &[String]) -> Result<Vec<Spelling>, StoreError> {
-        Ok(self.index()?.spellings(space, words))
+        Ok(self.shared.index()?.spellings(space, words))
     }
 
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError> {
-        self.read(|connection| read::list(connection, query))
+        self.shared.read(|connection| read::list(connection, query))
     }
 
     fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let forgotten = self.write(
-            |tx| write::forget(tx, self.model_row, ids, request),
-            |index, forgotten| {
-                for (space, seq) in &forgotten.rows {
-                    index.remove(space, *seq);
-                }
-                Ok(())
-            },
-        )?;
-        Ok(forgotten.answers)
+        self.shared.write(|tx| {
+            let forgotten = write::forget(tx, self.shared.model_row, ids, request)?;
+            let rows = forgotten.rows.into_iter();
+            let steps = rows.map(|(space, seq)| Step::Remove { space, seq });
+            Ok((forgotten.answers, steps.collect()))
+        })
     }
 
     fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let key = (self.model_row, self.model.dimensions);
-        let (restored, _) = self.write(
-            |tx| {
-                let restored = write::restore(tx, self.model_row, ids, request)?;
-                let entry = |(_, seq): &(SpaceName, i64)| {
-                    let memory = read::memory_in_row(tx, *seq)?;
-                    Ok((*seq, memory, read::vectors(tx, key, *seq)?))
-                };
-                let entries = restored.rows.iter().map(entry);
-                let entries = entries.collect::<Result<Vec<_>, Fault>>()?;
-                Ok((restored, entries))
-            },
-            |index, (_, entries)| {
-                for (seq, memory, vectors) in entries {
-                    add_to_index(index, memory, *seq, vectors)?;
-                }
-                Ok(())
-            },
-        )?;
-        Ok(restored.answers)
+        self.shared.write(|tx| {
+            let restored = write::restore(tx, self.shared.model_row, ids, request)?;
+            let rows = restored.rows.iter();
+            let steps = rows.map(|(_, seq)| {
+                let memory = read::memory_in_row(tx, *seq)?;
+                self.shared.put(tx, *seq, &memory)
+            });
+            let steps = steps.collect::<Result<Vec<_>, Fault>>()?;
+            Ok((restored.answers, steps))
+        })
     }
 
     fn stats(&self, space: &SpaceName) -> Result<Stats, StoreError> {
-        let stats = self.read(|connection| read::stats(connection, space, &self.model))?;
+        let shared = &self.shared;
+        let stats = shared.read(|connection| read::stats(connection, space, &shared.model))?;
         Ok(Stats {
-            database_bytes: self.place.bytes(),
-            location: self.place.folder.display().to_string(),
-            storage: self.info.to_string(),
+            database_bytes: shared.place.bytes(),
+            location: shared.place.folder.display().to_string(),
+            storage: shared.info.to_string(),
+            rebuilding: shared.index()?.with_gaps() as u64,
             ..stats
         })
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if let Some(reason) = &self.state()?.failed {
+        let shared = &self.shared;
+        if let Some(reason) = &shared.state()?.failed {
             return Err(StoreError::Failed(reason.clone()));
         }
-        drop(self.index()?);
-        self.place.check()?;
-        self.read(read::probe)?;
-        let room = self.room()?;
+        drop(shared.index()?);
+        shared.place.check()?;
+        shared.read(read::probe)?;
+        let room = shared.room()?;
         if room.read_only {
-            let folder = self.place.folder.display();
+            let folder = shared.place.folder.display();
             return Err(StoreError::Folder(format!(
                 "the data folder {folder} cannot be used: expected a folder that takes writes, found \
                  a read-only file system"
@@ -443,38 +682,6 @@ fn entry(memory: &Memory) -> NewEntry<'_> {
     }
 }
 
-fn add_to_index(
-    index: &mut Index,
-    memory: &Memory,
-    seq: i64,
-    vectors: &[f32],
-) -> Result<(), StoreError> {
-    let added = index.add((&memory.space, seq), entry(memory), |v| {
-        v.extend_from_slice(vectors);
-    });
-    indexed(added, memory.id)
-}
-
-/// Brings a memory up to date; without vectors it keeps those it has.
-fn change_in_index(
-    index: &mut Index,
-    memory: &Memory,
-    seq: i64,
-    vectors: Option<Vec<f32>>,
-) -> Result<(), StoreError> {
-    let changed = index.change((&memory.space, seq), entry(memory), vectors);
-    indexed(changed, memory.id)
-}
-
-fn indexed(done: bool, id: MemoryId) -> Result<(), StoreError> {
-    if done {
-        return Ok(());
-    }
-    Err(StoreError::Failed(format!(
-        "{id} was stored but cannot be indexed"
-    )))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,14 +694,11 @@ mod tests {
         let lease = Lease::try_acquire(root.path()).unwrap();
         let store = SqliteStore::open(&lease, &model()).unwrap();
         let records = [record(1, "one", &[1.0])];
-        let failed = store.write(
-            |tx| {
-                write::insert(tx, store.model_row, &records)?;
-                let code = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
-                Err::<(), _>(Fault::from(rusqlite::Error::SqliteFailure(code, None)))
-            },
-            |_, ()| Ok(()),
-        );
+        let failed = store.shared.write(|tx| {
+            write::insert(tx, store.shared.model_row, &records)?;
+            let code = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
+            Err::<((), _), _>(Fault::from(rusqlite::Error::SqliteFailure(code, None)))
+        });
         assert!(matches!(failed, Err(StoreError::Failed(_))));
         assert!(matches!(store.insert(&records), Err(StoreError::Failed(_))));
         assert!(matches!(store.check(), Err(StoreError::Failed(_))));

@@ -1,5 +1,6 @@
 //! Tests of the whole store, by theme. What concerns one module alone is tested beside it.
 
+mod archive;
 mod crash;
 mod doctor;
 mod faults;
@@ -7,10 +8,13 @@ mod format;
 mod promises;
 mod reembedding;
 
+use crate::index::{IndexOptions, IndexSizes};
 use crate::lease::Lease;
 use crate::open::{self, Journal, StoreInfo};
+use crate::pages::{Disk, RealDisk};
 use crate::store::SqliteStore;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use venom_core::StoreError;
@@ -53,5 +57,46 @@ fn open_with_rollback(folder: &Path) -> SqliteStore {
         network_file_system: Some("SMB"),
     };
     let database = open::open_as(&lease.share(), lease.folder(), info).unwrap();
-    SqliteStore::with(database, &lease, (&model(), Stemming::default())).unwrap()
+    SqliteStore::with(
+        database,
+        &lease,
+        (&model(), &IndexOptions::default()),
+        Arc::new(RealDisk),
+    )
+    .unwrap()
+}
+
+/// An index that has segments soon.
+const SMALL: IndexSizes = IndexSizes {
+    exact_memories_max: 40,
+    block_memories: 16,
+    segments_merged: 3,
+    segment_memories_max: 300,
+    segment_words_max: 100_000,
+};
+
+fn open_archived(folder: &Path) -> SqliteStore {
+    open_archived_stemmed(folder, Stemming::default())
+}
+
+fn open_archived_stemmed(folder: &Path, stemming: Stemming) -> SqliteStore {
+    let lease = Lease::try_acquire(folder).unwrap();
+    let sizes = SMALL;
+    SqliteStore::open_with(&lease, &model(), &IndexOptions { stemming, sizes }).unwrap()
+}
+
+/// The same, with segments written to this disk.
+fn open_archived_on(folder: &Path, disk: Arc<dyn Disk>) -> SqliteStore {
+    let lease = Lease::try_acquire(folder).unwrap();
+    let database = open::open(&lease.share(), lease.folder()).unwrap();
+    let options = IndexOptions {
+        sizes: SMALL,
+        ..IndexOptions::default()
+    };
+    SqliteStore::with(database, &lease, (&model(), &options), disk).unwrap()
+}
+
+/// Memories in segments.
+fn archived(index: &crate::index::Index) -> usize {
+    index.archives().map(|(_, archive)| archive.len()).sum()
 }

@@ -99,7 +99,7 @@ fn refresh(
 fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
     tx.prepare_cached(
         "UPDATE memories SET stored_at_us = ?2, content = ?3, speaker = ?4, session = ?5,
-             occurred_at_us = ?6, fingerprint = ?7
+             occurred_at_us = ?6, fingerprint = ?7, changed = ?8
          WHERE seq = ?1",
     )?
     .execute(params![
@@ -110,6 +110,7 @@ fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault>
         memory.origin.session.as_ref().map(SessionName::as_str),
         memory.origin.occurred_at.map(Timestamp::as_micros),
         fingerprint(&memory.content),
+        next_change(tx)?,
     ])?;
     tx.prepare_cached("DELETE FROM tags WHERE memory = ?1")?
         .execute([seq])?;
@@ -117,6 +118,11 @@ fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault>
     tx.prepare_cached("DELETE FROM memories_fts WHERE rowid = ?1")?
         .execute([seq])?;
     insert_words(tx, seq, memory)
+}
+
+/// The number of a change.
+fn next_change(tx: &Transaction<'_>) -> Result<i64, Fault> {
+    Ok(read::last_change(tx)? + 1)
 }
 
 fn insert_tags(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
@@ -380,8 +386,8 @@ pub(crate) fn restore(
 }
 
 fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
-    tx.prepare_cached("UPDATE memories SET forgotten_at_us = ?2 WHERE seq = ?1")?
-        .execute([seq, now_us()])?;
+    tx.prepare_cached("UPDATE memories SET forgotten_at_us = ?2, changed = ?3 WHERE seq = ?1")?
+        .execute([seq, now_us(), next_change(tx)?])?;
     tx.prepare_cached("DELETE FROM memories_fts WHERE rowid = ?1")?
         .execute([seq])?;
     count_forgotten(tx, seq, 1)?;
@@ -389,8 +395,8 @@ fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
 }
 
 fn show(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
-    tx.prepare_cached("UPDATE memories SET forgotten_at_us = NULL WHERE seq = ?1")?
-        .execute([seq])?;
+    tx.prepare_cached("UPDATE memories SET forgotten_at_us = NULL, changed = ?2 WHERE seq = ?1")?
+        .execute([seq, next_change(tx)?])?;
     insert_words(tx, seq, &read::memory_in_row(tx, seq)?)?;
     count_forgotten(tx, seq, -1)?;
     count_passages(tx, model, seq, 1)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use venom_core::recall::Stemming;
 use venom_core::{Duplicates, PersonaName, SpaceName};
 use venom_embed::Options;
+use venom_store::{IndexOptions, IndexSizes};
 
 /// Threads for one text by default at most: a text of 256 tokens gains little from more.
 const THREADS_DEFAULT_MAX: usize = 4;
@@ -60,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) workers: usize,
     /// Calls that may wait.
     pub(crate) queue_calls_max: usize,
+    /// Memories of a space that are compared exactly.
+    pub(crate) exact_memories_max: usize,
     /// Log level.
     pub(crate) log: tracing_subscriber::filter::LevelFilter,
 }
@@ -68,6 +71,14 @@ impl Config {
     /// Whether the server can be reached from this machine only.
     pub(crate) fn is_loopback(&self) -> bool {
         self.host.is_loopback()
+    }
+
+    /// How the store is searched.
+    pub(crate) fn index_options(&self) -> IndexOptions {
+        IndexOptions {
+            stemming: self.stemming,
+            sizes: IndexSizes::exact_up_to(self.exact_memories_max),
+        }
     }
 
     /// Whether callers must show the owner token: as soon as they may come from another machine, be it
@@ -192,6 +203,9 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
         },
         queue_calls_max: parsed(values, "queue", "1024", &mut note, |text| {
             count(text, 100_000)
+        }),
+        exact_memories_max: parsed(values, "exact-memories", "20000", &mut note, |text| {
+            count(text, 1_000_000)
         }),
         log: parsed(values, "log", "info", &mut note, |text| {
             let expected = "expected off, error, warn, info, debug or trace";
@@ -353,6 +367,7 @@ mod tests {
             ("precision", "f16"),
             ("kernel", "mmx"),
             ("queue", "many"),
+            ("exact-memories", "0"),
             ("log", "loud"),
             ("duplicates", "maybe"),
             ("language", "klingon"),

@@ -171,6 +171,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Calls that may wait for a worker, 1 to 100000. Beyond it a caller is told to try again",
     },
     Setting {
+        flag: "exact-memories",
+        variables: &["VENOM_EXACT_MEMORIES"],
+        value: "COUNT",
+        default: "20000",
+        help: "Memories of a space that are kept in memory and compared exactly, 1 to 1000000. Of a larger space the \
+               older ones are searched in an index on disk",
+    },
+    Setting {
         flag: "log",
         variables: &["VENOM_LOG"],
         value: "LEVEL",

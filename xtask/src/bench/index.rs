@@ -6,14 +6,15 @@ mod vectors;
 
 use super::sample::Sample;
 use super::{Outcome, step};
-use limits::Limits;
+pub(super) use limits::Limits;
+pub(super) use probe::resident_bytes;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use vectors::Source;
+pub(super) use vectors::Source;
 use venom_core::ports::MemoryStore as _;
 use venom_core::test_support::samples;
 use venom_core::{Embedding, ModelStamp};
@@ -48,16 +49,22 @@ pub(crate) struct Options {
 impl Options {
     /// Reads `1k,10k,1M`.
     pub(crate) fn read_counts(&mut self, words: &str) -> Option<()> {
-        for word in words.split(',') {
-            let (digits, unit) = match word.strip_suffix('k') {
-                Some(digits) => (digits, 1_000),
-                None => word.strip_suffix('M').map_or((word, 1), |d| (d, 1_000_000)),
-            };
-            let count = digits.parse::<usize>().ok()?.checked_mul(unit)?;
-            self.counts.push(Some(count).filter(|count| *count > 0)?);
-        }
+        self.counts = counts(words)?;
         Some(())
     }
+}
+
+/// Reads `1k,10k,1M`.
+pub(crate) fn counts(words: &str) -> Option<Vec<usize>> {
+    let count = |word: &str| {
+        let (digits, unit) = match word.strip_suffix('k') {
+            Some(digits) => (digits, 1_000),
+            None => word.strip_suffix('M').map_or((word, 1), |d| (d, 1_000_000)),
+        };
+        let count = digits.parse::<usize>().ok()?.checked_mul(unit)?;
+        Some(count).filter(|count| *count > 0)
+    };
+    words.split(',').map(count).collect()
 }
 
 /// Whether a filter of that many percent lets a row pass.
@@ -183,7 +190,7 @@ fn probe_command(folder: &Path, cache: &str) -> Outcome<Command> {
 }
 
 /// The answer of a program that prints one line of JSON.
-fn probed(mut command: Command) -> Outcome<Value> {
+pub(super) fn probed(mut command: Command) -> Outcome<Value> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     if let Some(output) = child.stdout.take() {
@@ -215,7 +222,7 @@ fn run_chroma(folder: &Path) -> Outcome<Value> {
 }
 
 /// Makes the system forget what it keeps of files.
-fn drop_caches() -> std::io::Result<()> {
+pub(super) fn drop_caches() -> std::io::Result<()> {
     rustix::fs::sync();
     std::fs::write("/proc/sys/vm/drop_caches", "3")
 }

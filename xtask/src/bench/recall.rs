@@ -22,7 +22,17 @@ use std::time::Duration;
 use venom_core::Speaker;
 use venom_core::test_support::samples::Rng;
 use venom_embed::Precision;
+use venom_store::IndexSizes;
 use venom_testing::Folder;
+
+/// An index as of a large space, for the few memories of a conversation.
+const ARCHIVED: IndexSizes = IndexSizes {
+    exact_memories_max: 200,
+    block_memories: 64,
+    segments_merged: 4,
+    segment_memories_max: 262_144,
+    segment_words_max: 8_000_000,
+};
 
 /// What to measure.
 #[derive(Debug, Default)]
@@ -41,6 +51,8 @@ pub(crate) struct Options {
     pub(crate) without_sessions: bool,
     /// Every question with one slip of the hand.
     pub(crate) typos: bool,
+    /// All but the newest memories in segments, as in a space of more than 20,000.
+    pub(crate) archived: bool,
     /// Made-up memories that are stored in every space besides.
     pub(crate) fill: usize,
 }
@@ -74,9 +86,15 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
             &turns,
         )?)
     } else {
-        let mut product = Product::open(folder.path(), options.merge, options.precision)?;
+        let sizes = if options.archived {
+            ARCHIVED
+        } else {
+            IndexSizes::default()
+        };
+        let mut product = Product::open(folder.path(), options.merge, sizes, options.precision)?;
         product.store(&turns)?;
         product.fill(&turns, options.fill)?;
+        product.settle()?;
         Box::new(product)
     };
     super::step(&format!("asking {} questions", questions.len()));

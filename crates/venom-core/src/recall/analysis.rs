@@ -244,7 +244,7 @@ fn stem(word: &str) -> String {
 
 /// Whether two words are one slip of the hand apart: a character more, fewer, another one, or two
 /// neighbours swapped (Damerau, 1964). Equal words are not. O(characters).
-pub(crate) fn is_slip(one: &str, other: &str) -> bool {
+pub fn is_slip(one: &str, other: &str) -> bool {
     if one.is_ascii() && other.is_ascii() {
         return is_one_edit(one.as_bytes(), other.as_bytes());
     }

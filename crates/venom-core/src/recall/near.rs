@@ -4,7 +4,8 @@
 use super::analysis;
 use crate::ports::Vocabulary;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// Least cosine of near words. Between 0.45 and 0.55 the measurement is the same.
 const COSINE_MIN: f32 = 0.5;
@@ -12,6 +13,10 @@ const COSINE_MIN: f32 = 0.5;
 pub(super) const NEAR_MAX: usize = 8;
 /// Shorter words have no near words, in characters.
 const CHARS_MIN: usize = 3;
+/// Near words that are kept of a word: a space has only some of them.
+const KEPT_NEAR_MAX: usize = 64;
+/// Most words whose near ones are kept.
+const KEPT_WORDS_MAX: usize = 10_000;
 /// One, in components of a row: vectors of unit length fit a byte.
 const SCALE: f32 = 127.0;
 
@@ -43,12 +48,13 @@ impl WordTable {
         self.learned = seen.len();
     }
 
-    /// The words nearest to a word that `is_there`, nearest first, of equal ones by name, each with its cosine times the
+    /// The `most` words nearest to a word that `is_there`, nearest first, of equal ones by name, each with its cosine times the
     /// square of [`SCALE`]; itself is not among them. O(words * dimensions).
     pub(super) fn near(
         &self,
         word: &str,
         vocabulary: &dyn Vocabulary,
+        most: usize,
         is_there: impl Fn(&str) -> bool,
     ) -> Vec<(i32, &str)> {
         let Some(query) = row_of(word, vocabulary) else {
@@ -59,14 +65,63 @@ impl WordTable {
         let mut near = BTreeSet::new();
         for (known, row) in rows {
             let cosine = dot(row, &query);
-            if cosine as f32 >= least && **known != *word && is_there(known) {
+            if cosine as f32 >= least && **known != *word {
                 near.insert((Reverse(cosine), known.as_ref()));
             }
         }
         near.into_iter()
-            .take(NEAR_MAX)
+            .filter(|(_, known)| is_there(known))
+            .take(most)
             .map(|(Reverse(cosine), known)| (cosine, known))
             .collect()
+    }
+}
+
+/// The words that a model knows as a whole, with what is near each: for sections that are too large to compare every
+/// word of theirs. Those near a word are sought once and kept.
+#[derive(Debug, Default)]
+pub struct NearWords {
+    table: OnceLock<WordTable>,
+    kept: RwLock<HashMap<String, Arc<[NearWord]>>>,
+}
+
+/// A word with how near it is.
+type NearWord = (i32, Box<str>);
+
+impl NearWords {
+    /// The words near a word, nearest first, of equal ones by name, each with how near it is.
+    /// O(words of the model * dimensions) the first time.
+    pub(super) fn near(&self, word: &str, vocabulary: &dyn Vocabulary) -> Arc<[NearWord]> {
+        if let Some(near) = self
+            .kept
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(word)
+        {
+            return near.clone();
+        }
+        let table = self.table.get_or_init(|| {
+            let words: Vec<Box<str>> = vocabulary
+                .words()
+                .iter()
+                .map(|word| word.as_str().into())
+                .collect();
+            let mut table = WordTable::default();
+            table.learn(&words, vocabulary);
+            table
+        });
+        let near = table
+            .near(word, vocabulary, KEPT_NEAR_MAX, |_| true)
+            .into_iter();
+        let near: Arc<[NearWord]> = near
+            .map(|(nearness, word)| (nearness, word.into()))
+            .collect();
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_WORDS_MAX {
+            kept.clear();
+        }
+        kept.insert(word.to_owned(), near.clone());
+        near
     }
 }
 
@@ -110,7 +165,9 @@ mod tests {
         table.learn(&seen, &vocabulary);
         assert!(table.knows(&seen));
         let near = |table: &WordTable, word: &str, is_there: &dyn Fn(&str) -> bool| {
-            let near = table.near(word, &vocabulary, is_there).into_iter();
+            let near = table
+                .near(word, &vocabulary, NEAR_MAX, is_there)
+                .into_iter();
             near.map(|(_, word)| word.to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(near(&table, "walnut", &|_| true), ["walnuts", "wall"]);

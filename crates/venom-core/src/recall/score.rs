@@ -5,7 +5,7 @@ use super::question::{Question, Sought};
 use super::section::{Corpus, Facts, Section, Term, neighbours};
 use super::space::Slot;
 use crate::ports::Vocabulary;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How fast a repeated term saturates in BM25 (Robertson, Zaragoza: "The Probabilistic Relevance
 /// Framework: BM25 and Beyond", 2009). Below the usual 1.2, as context repeats the terms of a topic.
@@ -27,6 +27,9 @@ const STATEMENT_TERMS_MAX: u32 = 20;
 const TIME_TERMS_MAX: u32 = 40;
 /// Memories of a space with a larger median are notes, not remarks, in words.
 const REMARK_WORDS_MAX: u32 = 40;
+
+/// Most postings that are read for a question, each with its neighbours.
+const POSTINGS_MAX: usize = 150_000;
 
 /// What a score is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,90 +163,262 @@ pub fn score(
     vocabulary: &dyn Vocabulary,
     similarities: &[&[f32]],
 ) -> Vec<Vec<Option<Parts>>> {
-    let kind = if corpus.median_words() > REMARK_WORDS_MAX {
-        Kind::Notes
-    } else {
-        Kind::Remarks
-    };
-    let sought = question.terms(corpus, vocabulary);
-    let units = units(corpus, &sought);
-    let of_each = |number: usize| {
-        let section = corpus.sections[number];
-        let similarity = similarities.get(number).copied().unwrap_or(&[]);
-        Said {
-            words: lexical(section, number, &units, corpus.mean_reach()),
-            pairs: pairs((section, number), corpus, &sought),
-            phrase: quoted(section, number, &sought),
-            around: around(section.facts(), similarity),
-            similarity,
-        }
-    };
-    let said: Vec<Said<'_>> = (0..corpus.sections.len()).map(of_each).collect();
-    let most = |of: for<'a> fn(&'a Said<'_>) -> &'a [f32]| {
-        let all = said.iter().flat_map(|said| of(said).iter().copied());
-        all.fold(f32::MIN_POSITIVE, f32::max)
-    };
-    let (most_words, most_pairs) = (most(|said| &said.words), most(|said| &said.pairs));
-    let range = |of: for<'a> fn(&'a Said<'_>) -> &'a [f32]| {
-        let live = corpus
-            .sections
-            .iter()
-            .zip(&said)
-            .flat_map(|(section, said)| {
-                let slots = live(section.facts());
-                slots.map(move |(slot, _)| at(of(said), slot))
-            });
-        Range::of(live)
-    };
-    let (meaning, meaning_around) = (range(|said| said.similarity), range(|said| &said.around));
-    let sections = corpus.sections.iter().zip(&said);
-    let parts_of = |(section, said): (&&dyn Section, &Said<'_>)| {
-        let names = section.names().into_iter();
-        let authors: BTreeSet<&str> = names.filter(|name| question.names(name)).collect();
+    let scopes: Vec<Scope<'_>> = similarities.iter().map(|all| Scope::All(all)).collect();
+    let scored = Asked::new(corpus, question, vocabulary).parts(&scopes);
+    let by_slot = |(section, scored): (&&dyn Section, Vec<(Slot, Parts)>)| {
         let mut parts = vec![None; section.facts().len()];
-        for (slot, facts) in live(section.facts()) {
-            let says = |part| match part {
-                Part::Words => said.words[slot] / most_words,
-                Part::Pairs => said.pairs[slot] / most_pairs,
-                Part::Phrase => yes(said.phrase.contains(&slot)),
-                Part::Meaning => meaning.place(at(said.similarity, slot)),
-                Part::MeaningAround => meaning_around.place(said.around[slot]),
-                Part::Author if authors.is_empty() => 0.0,
-                Part::Author => yes(section
-                    .name(slot)
-                    .is_some_and(|name| authors.contains(name))),
-                Part::Length => (facts.length as f32 / LENGTH_TERMS).min(1.0),
-                Part::Statement if facts.length >= STATEMENT_TERMS_MAX => 1.0,
-                Part::Statement => facts.statement,
-                Part::TellsTime => {
-                    yes(question.asks_time && facts.tells_time && facts.length < TIME_TERMS_MAX)
-                }
-                Part::NamedTime => question.named_time.of_month(facts.month),
-                Part::User => yes(facts.by_user),
-            };
-            parts[slot] = Some(Parts::weigh(kind, says));
+        for (slot, of_slot) in scored {
+            parts[slot] = Some(of_slot);
         }
         parts
     };
-    sections.map(parts_of).collect()
+    corpus.sections.iter().zip(scored).map(by_slot).collect()
 }
 
-/// What words and vectors say of the memories of a section, by slot.
-struct Said<'a> {
-    words: Vec<f32>,
-    pairs: Vec<f32>,
+/// What is scored of a section, with the cosines of question and memory.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// Every memory; cosines by slot, those of empty slots are not read.
+    All(&'a [f32]),
+    /// Some of a large section.
+    Some(&'a Candidates),
+}
+
+impl Scope<'_> {
+    /// The cosine of the memory in a slot; 0 for one that is not there.
+    fn similarity(&self, slot: Slot) -> f32 {
+        match self {
+            Self::All(similarity) => similarity.get(slot).copied().unwrap_or(0.0),
+            Self::Some(candidates) => candidates.similarity(slot),
+        }
+    }
+
+    /// Whether a slot is scored, asked for increasing slots.
+    fn has(&self) -> impl FnMut(Slot) -> bool {
+        let mut rest: Option<&[Slot]> = match self {
+            Self::All(_) => None,
+            Self::Some(candidates) => Some(&candidates.slots),
+        };
+        move |slot| {
+            let Some(rest) = &mut rest else { return true };
+            let before = rest.iter().take_while(|candidate| **candidate < slot);
+            *rest = &rest[before.count()..];
+            rest.first() == Some(&slot)
+        }
+    }
+}
+
+/// Memories of a large section that may be what is sought.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// Increasing.
+    slots: Vec<Slot>,
+    similarity: HashMap<Slot, f32>,
+}
+
+impl Candidates {
+    /// The memories in these slots of a section, each once and increasing.
+    pub fn new(slots: BTreeSet<Slot>) -> Self {
+        Self {
+            slots: slots.into_iter().collect(),
+            similarity: HashMap::new(),
+        }
+    }
+
+    /// The slots whose cosines a score of these memories needs, increasing: they and their neighbours.
+    pub fn needed(&self, section: &dyn Section) -> Vec<Slot> {
+        let facts = section.facts();
+        let near = |slot: &Slot| {
+            let near = neighbours(facts, *slot).filter(|(place, _)| place.abs() <= DENSE_RADIUS);
+            near.map(|(_, other)| other)
+                .chain([*slot])
+                .collect::<Vec<_>>()
+        };
+        let needed: BTreeSet<Slot> = self.slots.iter().flat_map(near).collect();
+        needed
+            .into_iter()
+            .filter(|slot| facts.get(*slot).is_some_and(|facts| facts.live))
+            .collect()
+    }
+
+    /// The cosine of the memory in a slot; 0 for one that was not told.
+    pub fn similarity(&self, slot: Slot) -> f32 {
+        self.similarity.get(&slot).copied().unwrap_or(0.0)
+    }
+
+    /// Tells the cosine of the memory in a slot.
+    pub fn tell(&mut self, slot: Slot, similarity: f32) {
+        self.similarity.insert(slot, similarity);
+    }
+}
+
+/// A question put to a space, with what its words say of every memory.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    corpus: Corpus<'a>,
+    question: &'a Question,
+    kind: Kind,
+    sought: Vec<Sought>,
+    /// By section.
+    words: Vec<Words>,
+    most_words: f32,
+}
+
+/// What words say of the memories of a section.
+#[derive(Debug)]
+struct Words {
+    /// By slot.
+    scores: Vec<f32>,
+    /// The slots whose memory or neighbours have a word, in any order.
+    touched: Vec<Slot>,
+}
+
+impl<'a> Asked<'a> {
+    /// Looks the words of a question up. O(postings of its terms * neighbours + its words * words of the space); of
+    /// a large space only so many postings are read that it takes some milliseconds at most.
+    pub fn new(corpus: Corpus<'a>, question: &'a Question, vocabulary: &dyn Vocabulary) -> Self {
+        let kind = if corpus.median_words() > REMARK_WORDS_MAX {
+            Kind::Notes
+        } else {
+            Kind::Remarks
+        };
+        let sought = question.terms(corpus, vocabulary);
+        let units = affordable(units(corpus, &sought));
+        let mean_reach = corpus.mean_reach();
+        let sections = corpus.sections.iter().enumerate();
+        let words = sections.map(|(number, section)| lexical(*section, number, &units, mean_reach));
+        let words: Vec<Words> = words.collect();
+        let all = words
+            .iter()
+            .flat_map(|words| words.touched.iter().map(|slot| words.scores[*slot]));
+        let most_words = all.fold(f32::MIN_POSITIVE, f32::max);
+        Self {
+            corpus,
+            question,
+            kind,
+            sought,
+            words,
+            most_words,
+        }
+    }
+
+    /// The `count` memories that words speak for most, of those that count, by number of section and slot.
+    pub fn best_by_words(
+        &self,
+        count: usize,
+        counts: impl Fn(usize, Slot) -> bool,
+    ) -> Vec<(usize, Slot)> {
+        let of_section = |(number, words): (usize, &'_ Words)| {
+            let touched = words.touched.iter().filter(|slot| counts(number, **slot));
+            let scored = touched.map(|slot| (words.scores[*slot], number, *slot));
+            scored.collect::<Vec<_>>()
+        };
+        let mut best: Vec<(f32, usize, Slot)> =
+            self.words.iter().enumerate().flat_map(of_section).collect();
+        let better = |a: &(f32, usize, Slot), b: &(f32, usize, Slot)| {
+            b.0.total_cmp(&a.0).then((b.1, b.2).cmp(&(a.1, a.2)))
+        };
+        if count < best.len() {
+            best.select_nth_unstable_by(count, better);
+            best.truncate(count);
+        }
+        best.into_iter()
+            .map(|(_, number, slot)| (number, slot))
+            .collect()
+    }
+
+    /// The parts of the scores of the memories in scope, by section, each with its slot, increasing.
+    /// O(memories in scope * neighbours + postings of the question's terms).
+    pub fn parts(&self, scopes: &[Scope<'_>]) -> Vec<Vec<(Slot, Parts)>> {
+        let sections = self.corpus.sections.iter().enumerate().zip(scopes);
+        let said = sections.map(|((number, section), scope)| self.said(number, *section, *scope));
+        let said: Vec<Said> = said.collect();
+        let pairs = said.iter().flat_map(|said| said.pairs.values().copied());
+        let most_pairs = pairs.fold(f32::MIN_POSITIVE, f32::max);
+        let range = |of: fn(&Said) -> &[f32]| {
+            Range::of(said.iter().flat_map(|said| of(said).iter().copied()))
+        };
+        let (meaning, meaning_around) =
+            (range(|said| &said.similarity), range(|said| &said.around));
+        let parts_of = |(number, said): (usize, Said)| {
+            let section = self.corpus.sections[number];
+            let names = section.names().into_iter();
+            let authors: BTreeSet<&str> = names.filter(|name| self.question.names(name)).collect();
+            let scores = &self.words[number].scores;
+            let of_slot = |(at, slot): (usize, &Slot)| {
+                let facts = section.facts()[*slot];
+                let says = |part| match part {
+                    Part::Words => scores[*slot] / self.most_words,
+                    Part::Pairs => said.pairs.get(slot).map_or(0.0, |pairs| pairs / most_pairs),
+                    Part::Phrase => yes(said.phrase.contains(slot)),
+                    Part::Meaning => meaning.place(said.similarity[at]),
+                    Part::MeaningAround => meaning_around.place(said.around[at]),
+                    Part::Author if authors.is_empty() => 0.0,
+                    Part::Author => yes(section
+                        .name(*slot)
+                        .is_some_and(|name| authors.contains(name))),
+                    _ => self.of_itself(part, facts),
+                };
+                (*slot, Parts::weigh(self.kind, says))
+            };
+            said.slots.iter().enumerate().map(of_slot).collect()
+        };
+        said.into_iter().enumerate().map(parts_of).collect()
+    }
+
+    /// What a part says that only the memory itself decides, 0 to 1.
+    fn of_itself(&self, part: Part, facts: Facts) -> f32 {
+        match part {
+            Part::Length => (facts.length as f32 / LENGTH_TERMS).min(1.0),
+            Part::Statement if facts.length >= STATEMENT_TERMS_MAX => 1.0,
+            Part::Statement => facts.statement,
+            Part::TellsTime => {
+                yes(self.question.asks_time && facts.tells_time && facts.length < TIME_TERMS_MAX)
+            }
+            Part::NamedTime => self.question.named_time.of_month(facts.month()),
+            Part::User => yes(facts.by_user),
+            _ => 0.0,
+        }
+    }
+
+    /// What is known of the memories in scope of a section before they are compared with those of others.
+    fn said(&self, number: usize, section: &dyn Section, scope: Scope<'_>) -> Said {
+        let facts = section.facts();
+        let slots: Vec<Slot> = match scope {
+            Scope::All(_) => live(facts).map(|(slot, _)| slot).collect(),
+            Scope::Some(candidates) => {
+                let slots = candidates.slots.iter().copied();
+                slots
+                    .filter(|slot| facts.get(*slot).is_some_and(|facts| facts.live))
+                    .collect()
+            }
+        };
+        Said {
+            pairs: pairs((section, number), self.corpus, &self.sought, scope),
+            phrase: quoted((section, number), &self.sought, scope),
+            around: slots
+                .iter()
+                .map(|slot| around(facts, scope, *slot))
+                .collect(),
+            similarity: slots.iter().map(|slot| scope.similarity(*slot)).collect(),
+            slots,
+        }
+    }
+}
+
+/// What words and vectors say of the memories in scope of a section.
+struct Said {
+    slots: Vec<Slot>,
+    pairs: HashMap<Slot, f32>,
     phrase: BTreeSet<Slot>,
+    /// In the order of `slots`.
     around: Vec<f32>,
-    similarity: &'a [f32],
+    /// In the order of `slots`.
+    similarity: Vec<f32>,
 }
 
 fn yes(fact: bool) -> f32 {
     f32::from(u8::from(fact))
-}
-
-/// The number in a slot; 0 behind the end.
-fn at(numbers: &[f32], slot: Slot) -> f32 {
-    numbers.get(slot).copied().unwrap_or(0.0)
 }
 
 /// The slots with a memory.
@@ -253,10 +428,13 @@ fn live(facts: &[Facts]) -> impl Iterator<Item = (Slot, &Facts)> {
 
 /// Okapi BM25 in which a memory's count of a term takes shares of its neighbours' counts, and of the counts of
 /// terms that mean something near; by slot. Rarity is told by the memories that have the term themselves.
-fn lexical(section: &dyn Section, number: usize, units: &[Unit<'_>], mean_reach: f32) -> Vec<f32> {
+fn lexical(section: &dyn Section, number: usize, units: &[Unit<'_>], mean_reach: f32) -> Words {
     let facts = section.facts();
     let mean = mean_reach.max(f32::MIN_POSITIVE);
-    let mut scores = vec![0.0_f32; facts.len()];
+    let mut words = Words {
+        scores: vec![0.0; facts.len()],
+        touched: Vec::new(),
+    };
     let mut counts = Counts::new(facts.len());
     for Unit { rarity, terms } in units {
         for (term, share) in terms {
@@ -266,15 +444,47 @@ fn lexical(section: &dyn Section, number: usize, units: &[Unit<'_>], mean_reach:
         }
         for slot in counts.touched.drain(..) {
             let count = kernel::from_units(std::mem::take(&mut counts.units[slot]));
+            if !facts[slot].live {
+                continue;
+            }
             let reach = kernel::from_units(facts[slot].reach);
             let norm = BM25_K1 * (1.0 - BM25_B + BM25_B * reach / mean);
-            scores[slot] += rarity * count * (BM25_K1 + 1.0) / (count + norm);
+            if words.scores[slot] == 0.0 {
+                words.touched.push(slot);
+            }
+            words.scores[slot] += rarity * count * (BM25_K1 + 1.0) / (count + norm);
         }
     }
-    scores
+    words
+}
+
+/// The units that may be looked up, in the order they came: the rarest first until so many postings are read, at
+/// least one. Common words cost most and tell least.
+fn affordable(units: Vec<Unit<'_>>) -> Vec<Unit<'_>> {
+    let mut room = POSTINGS_MAX;
+    let mut by_rarity: Vec<usize> = (0..units.len()).collect();
+    by_rarity.sort_by(|a, b| units[*b].rarity.total_cmp(&units[*a].rarity).then(a.cmp(b)));
+    let mut taken = BTreeSet::new();
+    for at in by_rarity {
+        let postings = units[at]
+            .terms
+            .iter()
+            .map(|(term, _)| term.memories)
+            .sum::<usize>();
+        if taken.is_empty() || postings <= room {
+            taken.insert(at);
+            room = room.saturating_sub(postings);
+        }
+    }
+    let units = units.into_iter().enumerate();
+    units
+        .filter(|(at, _)| taken.contains(at))
+        .map(|(_, unit)| unit)
+        .collect()
 }
 
 /// Terms that are counted together.
+#[derive(Debug)]
 struct Unit<'a> {
     /// How much they tell.
     rarity: f32,
@@ -331,7 +541,7 @@ impl Counts {
             self.add_units(slot, kernel::to_units(share, count));
             for (place, other) in neighbours(facts, slot) {
                 // Seen from the neighbour this memory stands on the other side.
-                let share = share * kernel::share(-place) * own.gate * facts[other].gate;
+                let share = share * kernel::share(-place) * own.gate() * facts[other].gate();
                 self.add_units(other, kernel::to_units(share, count));
             }
         });
@@ -352,13 +562,14 @@ fn rarity(corpus: Corpus<'_>, term: &Term) -> f32 {
 }
 
 /// Sum over words that follow each other in the question of how much they tell, where they are within
-/// [`PAIR_TERMS_MAX`] of each other in the memory; by slot.
+/// [`PAIR_TERMS_MAX`] of each other in the memory; of the memories in scope, by slot.
 fn pairs(
     (section, number): (&dyn Section, usize),
     corpus: Corpus<'_>,
     sought: &[Sought],
-) -> Vec<f32> {
-    let mut scores = vec![0.0_f32; section.facts().len()];
+    scope: Scope<'_>,
+) -> HashMap<Slot, f32> {
+    let mut scores = HashMap::new();
     let mut seen = BTreeSet::new();
     for two in sought.windows(2) {
         let both = two[0]
@@ -378,9 +589,10 @@ fn pairs(
                 other
             };
             let tells = f32::midpoint(rarity(corpus, a), rarity(corpus, b));
+            let mut has = scope.has();
             section.each_with(rarer, &mut |slot, _| {
-                if are_close(&section.terms(slot), one, other) {
-                    scores[slot] += tells;
+                if has(slot) && are_close(&section.terms(slot), one, other) {
+                    *scores.entry(slot).or_insert(0.0) += tells;
                 }
             });
         }
@@ -404,9 +616,13 @@ fn are_close(terms: &[u32], a: u32, b: u32) -> bool {
     false
 }
 
-/// The memories that have all words of the question, stop words left out, in one stretch. A single word is
+/// The memories in scope that have all words of the question, stop words left out, in one stretch. A single word is
 /// no quotation.
-fn quoted(section: &dyn Section, number: usize, sought: &[Sought]) -> BTreeSet<Slot> {
+fn quoted(
+    (section, number): (&dyn Section, usize),
+    sought: &[Sought],
+    scope: Scope<'_>,
+) -> BTreeSet<Slot> {
     let own = |word: &Sought| -> Vec<u32> {
         let numbers = word.own.iter().filter_map(|term| term.numbers[number]);
         numbers.collect()
@@ -421,12 +637,15 @@ fn quoted(section: &dyn Section, number: usize, sought: &[Sought]) -> BTreeSet<S
         return quoted;
     };
     for term in rarest {
+        let mut has = scope.has();
         section.each_with(*term, &mut |slot, _| {
-            let has_phrase = section.terms(slot).windows(wanted.len()).any(|stretch| {
-                let mut pairs = stretch.iter().zip(&wanted);
-                pairs.all(|(found, wanted)| wanted.contains(found))
-            });
-            if has_phrase {
+            let has_phrase = || {
+                section.terms(slot).windows(wanted.len()).any(|stretch| {
+                    let mut pairs = stretch.iter().zip(&wanted);
+                    pairs.all(|(found, wanted)| wanted.contains(found))
+                })
+            };
+            if has(slot) && has_phrase() {
                 quoted.insert(slot);
             }
         });
@@ -434,20 +653,17 @@ fn quoted(section: &dyn Section, number: usize, sought: &[Sought]) -> BTreeSet<S
     quoted
 }
 
-/// Each memory's similarity averaged with its neighbours', by their shares; by slot.
-fn around(facts: &[Facts], similarity: &[f32]) -> Vec<f32> {
-    let mut averages = vec![0.0_f32; facts.len()];
-    for (slot, own) in live(facts) {
-        let (mut sum, mut weight) = (at(similarity, slot), 1.0);
-        let near = neighbours(facts, slot).filter(|(place, _)| place.abs() <= DENSE_RADIUS);
-        for (place, other) in near {
-            let share = kernel::share(place) * own.gate * facts[other].gate;
-            sum += share * at(similarity, other);
-            weight += share;
-        }
-        averages[slot] = sum / weight;
+/// A memory's similarity averaged with its neighbours', by their shares.
+fn around(facts: &[Facts], scope: Scope<'_>, slot: Slot) -> f32 {
+    let own = facts[slot];
+    let (mut sum, mut weight) = (scope.similarity(slot), 1.0);
+    let near = neighbours(facts, slot).filter(|(place, _)| place.abs() <= DENSE_RADIUS);
+    for (place, other) in near.filter(|(_, other)| facts[*other].live) {
+        let share = kernel::share(place) * own.gate() * facts[other].gate();
+        sum += share * scope.similarity(other);
+        weight += share;
     }
-    averages
+    sum / weight
 }
 
 /// Extremes of a list of numbers.

@@ -1,31 +1,105 @@
 //! What the recipe reads: a space, in one section or several.
 
 use super::analysis::Stemming;
+use super::document::Document;
 use super::kernel::{self, RADIUS};
+use super::near::NearWords;
 use super::space::Slot;
 use super::spelling::Spelling;
 use crate::ports::Vocabulary;
+use crate::time::Timestamp;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-/// What a score needs to know of a memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Stands for no slot in [`Facts`].
+const NO_SLOT: u32 = u32::MAX;
+
+/// What a score needs to know of a memory: 32 bytes, as a million of them are in memory at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Facts {
-    /// Whether it is there; a slot whose memory went stays.
-    pub(super) live: bool,
-    pub(super) tells_time: bool,
-    pub(super) by_user: bool,
-    pub(super) length: u32,
-    /// Share of its own that a memory gives to its neighbours and takes from them.
-    pub(super) gate: f32,
-    pub(super) statement: f32,
     /// `length` and the shares of the neighbours' lengths, in units of [`kernel::UNIT`].
-    pub(super) reach: u64,
-    /// The neighbours in its thread, by slot.
-    pub(super) before: Option<u32>,
-    pub(super) after: Option<u32>,
+    pub reach: u64,
+    /// Its terms.
+    pub length: u32,
+    /// Share of the text that does not ask, 0 to 1.
+    pub statement: f32,
+    /// Months since the year 0 of when it happened, the least number for a time without a month.
+    month: i32,
+    /// The neighbours in its thread, by slot; [`NO_SLOT`] for none.
+    before: u32,
+    after: u32,
+    /// Whether it is there; a slot whose memory went stays.
+    pub live: bool,
+    /// Whether the text has an expression of time.
+    pub tells_time: bool,
+    /// Whether it was said by the user, as a role.
+    pub by_user: bool,
+}
+
+const _: () = assert!(size_of::<Facts>() == 32);
+
+impl Default for Facts {
+    /// Those of an empty slot.
+    fn default() -> Self {
+        Self {
+            reach: 0,
+            length: 0,
+            statement: 0.0,
+            month: i32::MIN,
+            before: NO_SLOT,
+            after: NO_SLOT,
+            live: false,
+            tells_time: false,
+            by_user: false,
+        }
+    }
+}
+
+impl Facts {
+    /// Those of a memory that has no neighbours yet.
+    pub(super) fn new(document: &Document, length: u32, moment: Timestamp) -> Self {
+        Self {
+            length,
+            statement: document.statement,
+            month: moment.month().unwrap_or(i32::MIN),
+            live: true,
+            tells_time: document.tells_time,
+            by_user: document.by_user,
+            ..Self::default()
+        }
+    }
+
+    /// The neighbour before it in its thread, by slot.
+    pub fn before(&self) -> Option<u32> {
+        Some(self.before).filter(|slot| *slot != NO_SLOT)
+    }
+
+    /// The neighbour after it in its thread, by slot.
+    pub fn after(&self) -> Option<u32> {
+        Some(self.after).filter(|slot| *slot != NO_SLOT)
+    }
+
+    /// Gives it neighbours, by slot.
+    pub fn join(&mut self, before: Option<u32>, after: Option<u32>) {
+        self.before = before.unwrap_or(NO_SLOT);
+        self.after = after.unwrap_or(NO_SLOT);
+    }
+
     /// Months since the year 0 of when it happened.
-    pub(super) month: Option<i32>,
+    pub fn month(&self) -> Option<i32> {
+        Some(self.month).filter(|month| *month != i32::MIN)
+    }
+
+    /// The same, for a file: the least number for none.
+    pub fn set_month(&mut self, month: Option<i32>) {
+        self.month = month.unwrap_or(i32::MIN);
+    }
+
+    /// Share of its own that a memory gives to its neighbours and takes from them.
+    pub(super) fn gate(&self) -> f32 {
+        kernel::gate(self.length)
+    }
 }
 
 /// Memories whose neighbours are among themselves: a space, or a part of one.
@@ -76,6 +150,11 @@ pub trait Section: Sync {
     fn spelling(&self, word: &str) -> Spelling;
 }
 
+/// Whether a memory of a section has a word in any inflection.
+pub fn has_word(section: &dyn Section, word: &str) -> bool {
+    !terms_of(section, word).is_empty()
+}
+
 /// The terms of a word that a section has.
 pub(super) fn terms_of(section: &dyn Section, word: &str) -> BTreeSet<String> {
     let terms = section.stemming().terms_of_word(word).into_iter();
@@ -95,7 +174,7 @@ pub(super) fn neighbours(facts: &[Facts], slot: Slot) -> impl Iterator<Item = (i
             Some((step * distance, at))
         })
     };
-    walk(-1, |facts| facts.before).chain(walk(1, |facts| facts.after))
+    walk(-1, Facts::before).chain(walk(1, Facts::after))
 }
 
 /// A term that a question looks for.
@@ -112,12 +191,31 @@ pub(super) struct Term {
 #[derive(Clone, Copy)]
 pub struct Corpus<'a> {
     pub(super) sections: &'a [&'a dyn Section],
+    /// For the sections that know no near words.
+    near: Option<&'a NearWords>,
+}
+
+impl fmt::Debug for Corpus<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Corpus of {} sections", self.sections.len())
+    }
 }
 
 impl<'a> Corpus<'a> {
     /// These sections as one.
     pub const fn new(sections: &'a [&'a dyn Section]) -> Self {
-        Self { sections }
+        Self {
+            sections,
+            near: None,
+        }
+    }
+
+    /// The same, with the words that the model knows as near words of sections that know none themselves.
+    pub const fn with_near(self, near: &'a NearWords) -> Self {
+        Self {
+            near: Some(near),
+            ..self
+        }
     }
 
     /// How many memories there are.
@@ -157,6 +255,16 @@ impl<'a> Corpus<'a> {
             let counts = |word: &str| terms_of(*section, word).is_disjoint(&own);
             let found = section.near_words(word, vocabulary, &counts);
             near.extend(found.into_iter().map(|(nearness, word)| (-nearness, word)));
+        }
+        if let Some(of_model) = self.near {
+            let of_model = of_model.near(word, vocabulary);
+            let counts = |word: &str| {
+                let terms = self.terms_of(word);
+                !terms.is_empty() && terms.is_disjoint(&own)
+            };
+            let of_model = of_model.iter().filter(|(_, word)| counts(word));
+            let of_model = of_model.take(super::near::NEAR_MAX);
+            near.extend(of_model.map(|(nearness, word)| (-nearness, word.to_string())));
         }
         let near = near.into_iter().map(|(_, word)| word);
         near.take(super::near::NEAR_MAX).collect()
@@ -217,7 +325,6 @@ impl<'a> Corpus<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::Document;
     use super::super::question::Question;
     use super::super::score::score;
     use super::super::space::{NewEntry, Space};

@@ -4,8 +4,8 @@
 use super::analysis::{self, Stemming};
 use super::document::Document;
 use super::kernel;
-use super::near::WordTable;
-use super::section::{Facts, Section, neighbours, terms_of};
+use super::near::{NEAR_MAX, WordTable};
+use super::section::{Facts, Section, has_word, neighbours};
 use super::spelling::Spelling;
 use crate::memory::{MemoryId, Origin, SessionName, Speaker};
 use crate::ports::Vocabulary;
@@ -64,8 +64,7 @@ struct Entry {
     speaker: Option<Box<str>>,
     by_role: bool,
     session: Option<SessionName>,
-    stored_at: Timestamp,
-    occurred_at: Option<Timestamp>,
+    occasion: Occasion,
     text_words: u32,
 }
 
@@ -74,20 +73,35 @@ impl Entry {
     fn name(&self) -> Option<&str> {
         self.speaker.as_deref().filter(|_| !self.by_role)
     }
+}
 
-    /// When it happened, as far as is known.
-    fn moment(&self) -> Timestamp {
-        self.occurred_at.unwrap_or(self.stored_at)
+/// What decides whether memories that follow each other in a thread are neighbours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occasion {
+    in_session: bool,
+    tells_when: bool,
+    tells_who: bool,
+    moment: Timestamp,
+}
+
+impl Occasion {
+    /// That of a memory.
+    pub(super) fn new(origin: &Origin, stored_at: Timestamp) -> Self {
+        Self {
+            in_session: origin.session.is_some(),
+            tells_when: origin.occurred_at.is_some(),
+            tells_who: origin.speaker.is_some(),
+            moment: origin.moment(stored_at),
+        }
     }
 
     /// Whether two memories that follow each other in a thread are each other's context. Without a session
     /// only those of one occasion whose origin says more: plain facts that an assistant stores one after
     /// the other have nothing to do with each other.
-    fn is_neighbour_of(&self, other: &Self) -> bool {
-        let both = |told: fn(&Self) -> bool| told(self) && told(other);
-        self.session.is_some()
-            || (both(|entry| entry.occurred_at.is_some()) || both(|entry| entry.speaker.is_some()))
-                && kernel::same_occasion(self.moment(), other.moment())
+    pub(super) fn is_shared_with(self, other: Self) -> bool {
+        let origin_says_more =
+            self.tells_when && other.tells_when || self.tells_who && other.tells_who;
+        self.in_session || origin_says_more && kernel::same_occasion(self.moment, other.moment)
     }
 }
 
@@ -118,7 +132,8 @@ impl Space {
         let slot = self.entries.len();
         let row =
             u32::try_from(slot).expect("memory runs out long before 2^32 memories of a space");
-        let mut words = new.document.words;
+        let mut document = new.document;
+        let mut words = std::mem::take(&mut document.words);
         let terms = self.stemming.terms(&words);
         let terms: Box<[u32]> = terms.iter().map(|term| self.term(term)).collect();
         words.sort_unstable();
@@ -127,6 +142,8 @@ impl Space {
             self.postings[term as usize].push(Posting { slot: row, count });
         }
         let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
+        let moment = new.origin.moment(new.stored_at);
+        let facts = Facts::new(&document, length, moment);
         let words: Vec<Box<str>> = words.into_iter().map(String::into_boxed_str).collect();
         for word in &words {
             if let Some(count) = self.words.get_mut(word) {
@@ -142,7 +159,7 @@ impl Space {
         if let Some(name) = speaker.as_ref().filter(|_| !by_role) {
             count_up(&mut self.speakers, name);
         }
-        *self.text_words.entry(new.document.text_words).or_insert(0) += 1;
+        *self.text_words.entry(document.text_words).or_insert(0) += 1;
         let session = new.origin.session.clone();
         let key = (session.clone(), new.id);
         let beside @ [before, after] = self.beside(&key);
@@ -155,22 +172,10 @@ impl Space {
             speaker,
             by_role,
             session,
-            stored_at: new.stored_at,
-            occurred_at: new.origin.occurred_at,
-            text_words: new.document.text_words,
+            occasion: Occasion::new(new.origin, new.stored_at),
+            text_words: document.text_words,
         }));
-        self.facts.push(Facts {
-            live: true,
-            tells_time: new.document.tells_time,
-            by_user: new.document.by_user,
-            length,
-            gate: kernel::gate(length),
-            statement: new.document.statement,
-            reach: 0,
-            before: None,
-            after: None,
-            month: new.origin.moment(new.stored_at).month(),
-        });
+        self.facts.push(facts);
         self.live += 1;
         self.join(before, Some(row));
         self.join(Some(row), after);
@@ -239,9 +244,8 @@ impl Space {
         self.seen = self.words.keys().cloned().collect();
         self.table = RwLock::default();
         for facts in &mut self.facts {
-            for link in [&mut facts.before, &mut facts.after].into_iter().flatten() {
-                *link = moved[*link as usize];
-            }
+            let moved = |slot: u32| moved[slot as usize];
+            facts.join(facts.before().map(moved), facts.after().map(moved));
         }
     }
 
@@ -317,7 +321,7 @@ impl Space {
     fn join(&mut self, before: Option<u32>, after: Option<u32>) {
         let of = |row: Option<u32>| self.entry(row? as usize);
         let near = match (of(before), of(after)) {
-            (Some(before), Some(after)) => before.is_neighbour_of(after),
+            (Some(before), Some(after)) => before.occasion.is_shared_with(after.occasion),
             _ => false,
         };
         let mut set = |at: Option<u32>, write: &dyn Fn(&mut Facts)| {
@@ -325,23 +329,37 @@ impl Space {
                 write(facts);
             }
         };
-        set(before, &|facts| facts.after = after.filter(|_| near));
-        set(after, &|facts| facts.before = before.filter(|_| near));
+        set(before, &|facts| {
+            facts.join(facts.before(), after.filter(|_| near))
+        });
+        set(after, &|facts| {
+            facts.join(before.filter(|_| near), facts.after())
+        });
     }
 
     /// Brings the reach of a memory up to date.
     fn measure(&mut self, slot: Slot) {
-        let Some(own) = self.facts.get(slot).copied().filter(|facts| facts.live) else {
+        let Some(own) = self.facts.get(slot).filter(|facts| facts.live) else {
             return;
         };
-        let mut reach = kernel::to_units(1.0, own.length);
-        for (place, other) in neighbours(&self.facts, slot) {
-            let other = self.facts[other];
-            reach += kernel::to_units(kernel::share(place) * own.gate * other.gate, other.length);
-        }
+        let reach = reach(&self.facts, slot);
         self.reach = self.reach - own.reach + reach;
         self.facts[slot].reach = reach;
     }
+}
+
+/// The length of a memory and the shares of its neighbours' lengths, in units of [`kernel::UNIT`].
+pub(super) fn reach(facts: &[Facts], slot: Slot) -> u64 {
+    let own = facts[slot];
+    let mut reach = kernel::to_units(1.0, own.length);
+    for (place, other) in neighbours(facts, slot) {
+        let other = facts[other];
+        reach += kernel::to_units(
+            kernel::share(place) * own.gate() * other.gate(),
+            other.length,
+        );
+    }
+    reach
 }
 
 impl Section for Space {
@@ -403,13 +421,13 @@ impl Section for Space {
         }
         let is_there = |near: &str| self.words.contains_key(near) && counts(near);
         let table = self.table();
-        let near = table.near(word, vocabulary, is_there).into_iter();
+        let near = table.near(word, vocabulary, NEAR_MAX, is_there).into_iter();
         near.map(|(nearness, word)| (nearness, word.to_owned()))
             .collect()
     }
 
     fn spelling(&self, word: &str) -> Spelling {
-        let known = self.words.contains_key(word) || !terms_of(self, word).is_empty();
+        let known = self.words.contains_key(word) || has_word(self, word);
         if known {
             return Spelling {
                 known,
@@ -429,7 +447,7 @@ impl Section for Space {
 }
 
 /// The different terms of a text with their counts.
-fn counts(terms: &[u32]) -> Vec<(u32, u32)> {
+pub(super) fn counts(terms: &[u32]) -> Vec<(u32, u32)> {
     let mut sorted = terms.to_vec();
     sorted.sort_unstable();
     let groups = sorted.chunk_by(|a, b| a == b);

@@ -286,6 +286,7 @@ impl MemoryStore for MemoryMap {
             engine: String::new(),
             location: "memory".to_owned(),
             storage: "memory".to_owned(),
+            rebuilding: 0,
         })
     }
 

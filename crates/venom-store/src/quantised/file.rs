@@ -3,9 +3,10 @@
 use super::codes::Codes;
 use super::kernels::{Factors, LANES};
 use super::{DIMENSIONS_MAX, Quantizer, Query, byte_dot, in_bytes};
-use crate::pages::{PAGE, PageError, PageWriter, Pages};
+use crate::pages::{Disk, PAGE, PageError, PageWriter, Pages, RealDisk};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// First bytes of the last page.
 const MAGIC: [u8; 8] = *b"VenomVec";
@@ -32,8 +33,16 @@ impl VectorFileWriter {
     /// # Errors
     /// If it cannot be made.
     pub fn create(place: &Path, quantizer: Quantizer) -> io::Result<Self> {
+        Self::create_on(Arc::new(RealDisk), place, quantizer)
+    }
+
+    pub(crate) fn create_on(
+        disk: Arc<dyn Disk>,
+        place: &Path,
+        quantizer: Quantizer,
+    ) -> io::Result<Self> {
         Ok(Self {
-            pages: PageWriter::create(place)?,
+            pages: PageWriter::create_on(disk, place)?,
             codes: Codes::new(quantizer.dimensions()),
             quantizer,
         })
@@ -165,6 +174,14 @@ impl VectorFile {
     /// # Errors
     /// [`PageError`] if it is not there, not whole or of another format.
     pub fn open(place: &Path) -> Result<Self, PageError> {
+        Self::open_keeping(place, KEPT_BYTES)
+    }
+
+    /// The same, with at most so many bytes of rows kept in memory once they were read.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_keeping(place: &Path, kept_bytes: usize) -> Result<Self, PageError> {
         let pages = Pages::open(place)?;
         let strange = || pages.damaged("expected vectors of version 1".to_owned());
         let mut page = [0; PAGE];
@@ -183,7 +200,7 @@ impl VectorFile {
         let codes = Codes::restore((header.rows, header.dimensions), codes, factors);
         let centre = read_floats(&pages, centre_at, header.dimensions)?;
         pages.expect_scattered_reads();
-        pages.keep_up_to(KEPT_BYTES);
+        pages.keep_up_to(kept_bytes);
         Ok(Self {
             quantizer: Quantizer::with_centre(centre, header.seed),
             pages,
@@ -205,6 +222,32 @@ impl VectorFile {
     /// Bytes of the file, checksums left out.
     pub const fn bytes(&self) -> u64 {
         self.pages.len()
+    }
+
+    /// Where the file is.
+    pub fn place(&self) -> &Path {
+        self.pages.place()
+    }
+
+    /// Reads every page. O(bytes).
+    ///
+    /// # Errors
+    /// [`PageError`] for the first that is not as it was written.
+    pub fn check(&self) -> Result<(), PageError> {
+        self.pages.check_all()
+    }
+
+    /// The dot products of a query and these rows by bytes, in their order. O(rows asked for).
+    ///
+    /// # Errors
+    /// [`PageError`] if they cannot be read.
+    pub fn similarities(&self, query: &[f32], rows: &[usize]) -> Result<Vec<f32>, PageError> {
+        let mut similarities = Vec::with_capacity(rows.len());
+        let query = self.quantizer.query(query);
+        self.compare(&query, rows.iter().copied(), |_, similarity| {
+            similarities.push(similarity)
+        })?;
+        Ok(similarities)
     }
 
     pub(super) const fn quantizer(&self) -> &Quantizer {

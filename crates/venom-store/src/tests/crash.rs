@@ -7,12 +7,12 @@ use venom_core::RequestKey;
 use venom_core::ports::MemoryStore;
 use venom_core::test_support::samples::{id, record, space};
 
-/// What a power cut would leave: every file but the lease.
-fn copy(from: &Path, to: &Path) {
+/// What a power cut would leave: every file but the lease and what is derived.
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let name = entry.unwrap().file_name();
-        if name != "venom.lock" {
+        if name != "venom.lock" && name != "index" {
             std::fs::copy(from.join(&name), to.join(&name)).unwrap();
         }
     }

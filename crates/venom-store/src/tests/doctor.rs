@@ -1,8 +1,8 @@
 //! The doctor: what it notices, what it mends, and that it leaves alone what is sound.
 
 use super::Folders;
-use crate::doctor::{self, Finding, Verdict};
-use crate::{Lease, SqliteStore};
+use crate::doctor::{self, Finding, Task, Verdict};
+use crate::{IndexOptions, IndexSizes, Lease, SqliteStore};
 use rusqlite::Connection;
 use std::path::Path;
 use venom_core::ports::{MemoryRecord, MemoryStore};
@@ -50,9 +50,17 @@ fn contents(folder: &Path) -> Vec<String> {
     rows.collect::<Result<_, _>>().unwrap()
 }
 
+fn task(now: Timestamp, repair: bool) -> Task {
+    Task {
+        options: IndexOptions::default(),
+        now,
+        repair,
+    }
+}
+
 fn examine_at(folder: &Path, now: Timestamp, repair: bool) -> Vec<Finding> {
     let lease = Lease::try_acquire(folder).unwrap();
-    doctor::examine(&lease, &embedder(), now, repair).unwrap()
+    doctor::examine(&lease, &embedder(), &task(now, repair)).unwrap()
 }
 
 fn examine(folder: &Path, repair: bool) -> Vec<Finding> {
@@ -68,7 +76,8 @@ fn verdicts(findings: &[Finding]) -> Vec<(&'static str, Verdict)> {
 fn a_sound_folder_is_found_sound_and_left_as_it_is() {
     let folder = Folders::new().fresh();
     let lease = Lease::try_acquire(&folder).unwrap();
-    let nothing = doctor::examine(&lease, &embedder(), Timestamp::from_micros(0), true).unwrap();
+    let nothing =
+        doctor::examine(&lease, &embedder(), &task(Timestamp::from_micros(0), true)).unwrap();
     assert_eq!(verdicts(&nothing), [("database", Verdict::Sound)]);
     assert!(!folder.join("venom.db").exists());
     drop(lease);
@@ -81,6 +90,7 @@ fn a_sound_folder_is_found_sound_and_left_as_it_is() {
         "full text",
         "fingerprints",
         "vectors",
+        "index",
         "recall",
     ];
     for repair in [false, true] {
@@ -97,7 +107,7 @@ fn a_sound_folder_is_found_sound_and_left_as_it_is() {
         "every page was read; 118 memories, 2 forgotten"
     );
     assert!(
-        found[7]
+        found[8]
             .says
             .starts_with("40 of 40 sampled memories are among"),
         "{found:?}"
@@ -189,8 +199,12 @@ fn what_cannot_be_mended_is_told() {
     assert_eq!(verdicts(&early)[1], ("clock", Verdict::Trouble));
     let lease = Lease::try_acquire(&folder).unwrap();
     let other = HashEmbedder::with("other", 32, 8);
-    let found =
-        doctor::examine(&lease, &other, Timestamp::from_micros(i64::MAX / 2), true).unwrap();
+    let found = doctor::examine(
+        &lease,
+        &other,
+        &task(Timestamp::from_micros(i64::MAX / 2), true),
+    )
+    .unwrap();
     assert_eq!(verdicts(&found)[2], ("model", Verdict::Trouble));
     assert!(
         found[2].says.contains("or run `venom reembed`"),
@@ -206,4 +220,73 @@ fn what_cannot_be_mended_is_told() {
     let found = examine(&folder, true);
     assert_eq!(verdicts(&found), [("database", Verdict::Trouble)]);
     assert!(found[0].says.contains("restore a backup"), "{found:?}");
+}
+
+#[test]
+fn an_index_that_is_of_no_use_is_told_and_made_anew() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    fill(&folder);
+    let task = |repair| Task {
+        options: IndexOptions {
+            sizes: IndexSizes::exact_up_to(40),
+            ..IndexOptions::default()
+        },
+        ..task(Timestamp::from_micros(i64::MAX / 2), repair)
+    };
+    let index = |repair| {
+        let lease = Lease::try_acquire(&folder).unwrap();
+        let found = doctor::examine(&lease, &embedder(), &task(repair)).unwrap();
+        found
+            .into_iter()
+            .find(|finding| finding.topic == "index")
+            .unwrap()
+    };
+    let settle = || {
+        let lease = Lease::try_acquire(&folder).unwrap();
+        let store =
+            SqliteStore::open_with(&lease, embedder().model(), &task(false).options).unwrap();
+        store.settle().unwrap();
+    };
+    settle();
+    let sound = index(false);
+    assert_eq!(sound.verdict, Verdict::Sound, "{sound:?}");
+    assert!(
+        sound
+            .says
+            .contains("every page was read; 100.0 % of the nearest 10"),
+        "{sound:?}"
+    );
+    for (damage, says) in [
+        ("flip", "has another checksum than expected"),
+        ("lose", "memories of rows 1 on are missing"),
+    ] {
+        if damage == "flip" {
+            let files = std::fs::read_dir(folder.join("index")).unwrap();
+            let files = files.map(|file| file.unwrap().path());
+            let victim = files
+                .max_by_key(|file| std::fs::metadata(file).unwrap().len())
+                .unwrap();
+            let mut bytes = std::fs::read(&victim).unwrap();
+            bytes[100] ^= 1;
+            std::fs::write(victim, bytes).unwrap();
+        } else {
+            // As if it had been forgotten by a program that numbers no changes.
+            change(
+                &folder,
+                "UPDATE memories SET forgotten_at_us = 1 WHERE seq = 20",
+            );
+        }
+        let ill = index(false);
+        assert_eq!(ill.verdict, Verdict::Repairable, "{ill:?}");
+        assert!(ill.says.contains(says), "{ill:?}");
+        assert_eq!(
+            index(false),
+            ill,
+            "the doctor mended what it was only to look at"
+        );
+        assert_eq!(index(true).verdict, Verdict::Repaired);
+        settle();
+        assert_eq!(index(false).verdict, Verdict::Sound);
+    }
 }

@@ -12,7 +12,7 @@ use venom_core::{Duplicates, Filter, RequestKey};
 /// version N of the format.
 #[test]
 fn data_folders_of_older_versions_still_open() {
-    for version in ["v1", "v2"] {
+    for version in ["v1", "v2", "v3"] {
         check_golden(version);
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::sync::Arc;
 use venom_core::ports::Clock as _;
 use venom_embed::MiniLm;
-use venom_store::doctor::{self, Finding, Verdict};
+use venom_store::doctor::{self, Finding, Task, Verdict};
 use venom_store::{Lease, LeaseError};
 
 /// Looks, prints what was found and fails if something is wrong.
@@ -73,8 +73,12 @@ async fn examine(config: &Arc<Config>, repair: bool) -> Result<Vec<Finding>, Fai
     }
     match Lease::try_acquire(&config.data) {
         Ok(lease) => {
-            let now = SystemClock.now();
-            match doctor::examine(&lease, &embedder, now, repair) {
+            let task = Task {
+                options: config.index_options(),
+                now: SystemClock.now(),
+                repair,
+            };
+            match doctor::examine(&lease, &embedder, &task) {
                 Ok(found) => findings.extend(found),
                 Err(error) => {
                     findings.push(Finding::new(

@@ -199,12 +199,19 @@ pub(super) fn stats(
             "engine": stats.engine,
             "data": stats.location,
             "storage": stats.storage,
+            "spaces_being_indexed": stats.rebuilding,
         }));
     }
     let spaces: Vec<&str> = stats.spaces.iter().map(SpaceName::as_str).collect();
+    let rebuilding = match stats.rebuilding {
+        0 => String::new(),
+        count => format!(
+            "index      being made anew for {count} large spaces: searches there take longer\n"
+        ),
+    };
     text(&format!(
         "memories   {} in {}, {} in all, {} forgotten\npassages   {}\nspaces     {}\nmodel      {}\n\
-         engine     {}\ndata       {} ({:.1} MB, {})\nprocess    {process}\n",
+         engine     {}\ndata       {} ({:.1} MB, {})\n{rebuilding}process    {process}\n",
         stats.space_memories,
         space.as_str(),
         stats.memories,

@@ -50,6 +50,12 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
         Ok(stats) => {
             body["memory_count"] = json!(stats.space_memories);
             body["storage"] = json!(stats.storage);
+            if stats.rebuilding > 0 {
+                body["status"] = json!("degraded");
+                body["reason"] = json!(
+                    "the index of a large space is being made anew; until then searches scan it and take longer"
+                );
+            }
             StatusCode::OK
         }
         Err(reason) => {

@@ -140,7 +140,7 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> 
     let stamp = folder.stamp();
     let (store, embedder) = std::thread::scope(|scope| {
         let embedder = scope.spawn(|| MiniLm::open(&folder, &config.embedding));
-        let store = SqliteStore::open_stemmed(&lease, &stamp, config.stemming);
+        let store = SqliteStore::open_with(&lease, &stamp, &config.index_options());
         let embedder = embedder
             .join()
             .expect("opening a model returns errors, it does not panic");

@@ -173,6 +173,9 @@ struct WireStats {
     engine: String,
     location: String,
     storage: String,
+    /// An older owner does not tell.
+    #[serde(default)]
+    rebuilding: u64,
 }
 
 impl CallLine {
@@ -504,6 +507,7 @@ impl From<Stats> for WireStats {
             engine: stats.engine,
             location: stats.location,
             storage: stats.storage,
+            rebuilding: stats.rebuilding,
         }
     }
 }
@@ -526,6 +530,7 @@ impl WireStats {
             engine: self.engine,
             location: self.location,
             storage: self.storage,
+            rebuilding: self.rebuilding,
         })
     }
 }

@@ -81,6 +81,44 @@ fn kill_9_in_twenty_rounds_loses_nothing_acknowledged() {
     }
 }
 
+/// The same with a space so large that segments are made all the time, and with searches beside the stores.
+#[test]
+fn kill_9_while_segments_are_made_and_searched_loses_nothing() {
+    const ROUNDS: usize = 8;
+    let folder = Folder::new();
+    let large = || venom(&folder, []).env("VENOM_EXACT_MEMORIES", "30");
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..ROUNDS {
+        let port = venom_testing::free_port();
+        let mut server = Server::start_with(large(), folder.path(), port);
+        let until = 30 + (13 * round) % 17;
+        std::thread::scope(|scope| {
+            let searcher = scope.spawn(move || {
+                let mut door = HttpClient::open(port).unwrap();
+                let query = json!({"query": "Which parcel did the courier bring?"});
+                while door.call("search_memory", &query).is_ok() {}
+            });
+            let mut door = HttpClient::open(port).unwrap();
+            for number in 0..until {
+                let text =
+                    format!("In round {round} the courier brought parcel number{number}r{round}");
+                crate::store(&mut door, &text);
+                acknowledged.push(text);
+            }
+            server.process.kill();
+            searcher.join().unwrap();
+        });
+    }
+    assert!(folder.join("data/index").read_dir().unwrap().count() > 1);
+    let kept: BTreeSet<String> = everything(&folder).into_values().collect();
+    let mut client = StdioClient::start(large());
+    client.initialize(venom_testing::mcp::REVISION);
+    for text in &acknowledged {
+        assert!(kept.contains(text), "acknowledged, then killed: {text}");
+        assert_eq!(&search(&mut client, text)[0], text, "kept and found");
+    }
+}
+
 #[test]
 fn over_the_limit_a_caller_is_told_to_try_again_and_nothing_is_lost() {
     let folder = Folder::new();

@@ -15,11 +15,11 @@ const QUOTA_US: u32 = 50_000;
 const MEMORY_BYTES: u32 = 1_000_000_000;
 
 /// Control groups with the limits, removed when dropped.
-pub(super) struct Limits(Vec<PathBuf>);
+pub(in super::super) struct Limits(Vec<PathBuf>);
 
 impl Limits {
     /// Makes them; a sentence if this machine does not allow it.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(in super::super) fn new() -> Result<Self, String> {
         let name = format!("venom-bench-{}", std::process::id());
         let root = Path::new(GROUPS);
         let (folders, settings) = if root.join("cgroup.controllers").exists() {
@@ -53,7 +53,7 @@ impl Limits {
     }
 
     /// A command that runs `program` inside.
-    pub(super) fn command(&self, program: &OsStr) -> Command {
+    pub(in super::super) fn command(&self, program: &OsStr) -> Command {
         let mut command = Command::new("sh");
         let script = "program=$1; count=$2; shift 2
             while [ $count -gt 0 ]; do echo $$ > \"$1\"; shift; count=$((count - 1)); done

@@ -78,7 +78,8 @@ fn original(file: &File, row: usize, dimensions: usize) -> Result<Vec<f32>, Page
         .collect())
 }
 
-fn resident_bytes() -> u64 {
+/// Most memory that this process had, in bytes.
+pub(in super::super) fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());

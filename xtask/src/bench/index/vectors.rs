@@ -17,14 +17,14 @@ const BATCH: usize = 32;
 const SPREAD: f32 = 0.5;
 
 /// Real vectors, and what is made of them.
-pub(super) struct Source {
+pub(in super::super) struct Source {
     memories: Vec<Embedding>,
     questions: Vec<Embedding>,
 }
 
 impl Source {
     /// Embeds the made-up memories and questions.
-    pub(super) fn new() -> Outcome<Self> {
+    pub(in super::super) fn new() -> Outcome<Self> {
         let model = model()?;
         let embed = |text: fn(usize) -> String| -> Outcome<Vec<Embedding>> {
             let texts: Vec<String> = (0..TEXTS).map(text).collect();
@@ -43,7 +43,7 @@ impl Source {
 
     /// That many vectors of memories, `[count, dimensions]`: each a real one plus a share of the difference of two
     /// others, so clustered and with the covariance of the real ones. The same for the same count.
-    pub(super) fn memories(&self, count: usize) -> Vec<f32> {
+    pub(in super::super) fn memories(&self, count: usize) -> Vec<f32> {
         resampled(&self.memories, count, &mut Rng::new(1))
     }
 
@@ -53,7 +53,7 @@ impl Source {
     }
 
     /// Components of a vector.
-    pub(super) fn dimensions(&self) -> usize {
+    pub(in super::super) fn dimensions(&self) -> usize {
         self.memories[0].dimensions()
     }
 }

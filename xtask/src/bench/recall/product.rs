@@ -15,7 +15,7 @@ use venom_core::{
     Timestamp, limits,
 };
 use venom_embed::{MiniLm, ModelFolder, Options, Precision};
-use venom_store::{Lease, SqliteStore};
+use venom_store::{IndexOptions, IndexSizes, Lease, SqliteStore};
 
 /// Turns of a made-up conversation.
 const FILL_TURNS: usize = 20;
@@ -23,6 +23,7 @@ const FILL_TURNS: usize = 20;
 /// Venom with the conversations in it.
 pub(super) struct Product {
     venom: Venom,
+    store: Arc<SqliteStore>,
     embedder: Arc<Timed>,
     merge: bool,
     names: HashMap<MemoryId, (String, String)>,
@@ -54,20 +55,38 @@ pub(in super::super) fn model_folder() -> Outcome<ModelFolder> {
 
 impl Product {
     /// An empty Venom; with `merge` all conversations share one space.
-    pub(super) fn open(folder: &Path, merge: bool, precision: Precision) -> Outcome<Self> {
+    pub(super) fn open(
+        folder: &Path,
+        merge: bool,
+        sizes: IndexSizes,
+        precision: Precision,
+    ) -> Outcome<Self> {
         let embedder = Arc::new(Timed {
             model: model_in(precision)?,
             spent: Mutex::default(),
         });
         let lease = Lease::try_acquire(folder)?;
-        let store: Arc<dyn MemoryStore> = Arc::new(SqliteStore::open(&lease, embedder.model())?);
+        let model = embedder.model();
+        let options = IndexOptions {
+            sizes,
+            ..IndexOptions::default()
+        };
+        let store = SqliteStore::open_with(&lease, model, &options)?;
+        let store = Arc::new(store);
+        let port: Arc<dyn MemoryStore> = store.clone();
         let ids = Arc::new(TimeIds::after(None));
         Ok(Self {
-            venom: Venom::new(embedder.clone(), store, Arc::new(Now), ids),
+            venom: Venom::new(embedder.clone(), port, Arc::new(Now), ids),
+            store,
             embedder,
             merge,
             names: HashMap::new(),
         })
+    }
+
+    /// Waits until everything is where it shall be.
+    pub(super) fn settle(&self) -> Outcome<()> {
+        Ok(self.store.settle()?)
     }
 
     /// Stores every turn in order.

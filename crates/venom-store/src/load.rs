@@ -1,0 +1,198 @@
+//! From the database and the files beside it to an index, at the opening of a store.
+
+use crate::archive::{Archive, FOLDER, Name, Segment};
+use crate::fault::Fault;
+use crate::index::{Index, IndexOptions, IndexSizes};
+use crate::pages::{Disk, RealDisk};
+use crate::read;
+use crate::sealed::About;
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use venom_core::recall::Stemming;
+use venom_core::{ModelStamp, SpaceName};
+
+/// What an index is made of and for.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    /// Row of the model in the database, and how many components its vectors have.
+    pub(crate) model: (i64, usize),
+    pub(crate) about: About,
+    pub(crate) stemming: Stemming,
+    pub(crate) sizes: IndexSizes,
+    /// Where segments lie.
+    pub(crate) folder: PathBuf,
+    /// What they are written with.
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+impl Recipe {
+    pub(crate) fn new(
+        data: &Path,
+        (row, model): (i64, &ModelStamp),
+        options: &IndexOptions,
+    ) -> Self {
+        Self {
+            model: (row, model.dimensions),
+            about: About::new(model, options.stemming),
+            stemming: options.stemming,
+            sizes: options.sizes,
+            folder: data.join(FOLDER),
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// Loads small spaces whole, and of large ones what is in no segment. O(small spaces + segments + changes since they
+/// were made).
+pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fault> {
+    let largest = read::largest_id(connection)?;
+    let mut index = Index::new(recipe.model.1, largest, recipe.stemming, recipe.sizes);
+    let mut names = names(&recipe.folder);
+    // The oldest rows first, of those that begin with the same row the largest and newest.
+    names.sort_by_key(|name| {
+        let covered = name.covered;
+        (covered.first, -covered.last, -covered.change)
+    });
+    for (row, space, memories) in read::spaces(connection)? {
+        let (of_space, others): (Vec<Name>, Vec<Name>) = std::mem::take(&mut names)
+            .into_iter()
+            .partition(|name| name.space == row);
+        names = others;
+        let segments = open_segments(of_space, recipe);
+        if segments.is_empty() && memories <= recipe.sizes.exact_memories_max {
+            for seq in read::rows_of_space(connection, row)? {
+                add(&mut index, connection, recipe, (&space, seq))?;
+            }
+        } else {
+            load_large(&mut index, connection, recipe, (row, &space), segments)?;
+        }
+    }
+    remove_leftovers(&recipe.folder, &index.segment_names());
+    Ok(index)
+}
+
+/// Adds a space with segments, or one that shall have some.
+fn load_large(
+    index: &mut Index,
+    connection: &Connection,
+    recipe: &Recipe,
+    (row, space): (i64, &SpaceName),
+    mut segments: Vec<Segment>,
+) -> Result<(), Fault> {
+    let oldest = segments
+        .iter()
+        .map(|segment| segment.name.covered.change)
+        .min();
+    let mut changed = Vec::new();
+    if let Some(oldest) = oldest {
+        for (seq, change) in read::changed_since(connection, row, oldest)? {
+            let segment = segments
+                .iter_mut()
+                .find(|segment| segment.name.covered.has(seq));
+            let Some(segment) = segment.filter(|segment| segment.name.covered.change < change)
+            else {
+                continue;
+            };
+            if let Some(slot) = segment.text.slot(seq) {
+                segment.text.remove(slot);
+            }
+            changed.push(seq);
+        }
+    }
+    let (mut gaps, mut next) = (Vec::new(), 1);
+    for segment in &segments {
+        let covered = segment.name.covered;
+        let hole = (next, covered.first - 1);
+        if !read::rows_between(connection, row, hole, 1)?.is_empty() {
+            gaps.push(hole);
+        }
+        next = covered.last + 1;
+    }
+    let most = recipe.sizes.exact_memories_max;
+    let mut tail = read::rows_between(connection, row, (next, i64::MAX), most.saturating_add(1))?;
+    if tail.len() > most {
+        gaps.push((next, read::last_row(connection)?));
+        tail.clear();
+    }
+    index.restore(space, Archive::new(segments), gaps);
+    for seq in changed
+        .into_iter()
+        .chain(tail.into_iter().map(|(seq, _)| seq))
+    {
+        add(index, connection, recipe, (space, seq))?;
+    }
+    Ok(())
+}
+
+/// Adds the memory in a row, if it is visible.
+pub(crate) fn add(
+    index: &mut Index,
+    connection: &Connection,
+    recipe: &Recipe,
+    (space, seq): (&SpaceName, i64),
+) -> Result<(), Fault> {
+    let Some(memory) = read::indexable(connection, recipe.model, seq)? else {
+        return Ok(());
+    };
+    if index.add((space, seq), memory.entry(), |v| {
+        v.extend_from_slice(&memory.vectors)
+    }) {
+        return Ok(());
+    }
+    Err(Fault::corrupt(format!(
+        "memory row {seq} cannot be indexed"
+    )))
+}
+
+/// The segments in a folder, in any order.
+pub(crate) fn names(folder: &Path) -> Vec<Name> {
+    let names = files(folder).into_iter();
+    names.filter_map(|name| Name::parse(&name)).collect()
+}
+
+/// Removes files of segments that are not in use, and what was not finished.
+fn remove_leftovers(folder: &Path, used: &[Name]) {
+    let used = used
+        .iter()
+        .flat_map(|name| [name.text(folder), name.vectors(folder)]);
+    let used: BTreeSet<PathBuf> = used.collect();
+    let is_ours = |file: &&String| {
+        [".text", ".vectors", ".new"]
+            .iter()
+            .any(|end| file.ends_with(end))
+    };
+    for file in files(folder)
+        .iter()
+        .filter(is_ours)
+        .map(|file| folder.join(file))
+    {
+        if !used.contains(&file) {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .filter_map(|file| file.file_name().into_string().ok())
+        .collect()
+}
+
+/// Opens the segments of a space that overlap none before them. The others are damaged, made for something else, or
+/// another is in their place.
+fn open_segments(names: Vec<Name>, recipe: &Recipe) -> Vec<Segment> {
+    let (mut segments, mut end) = (Vec::new(), 0);
+    for name in names {
+        let is_next = name.covered.first > end;
+        let opened =
+            is_next.then(|| Segment::open(&recipe.folder, name, &recipe.about, recipe.stemming));
+        if let Some(Ok(segment)) = opened {
+            end = name.covered.last;
+            segments.push(segment);
+        }
+    }
+    segments
+}

@@ -9,7 +9,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: help run build model test lint image test-image clean
+.PHONY: help packed-model bundle run build model test lint image test-image clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -17,10 +17,18 @@ help:
 model:
 	@$(PYTHON) scripts/get-model.py
 
+# The model in one quantised file, for programs that have it inside.
+packed-model: model
+	cargo run --release -p venom -- model pack
+
+# One file with everything in it: target/release/venom.
+bundle: packed-model
+	cargo build --release -p venom --features bundled-model
+
 build: model
 	cargo build --release -p venom
 
-run: model
+run: packed-model
 	cargo run --release -p venom -- serve $(ARGS)
 
 test: model

@@ -4,6 +4,7 @@
 //! `GET /` on the same server, a synced write of 4 KiB in the same folder) and whether the right memory
 //! is found: a broken search would be fast, too.
 
+pub(crate) mod embed;
 pub(crate) mod index;
 pub(crate) mod recall;
 mod report;

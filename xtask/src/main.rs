@@ -11,6 +11,8 @@ const USAGE: &str = "\
 usage: cargo xtask bench smoke [--json]
        cargo xtask bench recall --data FOLDER [--out FILE] [--system venom|predecessor|bm25|hybrid]
                                 [--merge] [--without-sessions] [--typos] [--archived] [--fill COUNT]
+                                [--precision int8|f32]
+       cargo xtask bench embed [--against onnxruntime]
        cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]
        cargo xtask bench scale --memories 10k,100k,1M";
 
@@ -25,6 +27,11 @@ fn main() -> ExitCode {
         }
         ["bench", "index", options @ ..] if let Some(options) = index_options(options) => {
             bench::index::run(&options)
+        }
+        ["bench", "embed"] => bench::embed::run(false),
+        ["bench", "embed", "--against", "onnxruntime"] => bench::embed::run(true),
+        ["bench", "embed-probe", precision, folder] => {
+            bench::embed::probe(precision, folder.as_ref())
         }
         ["bench", "scale", "--memories", counts]
             if let Some(counts) = bench::index::counts(counts) =>
@@ -68,6 +75,7 @@ fn recall_options(words: &[&str]) -> Option<Options> {
                     _ => return None,
                 }
             }
+            "--precision" => options.precision = words.next()?.parse().ok()?,
             "--fill" => options.fill = words.next()?.parse().ok()?,
             "--archived" => options.archived = true,
             "--merge" => options.merge = true,

@@ -33,6 +33,11 @@ pub trait Embedder: Send + Sync {
 
     /// The words it knows.
     fn vocabulary(&self) -> &dyn Vocabulary;
+
+    /// How it computes, for people: in which numbers, by which instructions. Empty if there is nothing to say.
+    fn engine(&self) -> String {
+        String::new()
+    }
 }
 
 /// What a model knows of single words before it reads any text. Cheap: no inference. Constant for the life

@@ -213,6 +213,8 @@ pub struct Stats {
     pub spaces: Vec<SpaceName>,
     /// The model that made the vectors.
     pub model: ModelStamp,
+    /// How the model is run in the process that owns the store, for people.
+    pub engine: String,
     /// Where the data lies, for people.
     pub location: String,
     /// How it lies there, for people: the kind of disk and of journal. Says nothing private.

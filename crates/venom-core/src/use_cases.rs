@@ -235,7 +235,10 @@ impl Venom {
     /// # Errors
     /// [`Error::Store`].
     pub fn stats(&self, space: &SpaceName) -> Result<Stats, Error> {
-        Ok(self.store.stats(space)?)
+        Ok(Stats {
+            engine: self.embedder.engine(),
+            ..self.store.stats(space)?
+        })
     }
 
     /// Whether the store can serve now.

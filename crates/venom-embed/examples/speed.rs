@@ -1,21 +1,28 @@
 //! Measures opening and embedding on one thread: `cargo run --release -p venom-embed --example speed
-//! FOLDER`, the folder being that of the model. Prints medians in milliseconds.
+//! FOLDER [int8|f32] [KERNEL] [THREADS]`, the folder being that of the model. Prints medians in milliseconds.
 
 use std::time::Instant;
 use venom_core::Embedder;
-use venom_embed::{MiniLm, locate};
+use venom_embed::{MiniLm, Options, locate};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args()
-        .nth(1)
-        .ok_or("expected the model's folder as argument")?;
+    let mut words = std::env::args().skip(1);
+    let folder = words.next().ok_or("expected the model's folder")?;
     let folder = locate(&folder, &[])?;
-    let open_ms = median_ms(9, || MiniLm::open(&folder).map(drop))?;
+    let mut options = Options::default();
+    if let Some(precision) = words.next() {
+        options.precision = precision.parse()?;
+    }
+    options.kernel = words.next();
+    if let Some(threads) = words.next() {
+        options.threads_per_text = threads.parse()?;
+    }
+    let open_ms = median_ms(9, || MiniLm::open(&folder, &options).map(drop))?;
     println!("open            {open_ms:8.1} ms");
-    let model = MiniLm::open(&folder)?;
+    let model = MiniLm::open(&folder, &options)?;
     println!("memory          {:>8}", memory("VmRSS:"));
     println!("memory, peak    {:>8}", memory("VmHWM:"));
-    for tokens in [8, 32, 128, 256] {
+    for tokens in [8, 32, 64, 128, 256] {
         let text = "river ".repeat(tokens - 2);
         let embed_ms = median_ms(51, || model.embed(&[&text]).map(drop))?;
         println!("{tokens:3} tokens      {embed_ms:8.2} ms");

@@ -1,29 +1,44 @@
-//! Embeddings by all-MiniLM-L6-v2 on the CPU, in 32-bit floats, offline.
+//! Embeddings by all-MiniLM-L6-v2 on the CPU, offline.
 //!
 //! [`model_files::locate`] finds the model, [`MiniLm::open`] checks and loads it, and the
 //! [`Embedder`] port of the domain does the rest. Inside: text to tokens (`tokenizer`), long text to
-//! windows (`passages`), tokens to vectors (`encoder` over `product` and `kernels`).
+//! windows (`passages`), tokens to vectors (`encoder` over `int8_matrix`, `float_matrix` and `attention`, with
+//! the instructions of the processor in `kernels`). The arithmetic and the layouts: `docs/encoder.md`.
 //!
-//! **Threads.** A call runs on one core. Callers get parallelism by calling from several threads,
-//! which share the weights; that is the best use of a server's cores, and one slow text does not hold
-//! up the others.
+//! **Threads.** Callers get parallelism by calling from several threads, which share the weights. A call that
+//! is alone may have several threads; the more calls there are, the fewer each has.
 
+mod arithmetic;
+mod attention;
+#[cfg(feature = "bundled-model")]
+mod bundled;
+mod bytes;
 mod encoder;
+mod float_matrix;
+mod int8_matrix;
 mod kernels;
-mod lanes;
+#[cfg(feature = "measure")]
+pub mod measure;
+mod meeting;
 pub mod model_files;
+mod options;
+mod packed;
 mod passages;
-mod product;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
 mod vocabulary;
 mod weights;
 
+use bytes::Bytes;
 use encoder::Encoder;
-use lanes::Lanes;
 pub use model_files::{DIMENSIONS, KNOWN_MODELS, KnownFile, KnownModel, ModelFolder, locate};
-use std::thread;
+pub use options::{Options, Precision, kernels_here};
+pub use packed::PACKED_FILE;
+pub use shape::Shape;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use tokenizer::Tokenizer;
 use venom_core::ports::Vocabulary;
 use venom_core::{EmbedError, Embedder, Embedding, ModelStamp, Passage, PassageSpan};
@@ -33,14 +48,18 @@ use vocabulary::Words;
 /// reads the weights once for all of them; beyond this the gain is used up and only memory grows.
 const BATCH_TOKENS_MAX: usize = 512;
 
-/// The model all-MiniLM-L6-v2, ready to embed. About 90 MB, and for each concurrent call up to 25 MB.
+/// The model all-MiniLM-L6-v2, ready to embed. About 23 MB in int8 and 90 MB in f32, and for each concurrent
+/// call up to 10 MB.
 pub struct MiniLm {
     stamp: ModelStamp,
     tokens_max: usize,
     tokenizer: Tokenizer,
     words: Words,
     encoder: Encoder,
-    lanes: Lanes,
+    precision: Precision,
+    threads_per_text: usize,
+    /// Calls that are under way.
+    calls: AtomicUsize,
 }
 
 impl std::fmt::Debug for MiniLm {
@@ -52,31 +71,30 @@ impl std::fmt::Debug for MiniLm {
 }
 
 impl MiniLm {
-    /// Reads a model and checks every byte of it against the known hashes. Reads 91 MB.
+    /// Opens a model: the one in the program, the packed file of the folder, or its weights, whichever is
+    /// first there and fits the precision. Every byte that is read is checked: of a packed file by the hash
+    /// in its header (23 MB), of weights by the known hash (91 MB).
     ///
     /// # Errors
     /// [`EmbedError::ModelDamaged`] if a file is not the known one, [`EmbedError::ModelNotFound`] if
-    /// it cannot be read.
-    pub fn open(folder: &ModelFolder) -> Result<Self, EmbedError> {
-        let model = folder.model;
-        let (tokenizer, encoder) = thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| {
-                let vocabulary = weights::read_text(&folder.path, &model.vocabulary)?;
-                Ok((Tokenizer::new(&vocabulary)?, Words::new(&vocabulary)))
-            });
-            let encoder = weights::read_weights(&folder.path, &model.weights)
-                .and_then(|weights| Encoder::new(weights, model.tokens_max).map_err(failed));
-            (tokenizer.join(), encoder)
-        });
-        let tokenizer = tokenizer.map_err(|_| failed("the tokenizer could not be built"))?;
-        let (tokenizer, words) = tokenizer?;
+    /// it cannot be read, [`EmbedError::Inference`] for a kernel that this processor cannot run.
+    pub fn open(folder: &ModelFolder, options: &Options) -> Result<Self, EmbedError> {
+        let kernel = options.kernel()?;
+        let bundled = bundled_model().filter(|_| folder.is_bundled);
+        let has_packed = || packed::is_usable(&folder.path, folder.model);
+        let opened = match options.precision {
+            Precision::Int8 if bundled.is_some() || has_packed() => open_packed(folder, bundled)?,
+            precision => open_weights(folder, precision)?,
+        };
         Ok(Self {
-            stamp: model.stamp(),
-            tokens_max: model.tokens_max,
-            tokenizer,
-            words,
-            encoder: encoder?,
-            lanes: Lanes::default(),
+            stamp: folder.model.stamp(),
+            tokens_max: folder.model.tokens_max,
+            tokenizer: opened.tokenizer,
+            words: opened.words,
+            encoder: Encoder::new(folder.model.shape, opened.weights, kernel),
+            precision: options.precision,
+            threads_per_text: options.threads_per_text.max(1),
+            calls: AtomicUsize::new(0),
         })
     }
 
@@ -91,13 +109,12 @@ impl MiniLm {
 
     /// One vector per text of tokens, in order. Texts of similar length share forward passes.
     fn embed_tokens(&self, texts: &[Vec<u32>]) -> Result<Vec<Embedding>, EmbedError> {
+        let under_way = UnderWay::new(&self.calls);
         let mut vectors: Vec<Option<Embedding>> = vec![None; texts.len()];
         for batch in batches(texts) {
             let ids: Vec<&[u32]> = batch.iter().map(|&i| texts[i].as_slice()).collect();
-            let raw = self
-                .lanes
-                .run(|| self.encoder.forward(&ids))?
-                .map_err(failed)?;
+            let threads = (self.threads_per_text / under_way.calls()).max(1);
+            let raw = self.encoder.forward(&ids, threads).map_err(failed)?;
             for (i, vector) in batch.into_iter().zip(raw) {
                 vectors[i] = Embedding::normalize(vector);
             }
@@ -105,6 +122,94 @@ impl MiniLm {
         let complete: Option<Vec<Embedding>> = vectors.into_iter().collect();
         complete.ok_or_else(|| failed("a vector has no direction"))
     }
+}
+
+/// The packed form of a model, 23 MB: what [`MiniLm::open`] reads fastest, all that int8 needs in one file
+/// ([`PACKED_FILE`] in the model's folder). Reads the weights.
+///
+/// # Errors
+/// As [`MiniLm::open`].
+pub fn pack(folder: &ModelFolder) -> Result<Vec<u8>, EmbedError> {
+    let vocabulary = read_vocabulary(folder)?;
+    let weights = read_weights(folder, Precision::Int8)?;
+    Ok(packed::write(folder.model, &vocabulary, &weights))
+}
+
+/// What a model is made of.
+struct Opened {
+    tokenizer: Tokenizer,
+    words: Words,
+    weights: encoder::Weights,
+}
+
+/// From the packed model in the program, else the file of the folder, which is hashed while the tokenizer is
+/// built.
+fn open_packed(folder: &ModelFolder, bundled: Option<&'static [u8]>) -> Result<Opened, EmbedError> {
+    let path = folder.path.join(PACKED_FILE);
+    let bytes = match bundled {
+        Some(bytes) => Bytes::Static(bytes),
+        None => weights::read_packed(&path)?,
+    };
+    let (checked, opened) = thread::scope(|scope| {
+        // Those of the program are as sound as its code.
+        let check = bundled
+            .is_none()
+            .then(|| scope.spawn(|| packed::check(&bytes)));
+        let opened = packed::read(&bytes, folder.model).map(|packed| {
+            Ok(Opened {
+                tokenizer: Tokenizer::new(&packed.vocabulary)?,
+                words: Words::new(&packed.vocabulary),
+                weights: packed.weights,
+            })
+        });
+        (check.map_or(Ok(Ok(())), ScopedJoinHandle::join), opened)
+    });
+    let checked = checked.map_err(|_| failed("the hashing thread died"))?;
+    checked.map_err(|found| weights::packed_damaged(&path, &found))?;
+    opened.map_err(|found| weights::packed_damaged(&path, &found))?
+}
+
+/// From the files of the model's makers.
+fn open_weights(folder: &ModelFolder, precision: Precision) -> Result<Opened, EmbedError> {
+    let (texts, weights) = thread::scope(|scope| {
+        let texts = scope.spawn(|| {
+            let vocabulary = read_vocabulary(folder)?;
+            Ok((Tokenizer::new(&vocabulary)?, Words::new(&vocabulary)))
+        });
+        let weights = read_weights(folder, precision);
+        (texts.join(), weights)
+    });
+    let (tokenizer, words) = texts.map_err(|_| failed("the tokenizer could not be built"))??;
+    Ok(Opened {
+        tokenizer,
+        words,
+        weights: weights?,
+    })
+}
+
+fn read_vocabulary(folder: &ModelFolder) -> Result<String, EmbedError> {
+    weights::read_text(&folder.path, &folder.model.vocabulary)
+}
+
+fn read_weights(
+    folder: &ModelFolder,
+    precision: Precision,
+) -> Result<encoder::Weights, EmbedError> {
+    let model = folder.model;
+    let tensors = weights::read_weights(&folder.path, &model.weights)?;
+    encoder::from_weights(tensors, model.shape, model.tokens_max, precision).map_err(failed)
+}
+
+/// Whether a model was compiled into this program.
+pub fn has_bundled_model() -> bool {
+    bundled_model().is_some()
+}
+
+fn bundled_model() -> Option<&'static [u8]> {
+    #[cfg(feature = "bundled-model")]
+    return bundled::model();
+    #[cfg(not(feature = "bundled-model"))]
+    None
 }
 
 impl Embedder for MiniLm {
@@ -148,6 +253,14 @@ impl Embedder for MiniLm {
     fn vocabulary(&self) -> &dyn Vocabulary {
         self
     }
+
+    fn engine(&self) -> String {
+        let (precision, kernel) = (self.precision.name(), self.encoder.kernel().name());
+        match self.threads_per_text {
+            1 => format!("{precision} by {kernel}, 1 thread"),
+            threads => format!("{precision} by {kernel}, {threads} threads"),
+        }
+    }
 }
 
 impl Vocabulary for MiniLm {
@@ -161,6 +274,27 @@ impl Vocabulary for MiniLm {
 
     fn has_word(&self, word: &str) -> bool {
         self.tokenizer.has_word(word)
+    }
+}
+
+/// A call that counts itself as long as it lives.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn new(calls: &'a AtomicUsize) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(calls)
+    }
+
+    /// Calls under way, this one among them.
+    fn calls(&self) -> usize {
+        self.0.load(Ordering::Relaxed).max(1)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

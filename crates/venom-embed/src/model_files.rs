@@ -3,6 +3,8 @@
 //! [`locate`] finds a folder by looking at names and sizes only. The bytes are checked against the
 //! hashes while they are read, in [`crate::MiniLm::open`], so that they are read once.
 
+use crate::packed::PACKED_FILE;
+use crate::shape::{MINILM_L6, Shape};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
@@ -26,6 +28,8 @@ pub struct KnownModel {
     pub name: &'static str,
     /// Components of its vectors.
     pub dimensions: usize,
+    /// The measures of its encoder.
+    pub shape: Shape,
     /// Tokens it reads of one text, the two special ones included.
     pub tokens_max: usize,
     /// Its weights, in the safetensors format.
@@ -41,6 +45,7 @@ pub const DIMENSIONS: usize = 384;
 pub const KNOWN_MODELS: &[KnownModel] = &[KnownModel {
     name: "all-MiniLM-L6-v2",
     dimensions: DIMENSIONS,
+    shape: MINILM_L6,
     tokens_max: 256,
     weights: KnownFile {
         name: "model.safetensors",
@@ -61,6 +66,9 @@ pub struct ModelFolder {
     pub path: PathBuf,
     /// The model it holds.
     pub model: &'static KnownModel,
+    /// Whether it was asked for by name and is compiled into the program, so that the folder is needed for
+    /// the exact mode only and may not be there.
+    pub is_bundled: bool,
 }
 
 impl ModelFolder {
@@ -94,15 +102,28 @@ pub fn locate(name_or_folder: &str, search: &[PathBuf]) -> Result<ModelFolder, E
         .iter()
         .find(|model| model.name == name_or_folder)
     {
+        let is_bundled = crate::has_bundled_model();
         let places: Vec<PathBuf> = search
             .iter()
             .map(|folder| folder.join(model.name))
             .collect();
-        return match places
-            .iter()
-            .find(|place| place.join(model.weights.name).is_file())
-        {
-            Some(place) => check_folder(place),
+        let found = places.iter().find(|place| {
+            let names = [PACKED_FILE, model.weights.name];
+            names.iter().any(|name| place.join(name).is_file())
+        });
+        return match found {
+            Some(place) => {
+                let folder = check_folder(place);
+                folder.map(|folder| ModelFolder {
+                    is_bundled,
+                    ..folder
+                })
+            }
+            None if is_bundled => Ok(ModelFolder {
+                path: places.into_iter().next().unwrap_or_default(),
+                model,
+                is_bundled,
+            }),
             None => Err(not_found(model.name, &places)),
         };
     }
@@ -125,7 +146,12 @@ fn check_folder(folder: &Path) -> Result<ModelFolder, EmbedError> {
         Some(model) => model,
         None => &KNOWN_MODELS[0],
     };
-    for file in [&model.weights, &model.vocabulary] {
+    let files: &[&KnownFile] = match file_size(PACKED_FILE) {
+        // It has all of them in it.
+        Some(_) if file_size(model.weights.name).is_none() => &[],
+        _ => &[&model.weights, &model.vocabulary],
+    };
+    for file in files {
         match file_size(file.name) {
             None => return Err(not_found(file.name, &[folder.to_owned()])),
             Some(bytes) if bytes != file.bytes => {
@@ -137,6 +163,7 @@ fn check_folder(folder: &Path) -> Result<ModelFolder, EmbedError> {
     Ok(ModelFolder {
         path: folder.to_owned(),
         model,
+        is_bundled: false,
     })
 }
 

@@ -4,10 +4,11 @@
 
 mod files;
 mod golden;
+mod packed;
 mod passages;
 mod vocabulary;
 
-use crate::{MiniLm, ModelFolder, locate};
+use crate::{MiniLm, ModelFolder, Options, Precision, locate};
 use std::env;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -29,8 +30,23 @@ fn folder() -> ModelFolder {
     }
 }
 
-/// The real model, opened once for all tests.
+/// The real model in the exact mode, opened once for all tests.
 fn model() -> &'static MiniLm {
     static MODEL: OnceLock<MiniLm> = OnceLock::new();
-    MODEL.get_or_init(|| MiniLm::open(&folder()).expect("the model in the cache folder is sound"))
+    MODEL.get_or_init(|| {
+        let options = Options {
+            precision: Precision::Float32,
+            ..Options::default()
+        };
+        MiniLm::open(&folder(), &options).expect("the model in the cache folder is sound")
+    })
+}
+
+/// The real model as it is by default, opened once for all tests.
+fn int8_model() -> &'static MiniLm {
+    static MODEL: OnceLock<MiniLm> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        MiniLm::open(&folder(), &Options::default())
+            .expect("the model in the cache folder is sound")
+    })
 }

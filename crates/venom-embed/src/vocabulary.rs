@@ -64,10 +64,8 @@ impl Words {
 
 fn mean_row(ids: &[u32], encoder: &Encoder) -> Vec<f32> {
     let mut mean = vec![0.0; DIMENSIONS];
-    for row in ids.iter().filter_map(|id| encoder.word_row(*id)) {
-        for (sum, component) in mean.iter_mut().zip(row) {
-            *sum += component;
-        }
+    for id in ids {
+        encoder.add_word_row(*id, &mut mean);
     }
     for sum in &mut mean {
         *sum /= ids.len().max(1) as f32;

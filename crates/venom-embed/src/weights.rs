@@ -3,7 +3,9 @@
 //! Weights go from the file in blocks: a block is turned into floats here while a second thread
 //! hashes it. So no second copy of the 91 MB ever exists, and nothing unchecked leaves this module.
 
+use crate::bytes::Bytes;
 use crate::model_files::{KnownFile, damaged};
+use crate::packed;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
@@ -183,6 +185,43 @@ fn parse(tee: &mut Tee<'_>, file_bytes: u64) -> io::Result<Weights> {
         }
     }
     Ok(weights)
+}
+
+/// The SHA-256 of some bytes in two parts.
+pub(crate) fn digest(parts: [&[u8]; 2]) -> [u8; 32] {
+    let hash = parts.into_iter().fold(Sha256::new(), Digest::chain_update);
+    hash.finalize().into()
+}
+
+/// Reads a packed model, unchecked.
+///
+/// # Errors
+/// [`EmbedError::ModelNotFound`] if it cannot be read, [`EmbedError::ModelDamaged`] if it is far too long.
+pub(crate) fn read_packed(path: &Path) -> Result<Bytes, EmbedError> {
+    let unreadable = |error: io::Error| {
+        EmbedError::ModelNotFound(format!(
+            "the model file {} cannot be read: {error}",
+            path.display()
+        ))
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    match usize::try_from(bytes)
+        .ok()
+        .filter(|_| bytes <= packed::BYTES_MAX)
+    {
+        Some(count) => Bytes::filled(count, |room| file.read_exact(room)).map_err(unreadable),
+        None => Err(packed_damaged(path, &format!("{bytes} bytes"))),
+    }
+}
+
+/// A packed model that is not the expected one.
+pub(crate) fn packed_damaged(path: &Path, found: &str) -> EmbedError {
+    EmbedError::ModelDamaged(format!(
+        "the packed model {} is damaged, or of another model or version: found {found}; delete it, or make it \
+         again with `venom model pack`",
+        path.display()
+    ))
 }
 
 /// The digest as 64 lower-case hex digits.

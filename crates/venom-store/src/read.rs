@@ -463,6 +463,7 @@ pub(crate) fn stats(
         database_bytes: 0,
         spaces: Vec::new(),
         model: model.clone(),
+        engine: String::new(),
         location: String::new(),
         storage: String::new(),
         rebuilding: 0,

@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use venom_core::recall::Stemming;
 use venom_core::{Duplicates, PersonaName, SpaceName};
+use venom_embed::Options;
 use venom_store::{IndexOptions, IndexSizes};
+
+/// Threads for one text by default at most: a text of 256 tokens gains little from more.
+const THREADS_DEFAULT_MAX: usize = 4;
 
 /// When the tools that connectors need are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) model: String,
     /// Where models lie, in order of search.
     pub(crate) model_folders: Vec<PathBuf>,
+    /// How the model is run.
+    pub(crate) embedding: Options,
     /// Persona of calls that name none.
     pub(crate) persona: PersonaName,
     /// Where personas lie, in order of search.
@@ -165,6 +171,16 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
         }),
         model: text_or(values, "model", "all-MiniLM-L6-v2"),
         model_folders,
+        embedding: Options {
+            precision: parsed(values, "precision", "int8", &mut note, str::parse),
+            kernel: values
+                .get("kernel")
+                .and_then(|_| parsed(values, "kernel", "best", &mut note, kernel)),
+            threads_per_text: match values.get("threads") {
+                None => around.cores.clamp(1, THREADS_DEFAULT_MAX),
+                Some(_) => parsed(values, "threads", "1", &mut note, |text| count(text, 16)),
+            },
+        },
         persona: parsed(values, "persona", "default", &mut note, |text| {
             PersonaName::parse(text).map_err(|e| e.to_string())
         }),
@@ -278,6 +294,15 @@ fn parse_yes_no(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A kernel that this processor can run; `None` for the best one.
+fn kernel(text: &str) -> Result<Option<String>, String> {
+    let known = venom_embed::kernels_here();
+    if text == "best" || known.contains(&text) {
+        return Ok(Some(text.to_owned()).filter(|text| text != "best"));
+    }
+    Err(format!("expected best, {}", known.join(", ")))
+}
+
 fn count(text: &str, max: usize) -> Result<usize, String> {
     let number = text
         .parse()
@@ -338,6 +363,9 @@ mod tests {
             ("icon-url", "ftp://x"),
             ("open-to-everyone", "maybe"),
             ("workers", "0"),
+            ("threads", "17"),
+            ("precision", "f16"),
+            ("kernel", "mmx"),
             ("queue", "many"),
             ("exact-memories", "0"),
             ("log", "loud"),

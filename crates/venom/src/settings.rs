@@ -79,6 +79,22 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Folder of downloaded models, searched first; then ./models and the folder of the program",
     },
     Setting {
+        flag: "precision",
+        variables: &["VENOM_PRECISION"],
+        value: "NUMBERS",
+        default: "int8",
+        help: "Numbers that the model is run with: int8 is several times faster, f32 gives the vectors of the \
+               original library. Both search the same memories",
+    },
+    Setting {
+        flag: "kernel",
+        variables: &["VENOM_KERNEL"],
+        value: "NAME",
+        default: "the best",
+        help: "Instructions that the model is run with, such as avx2 or scalar: for tests. venom stats names \
+               the ones in use",
+    },
+    Setting {
         flag: "persona",
         variables: &["VENOM_PERSONALITY"],
         value: "NAME",
@@ -139,6 +155,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         value: "COUNT",
         default: "number of cores",
         help: "Texts embedded at the same time, 1 to 256",
+    },
+    Setting {
+        flag: "threads",
+        variables: &["VENOM_THREADS"],
+        value: "COUNT",
+        default: "number of cores, at most 4",
+        help: "Threads that embed a text while it is the only one, 1 to 16. Texts at the same time share them",
     },
     Setting {
         flag: "queue",

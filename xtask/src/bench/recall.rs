@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use venom_core::Speaker;
 use venom_core::test_support::samples::Rng;
+use venom_embed::Precision;
 use venom_store::IndexSizes;
 use venom_testing::Folder;
 
@@ -42,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     /// What Venom is compared with; Venom itself if `None`.
     pub(crate) baseline: Option<Kind>,
+    /// Numbers that the model is run with.
+    pub(crate) precision: Precision,
     /// All conversations in one space.
     pub(crate) merge: bool,
     /// Memories without their session.
@@ -78,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     let system: Box<dyn System> = if let Some(kind) = options.baseline {
         Box::new(Baseline::new(
             kind,
-            product::model()?,
+            product::model_in(options.precision)?,
             options.merge,
             &turns,
         )?)
@@ -88,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
         } else {
             IndexSizes::default()
         };
-        let mut product = Product::open(folder.path(), options.merge, sizes)?;
+        let mut product = Product::open(folder.path(), options.merge, sizes, options.precision)?;
         product.store(&turns)?;
         product.fill(&turns, options.fill)?;
         product.settle()?;

@@ -283,6 +283,7 @@ impl MemoryStore for MemoryMap {
             database_bytes: 0,
             spaces: spaces.into_iter().cloned().collect(),
             model: self.model.clone(),
+            engine: String::new(),
             location: "memory".to_owned(),
             storage: "memory".to_owned(),
             rebuilding: 0,

@@ -1,7 +1,7 @@
 //! Model files that are missing, damaged or of another model.
 
 use super::folder;
-use crate::{MiniLm, locate};
+use crate::{MiniLm, Options, locate};
 use std::fs;
 use std::path::{Path, PathBuf};
 use venom_core::EmbedError;
@@ -20,7 +20,10 @@ impl Copy {
     }
 
     fn open(&self) -> Result<MiniLm, EmbedError> {
-        MiniLm::open(&locate(self.0.to_str().expect("a UTF-8 path"), &[])?)
+        MiniLm::open(
+            &locate(self.0.to_str().expect("a UTF-8 path"), &[])?,
+            &Options::default(),
+        )
     }
 
     /// Turns over the bits of one byte.
@@ -104,7 +107,9 @@ fn a_folder_that_lost_a_file_names_it() {
     let copy = Copy::new("lost");
     let found = locate(copy.0.to_str().expect("a UTF-8 path"), &[]).unwrap();
     fs::remove_file(copy.0.join("vocab.txt")).unwrap();
-    for error in [copy.open(), MiniLm::open(&found)].map(|result| result.map(drop).unwrap_err()) {
+    for error in [copy.open(), MiniLm::open(&found, &Options::default())]
+        .map(|result| result.map(drop).unwrap_err())
+    {
         assert!(matches!(error, EmbedError::ModelNotFound(_)), "{error:?}");
         assert!(error.to_string().contains("vocab.txt"), "{error}");
     }

@@ -1,7 +1,8 @@
 //! Tokens and vectors against references, and the laws of the port.
 
-use super::model;
+use super::{folder, int8_model, model};
 use crate::batches;
+use crate::{MiniLm, Options};
 use std::path::Path;
 use venom_core::Embedder;
 use venom_core::embedding::dot;
@@ -74,6 +75,55 @@ fn matches_the_original_library() {
     }
 }
 
+/// Cosines of the int8 mode's vectors and the references.
+fn int8_cosines(references: &[Reference]) -> Vec<f32> {
+    let cosine = |reference: &Reference| {
+        let found = &int8_model().embed(&[&reference.text]).unwrap()[0];
+        dot(found.as_slice(), &reference.embedding)
+    };
+    references.iter().map(cosine).collect()
+}
+
+#[test]
+fn int8_is_close_to_the_original_library() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/all-minilm-l6-v2.jsonl");
+    let Some(references) = read(&path) else {
+        println!("skipped: {} is not there", path.display());
+        return;
+    };
+    let cosines = int8_cosines(&references);
+    let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
+    let worst = cosines.iter().copied().fold(1.0, f32::min);
+    println!("int8: mean cosine {mean:.5}, worst {worst:.5}");
+    assert!(mean >= 0.998 && worst >= 0.993, "{mean}, {worst}");
+}
+
+#[test]
+fn every_kernel_gives_the_same_int8_vectors() {
+    let text = "The spare key to the cabin hangs behind the blue kettle.";
+    let expected = &int8_model().embed(&[text]).unwrap()[0];
+    for kernel in crate::kernels_here() {
+        for threads_per_text in [1, 2, 3] {
+            let options = Options {
+                kernel: Some(kernel.to_owned()),
+                threads_per_text,
+                ..Options::default()
+            };
+            let long = format!("{text} {text} {text} {text}");
+            let other = MiniLm::open(&folder(), &options).unwrap();
+            let found = &other.embed(&[text, &long]).unwrap();
+            let cosine = dot(found[0].as_slice(), expected.as_slice());
+            // Integers are the same; what is between them differs in the last bits, which tips a few of
+            // them over.
+            assert!(cosine >= 0.9999, "{kernel}: {cosine}");
+            let again = &int8_model().embed(&[&long]).unwrap()[0];
+            let cosine = dot(found[1].as_slice(), again.as_slice());
+            assert!(cosine >= 0.9999, "{kernel}: {cosine}");
+        }
+    }
+}
+
 #[test]
 fn a_text_has_one_vector_whatever_its_neighbours() {
     let long = "the river rose and the bridge fell ".repeat(40);
@@ -90,12 +140,14 @@ fn a_text_has_one_vector_whatever_its_neighbours() {
     .cycle()
     .take(30)
     .collect();
-    let together = model().embed(&texts).unwrap();
-    assert_eq!(together.len(), texts.len());
-    for (text, vector) in texts.iter().zip(&together) {
-        let alone = &model().embed(&[text]).unwrap()[0];
-        let difference = largest_difference(alone.as_slice(), vector.as_slice());
-        assert!(difference <= 1e-6, "{text:?}: off by {difference:e}");
+    for model in [model(), int8_model()] {
+        let together = model.embed(&texts).unwrap();
+        assert_eq!(together.len(), texts.len());
+        for (text, vector) in texts.iter().zip(&together) {
+            let alone = &model.embed(&[text]).unwrap()[0];
+            let difference = largest_difference(alone.as_slice(), vector.as_slice());
+            assert!(difference <= 1e-6, "{text:?}: off by {difference:e}");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::mcp::messages::MESSAGE_BYTES_MAX;
 use crate::personas::FilePersonas;
 use clap::ArgMatches;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use venom_core::{
     Content, Filter, InputError, ListPage, ListQuery, MemoryChange, MemoryId, NewConversation,
@@ -35,6 +36,7 @@ pub(super) async fn run(
     match name {
         "persona" => return persona(arguments, &config),
         "reembed" => return reembed(&config),
+        "model" => return pack_model(arguments, &config),
         "doctor" => return doctor::run(arguments, config).await,
         _ => {}
     }
@@ -377,6 +379,34 @@ fn embed_line(input: &mut impl BufRead, number: usize) -> Result<Option<String>,
 }
 
 /// Embeds everything again with the configured model. Needs the data folder for itself.
+/// Writes the packed form of the model, whole or not at all.
+fn pack_model(arguments: &ArgMatches, config: &Config) -> Result<(), Failure> {
+    let folder = venom_embed::locate(&config.model, &config.model_folders)?;
+    let given = arguments
+        .subcommand_matches("pack")
+        .and_then(|pack| pack.get_one::<PathBuf>("out").cloned());
+    let path = given.unwrap_or_else(|| folder.path.join(venom_embed::PACKED_FILE));
+    let bytes = venom_embed::pack(&folder)?;
+    let unwritable = |error: io::Error| {
+        Failure::invalid(format!("{} cannot be written: {error}", path.display()))
+    };
+    let mut beside = path.clone().into_os_string();
+    beside.push(format!(".{}", std::process::id()));
+    std::fs::write(&beside, &bytes)
+        .and_then(|()| std::fs::rename(&beside, &path))
+        .inspect_err(|_| {
+            // What is half there is of no use; that it cannot be removed adds nothing to the error.
+            let _ = std::fs::remove_file(&beside);
+        })
+        .map_err(unwritable)?;
+    let megabytes = bytes.len() as f64 / 1e6;
+    output::line(&format!(
+        "Packed {} into {} ({megabytes:.1} MB).",
+        folder.model.name,
+        path.display()
+    ))
+}
+
 fn reembed(config: &Config) -> Result<(), Failure> {
     let lease = match Lease::try_acquire(&config.data) {
         Ok(lease) => lease,
@@ -389,7 +419,8 @@ fn reembed(config: &Config) -> Result<(), Failure> {
             )));
         }
     };
-    let embedder = MiniLm::open(&venom_embed::locate(&config.model, &config.model_folders)?)?;
+    let folder = venom_embed::locate(&config.model, &config.model_folders)?;
+    let embedder = MiniLm::open(&folder, &config.embedding)?;
     let mut shown = 0;
     let mut progress = |done: u64, total: u64| {
         let percent = (100 * done).checked_div(total).unwrap_or(100);

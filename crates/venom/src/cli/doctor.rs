@@ -55,7 +55,7 @@ async fn examine(config: &Arc<Config>, repair: bool) -> Result<Vec<Finding>, Fai
         findings.extend(doctor::examine_folder(&config.data));
     }
     let folder = venom_embed::locate(&config.model, &config.model_folders);
-    let embedder = folder.and_then(|folder| MiniLm::open(&folder));
+    let embedder = folder.and_then(|folder| MiniLm::open(&folder, &config.embedding));
     let embedder = match embedder {
         Ok(embedder) => embedder,
         Err(error) => {

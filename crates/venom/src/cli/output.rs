@@ -196,6 +196,7 @@ pub(super) fn stats(
             "model": stats.model.name,
             "model_sha256": stats.model.sha256,
             "embedding_dimensions": stats.model.dimensions,
+            "engine": stats.engine,
             "data": stats.location,
             "storage": stats.storage,
             "spaces_being_indexed": stats.rebuilding,
@@ -210,7 +211,7 @@ pub(super) fn stats(
     };
     text(&format!(
         "memories   {} in {}, {} in all, {} forgotten\npassages   {}\nspaces     {}\nmodel      {}\n\
-         data       {} ({:.1} MB, {})\n{rebuilding}process    {process}\n",
+         engine     {}\ndata       {} ({:.1} MB, {})\n{rebuilding}process    {process}\n",
         stats.space_memories,
         space.as_str(),
         stats.memories,
@@ -222,6 +223,7 @@ pub(super) fn stats(
             spaces.join(", ")
         },
         stats.model,
+        stats.engine,
         stats.location,
         stats.database_bytes as f64 / 1e6,
         stats.storage,

@@ -37,6 +37,20 @@ pub(super) fn command() -> Command {
             Command::new("embed")
                 .about("Embed texts: one text a line on stdin, one JSON vector a line on stdout"),
             Command::new("reembed").about("Embed all memories again, after a change of the model"),
+            Command::new("model")
+                .about("Prepare the embedding model")
+                .subcommand_required(true)
+                .subcommand(
+                    Command::new("pack")
+                        .about("Write the model in one file, quantised, that opens in milliseconds")
+                        .arg(
+                            Arg::new("out")
+                                .long("out")
+                                .value_name("FILE")
+                                .value_parser(value_parser!(std::path::PathBuf))
+                                .help("Where to (default: model.packed in the model's folder)"),
+                        ),
+                ),
             Command::new("doctor")
                 .about("Look at everything in the data folder and say what is wrong with it")
                 .arg(

@@ -139,7 +139,7 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> 
     let folder = venom_embed::locate(&config.model, &config.model_folders)?;
     let stamp = folder.stamp();
     let (store, embedder) = std::thread::scope(|scope| {
-        let embedder = scope.spawn(|| MiniLm::open(&folder));
+        let embedder = scope.spawn(|| MiniLm::open(&folder, &config.embedding));
         let store = SqliteStore::open_with(&lease, &stamp, &config.index_options());
         let embedder = embedder
             .join()

@@ -168,6 +168,9 @@ struct WireStats {
     model_name: String,
     model_sha256: String,
     model_dimensions: usize,
+    /// Not told by versions before this field.
+    #[serde(default)]
+    engine: String,
     location: String,
     storage: String,
     /// An older owner does not tell.
@@ -501,6 +504,7 @@ impl From<Stats> for WireStats {
             model_name: stats.model.name,
             model_sha256: stats.model.sha256,
             model_dimensions: stats.model.dimensions,
+            engine: stats.engine,
             location: stats.location,
             storage: stats.storage,
             rebuilding: stats.rebuilding,
@@ -523,6 +527,7 @@ impl WireStats {
                 sha256: self.model_sha256,
                 dimensions: self.model_dimensions,
             },
+            engine: self.engine,
             location: self.location,
             storage: self.storage,
             rebuilding: self.rebuilding,

@@ -47,6 +47,47 @@ fn a_sound_folder_is_told_to_be_sound() {
 }
 
 #[test]
+fn a_folder_made_with_f32_goes_on_with_int8_by_any_kernel() {
+    let folder = Folder::new();
+    let run = |words: &[&str], precision: &str, kernel: &str| {
+        venom(&folder, [])
+            .args(words)
+            .env("VENOM_PRECISION", precision)
+            .env("VENOM_KERNEL", kernel)
+            .run()
+            .success()
+    };
+    run(&["store", "Ana is allergic to walnuts"], "f32", "best");
+    run(
+        &["store", "The cabin key hangs behind the kettle"],
+        "int8",
+        "best",
+    );
+    for (precision, kernel) in [("int8", "best"), ("int8", "scalar"), ("f32", "best")] {
+        let json = run(&["doctor", "--json"], precision, kernel);
+        assert!(
+            verdicts(&json).iter().all(|(_, found)| found == "ok"),
+            "{json}"
+        );
+        let found = run(
+            &["search", "What must Ana not eat?", "--limit", "1"],
+            precision,
+            kernel,
+        );
+        assert!(found.contains("walnuts"), "{found}");
+        let stats = run(&["stats", "--json"], precision, kernel);
+        let stats: Value = serde_json::from_str(&stats).unwrap();
+        let engine = stats["engine"].as_str().unwrap();
+        let is_named = kernel == "best" || engine.contains(kernel);
+        assert!(engine.starts_with(precision) && is_named, "{engine}");
+    }
+    let refused = venom(&folder, ["stats", "--kernel", "mmx"])
+        .run()
+        .failure(2);
+    assert!(refused.contains("expected best, scalar"), "{refused}");
+}
+
+#[test]
 fn a_folder_in_use_is_asked_about_and_never_repaired() {
     let folder = Folder::new();
     let server = serve(&folder);

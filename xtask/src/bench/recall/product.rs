@@ -14,7 +14,7 @@ use venom_core::{
     NewMemory, Passage, QueryText, RecallQuery, RequestKey, ResultLimit, SpaceName, Speaker, Tags,
     Timestamp, limits,
 };
-use venom_embed::MiniLm;
+use venom_embed::{MiniLm, ModelFolder, Options, Precision};
 use venom_store::{IndexOptions, IndexSizes, Lease, SqliteStore};
 
 /// Turns of a made-up conversation.
@@ -29,24 +29,40 @@ pub(super) struct Product {
     names: HashMap<MemoryId, (String, String)>,
 }
 
-/// The model where `make model` puts it.
+/// The model where `make model` puts it, as it is run by default.
 pub(in super::super) fn model() -> Outcome<MiniLm> {
+    model_in(Precision::default())
+}
+
+/// The same in numbers of a kind.
+pub(in super::super) fn model_in(precision: Precision) -> Outcome<MiniLm> {
+    let options = Options {
+        precision,
+        ..Options::default()
+    };
+    Ok(MiniLm::open(&model_folder()?, &options)?)
+}
+
+/// Where `make model` puts it.
+pub(in super::super) fn model_folder() -> Outcome<ModelFolder> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::home_dir().map(|home| home.join(".cache"));
     let models = std::env::var_os("VENOM_MODEL_DIR").map(PathBuf::from);
     let cached = cache.or(home).map(|cache| cache.join("venom/models"));
     let folders: Vec<PathBuf> = models.or(cached).into_iter().collect();
-    Ok(MiniLm::open(&venom_embed::locate(
-        "all-MiniLM-L6-v2",
-        &folders,
-    )?)?)
+    Ok(venom_embed::locate("all-MiniLM-L6-v2", &folders)?)
 }
 
 impl Product {
     /// An empty Venom; with `merge` all conversations share one space.
-    pub(super) fn open(folder: &Path, merge: bool, sizes: IndexSizes) -> Outcome<Self> {
+    pub(super) fn open(
+        folder: &Path,
+        merge: bool,
+        sizes: IndexSizes,
+        precision: Precision,
+    ) -> Outcome<Self> {
         let embedder = Arc::new(Timed {
-            model: model()?,
+            model: model_in(precision)?,
             spent: Mutex::default(),
         });
         let lease = Lease::try_acquire(folder)?;

@@ -1,0 +1,363 @@
+//! The arithmetic between matrix products: GELU, softmax, layer norm, sums.
+//!
+//! Functions over row-major `f32` slices, in place, without allocation, O(elements). [`pulp`] compiles each
+//! for the vector instructions that are asked for. Rows have a multiple of 32 numbers, so that they are
+//! whole registers of every kind.
+#![expect(
+    clippy::inline_always,
+    reason = "bodies must be compiled inside the dispatched function"
+)]
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Added to the variance in a layer norm, as in the reference.
+const NORM_EPSILON: f32 = 1e-12;
+
+/// Something that is done with every row of a matrix.
+pub(crate) trait RowWork {
+    /// Does it; `row` is the number of the row.
+    fn run<S: Simd>(&mut self, simd: S, row: usize, values: &mut [f32]);
+}
+
+/// Does `work` with each row of `rows`, `[n, width]`.
+pub(crate) fn each_row(arch: Arch, rows: &mut [f32], width: usize, work: &mut impl RowWork) {
+    struct All<'a, W>(&'a mut [f32], usize, &'a mut W);
+    impl<W: RowWork> WithSimd for All<'_, W> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(rows, width, work) = self;
+            for (row, values) in rows.chunks_exact_mut(width).enumerate() {
+                work.run(simd, row, values);
+            }
+        }
+    }
+    debug_assert!(width.is_multiple_of(32), "rows are whole registers");
+    arch.dispatch(All(rows, width, work));
+}
+
+/// Adds `bias` to each row.
+pub(crate) struct AddBias<'a>(pub(crate) &'a [f32]);
+
+impl RowWork for AddBias<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, _: S, _: usize, values: &mut [f32]) {
+        values.iter_mut().zip(self.0).for_each(|(x, b)| *x += b);
+    }
+}
+
+/// Adds the rows of another matrix of the same shape.
+pub(crate) struct AddRows<'a>(pub(crate) &'a [f32]);
+
+impl RowWork for AddRows<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, _: S, row: usize, values: &mut [f32]) {
+        let others = &self.0[row * values.len()..];
+        values.iter_mut().zip(others).for_each(|(x, y)| *x += y);
+    }
+}
+
+/// GELU of each number.
+pub(crate) struct Gelu;
+
+impl RowWork for Gelu {
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, simd: S, _: usize, values: &mut [f32]) {
+        gelu(simd, values);
+    }
+}
+
+/// Softmax of each row: non-negative numbers with sum 1.
+pub(crate) struct Softmax;
+
+impl RowWork for Softmax {
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, simd: S, _: usize, values: &mut [f32]) {
+        let (values, _) = S::as_mut_simd_f32s(values);
+        let top = fold(values, simd.splat_f32s(f32::NEG_INFINITY), |a, x| {
+            simd.max_f32s(a, x)
+        });
+        let top = simd.splat_f32s(simd.reduce_max_f32s(simd.max_f32s(top[0], top[1])));
+        let mut sum = simd.splat_f32s(0.0);
+        for x in &mut *values {
+            *x = exp(simd, simd.sub_f32s(*x, top));
+            sum = simd.add_f32s(sum, *x);
+        }
+        let scale = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sum));
+        for x in values {
+            *x = simd.mul_f32s(*x, scale);
+        }
+    }
+}
+
+/// Layer norm of each row: mean 0 and variance 1, then times `gain` plus `shift`.
+pub(crate) struct LayerNorm<'a> {
+    pub(crate) gain: &'a [f32],
+    pub(crate) shift: &'a [f32],
+}
+
+impl RowWork for LayerNorm<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, simd: S, _: usize, values: &mut [f32]) {
+        let per_number = 1.0 / values.len() as f32;
+        let (values, _) = S::as_mut_simd_f32s(values);
+        let ((gain, _), (shift, _)) = (S::as_simd_f32s(self.gain), S::as_simd_f32s(self.shift));
+        let zero = simd.splat_f32s(0.0);
+        let [a, b] = fold(values, zero, |a, x| simd.add_f32s(a, x));
+        let mean = simd.splat_f32s(simd.reduce_sum_f32s(simd.add_f32s(a, b)) * per_number);
+        let [a, b] = fold(values, zero, |a, x| {
+            let off = simd.sub_f32s(x, mean);
+            simd.mul_add_e_f32s(off, off, a)
+        });
+        let variance = simd.reduce_sum_f32s(simd.add_f32s(a, b)) * per_number;
+        let scale = simd.splat_f32s(1.0 / (variance + NORM_EPSILON).sqrt());
+        for ((x, gain), shift) in values.iter_mut().zip(gain).zip(shift) {
+            let normal = simd.mul_f32s(simd.sub_f32s(*x, mean), scale);
+            *x = simd.mul_add_e_f32s(normal, *gain, *shift);
+        }
+    }
+}
+
+/// The least and the largest number of a row, 0 among them.
+#[inline(always)]
+pub(crate) fn range<S: Simd>(simd: S, row: &[f32]) -> (f32, f32) {
+    let (row, _) = S::as_simd_f32s(row);
+    let zero = simd.splat_f32s(0.0);
+    let low = fold(row, zero, |a, x| simd.min_f32s(a, x));
+    let high = fold(row, zero, |a, x| simd.max_f32s(a, x));
+    (
+        simd.reduce_min_f32s(simd.min_f32s(low[0], low[1])),
+        simd.reduce_max_f32s(simd.max_f32s(high[0], high[1])),
+    )
+}
+
+/// Folds `step` over registers in two accumulators, as one would wait for itself.
+#[inline(always)]
+fn fold<V: Copy>(row: &[V], start: V, step: impl Fn(V, V) -> V) -> [V; 2] {
+    let (mut even, mut odd) = (start, start);
+    let (pairs, rest) = row.as_chunks::<2>();
+    for [a, b] in pairs {
+        even = step(even, *a);
+        odd = step(odd, *b);
+    }
+    for last in rest {
+        even = step(even, *last);
+    }
+    [even, odd]
+}
+
+/// GELU with the error function (not the tanh form), x/2 (1 + erf(x/√2)), of each number. Off by at most
+/// 1e-6 where |x| < 8.
+///
+/// erf(z) is z times a polynomial in z², here in t = z²/8 - 1 from -1 to 1, of degree 15, by least
+/// squares at 400 Chebyshev nodes; beyond |z| = 4 it is ±1 to the last bit. Neither a division nor an exponential.
+#[inline(always)]
+pub(crate) fn gelu<S: Simd>(simd: S, values: &mut [f32]) {
+    let (values, _) = S::as_mut_simd_f32s(values);
+    let (fours, rest) = values.as_chunks_mut::<4>();
+    for four in fours {
+        gelu_of_four(simd, four);
+    }
+    if !rest.is_empty() {
+        gelu_of_four(simd, rest);
+    }
+}
+
+/// [`gelu`] of at most four registers: four chains of sums side by side, as each waits for its own last step.
+#[inline(always)]
+fn gelu_of_four<S: Simd>(simd: S, values: &mut [S::f32s]) {
+    const SERIES: [f32; 16] = [
+        0.353_530_97,
+        -0.176_576_17,
+        0.131_677_33,
+        -0.107_713_364,
+        0.090_163_12,
+        -0.074_687_53,
+        0.060_247_4,
+        -0.046_014_32,
+        0.031_679_343,
+        -0.021_662_531,
+        0.017_188_484,
+        -0.010_085_907,
+        0.001_700_600_7,
+        -0.001_076_942_1,
+        0.003_002_311,
+        -0.001_372_815_1,
+    ];
+    let splat = |x: f32| simd.splat_f32s(x);
+    let (mut zs, mut ts) = ([splat(0.0); 4], [splat(0.0); 4]);
+    for ((x, z), t) in values.iter().zip(&mut zs).zip(&mut ts) {
+        let root = simd.mul_f32s(*x, splat(std::f32::consts::FRAC_1_SQRT_2));
+        *z = simd.max_f32s(simd.min_f32s(root, splat(4.0)), splat(-4.0));
+        *t = simd.mul_add_e_f32s(simd.mul_f32s(*z, *z), splat(0.125), splat(-1.0));
+    }
+    let mut sums = [splat(SERIES[15]); 4];
+    for term in SERIES[..15].iter().rev() {
+        for (sum, t) in sums.iter_mut().zip(&ts) {
+            *sum = simd.mul_add_e_f32s(*sum, *t, splat(*term));
+        }
+    }
+    for ((x, z), sum) in values.iter_mut().zip(zs).zip(sums) {
+        let half = simd.mul_f32s(*x, splat(0.5));
+        *x = simd.mul_add_e_f32s(half, simd.mul_f32s(z, sum), half);
+    }
+}
+
+/// e to the power of each `x`, relative error below 3e-7 for -87 <= x <= 88; lower `x` counts as -87.
+/// x = n ln 2 + r: the power of two goes into the exponent bits, e^r is a polynomial (Cephes, expf).
+#[inline(always)]
+fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // Adding and taking away 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    const MINUS_LN_2_HIGH: f32 = -0.693_359_4;
+    const MINUS_LN_2_LOW: f32 = 2.121_944_4e-4;
+    const SERIES: [f32; 6] = [
+        0.5,
+        1.666_666_5e-1,
+        4.166_579_6e-2,
+        8.333_452e-3,
+        1.398_2e-3,
+        1.987_569_1e-4,
+    ];
+    let splat = |x: f32| simd.splat_f32s(x);
+    let x = simd.max_f32s(x, splat(-87.0));
+    let rounded = simd.mul_add_e_f32s(x, splat(std::f32::consts::LOG2_E), splat(ROUND));
+    let n = simd.sub_f32s(rounded, splat(ROUND));
+    let r = simd.mul_add_e_f32s(n, splat(MINUS_LN_2_HIGH), x);
+    let r = simd.mul_add_e_f32s(n, splat(MINUS_LN_2_LOW), r);
+    let mut sum = splat(SERIES[5]);
+    for term in SERIES[..5].iter().rev() {
+        sum = simd.mul_add_e_f32s(sum, r, splat(*term));
+    }
+    let sum = simd.mul_add_e_f32s(sum, simd.mul_f32s(r, r), r);
+    let sum = simd.add_f32s(sum, splat(1.0));
+    // The low bits of `rounded` are n; above them stands what the shift pushes out.
+    let bits = simd.transmute_u32s_f32s(rounded);
+    let bits = simd.add_u32s(bits, simd.splat_u32s(127_u32.wrapping_sub(ROUND.to_bits())));
+    let power = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23)));
+    simd.mul_f32s(sum, power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Kernel;
+
+    /// Does `work` with `values` in rows of `width` by the instructions of each kernel.
+    fn each_kernel<W: RowWork>(
+        values: &[f32],
+        width: usize,
+        mut work: impl FnMut() -> W,
+        check: impl Fn(&[f32]),
+    ) {
+        for kernel in Kernel::available() {
+            let mut values = values.to_vec();
+            each_row(kernel.floats(), &mut values, width, &mut work());
+            check(&values);
+        }
+    }
+
+    struct Exp;
+
+    impl RowWork for Exp {
+        fn run<S: Simd>(&mut self, simd: S, _: usize, values: &mut [f32]) {
+            let (values, _) = S::as_mut_simd_f32s(values);
+            for x in values {
+                *x = exp(simd, *x);
+            }
+        }
+    }
+
+    #[test]
+    fn exp_is_close_and_never_infinite_below() {
+        let numbers: Vec<f32> = (-8_700..=8_000_i16).map(|i| f32::from(i) / 100.0).collect();
+        let numbers = &numbers[..numbers.len() / 32 * 32];
+        each_kernel(
+            numbers,
+            32,
+            || Exp,
+            |found| {
+                for (x, found) in numbers.iter().zip(found) {
+                    let expected = f64::from(*x).exp();
+                    let error = (f64::from(*found) - expected).abs() / expected;
+                    assert!(error < 3e-7, "exp({x}): off by {error:e}");
+                }
+            },
+        );
+        let low = [[-1e30; 16], [f32::NEG_INFINITY; 16]];
+        each_kernel(
+            low.as_flattened(),
+            32,
+            || Exp,
+            |found| {
+                assert!(found.iter().all(|x| *x < 1e-37));
+            },
+        );
+    }
+
+    #[test]
+    fn gelu_is_close_to_known_values() {
+        // x/2 (1 + erf(x/√2)), computed in 64 bits.
+        let known = [
+            (-30.0, 0.0_f32),
+            (-3.0, -0.004_049_694),
+            (-1.0, -0.158_655_26),
+            (-0.1, -0.046_017_215),
+            (0.0, 0.0),
+            (0.5, 0.345_731_23),
+            (2.0, 1.954_499_7),
+            (4.5, 4.499_984_7),
+            (6.0, 6.0),
+            (100.0, 100.0),
+        ];
+        let numbers: Vec<f32> = known.iter().map(|(x, _)| *x).cycle().take(32).collect();
+        each_kernel(
+            &numbers,
+            32,
+            || Gelu,
+            |found| {
+                for ((x, expected), found) in known.iter().zip(found) {
+                    let error = (found - expected).abs();
+                    let allowed = 1e-6_f32.max(x.abs() * 1e-7);
+                    assert!(error < allowed, "gelu({x}): {found}, expected {expected}");
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn softmax_rows_sum_to_one_whatever_the_size_of_the_numbers() {
+        let mut rows = [[f32::NEG_INFINITY; 32]; 2];
+        rows[0][..3].copy_from_slice(&[1000.0, 1000.0, -1000.0]);
+        rows[1][29..].copy_from_slice(&[0.5, 0.25, 0.125]);
+        each_kernel(
+            rows.as_flattened(),
+            32,
+            || Softmax,
+            |found| {
+                let expected = [0.5, 0.5, 0.0, 0.405_500_2, 0.315_803_9, 0.278_695_9];
+                for (x, expected) in found[..3].iter().chain(&found[61..]).zip(expected) {
+                    assert!((x - expected).abs() < 1e-6, "{found:?}");
+                }
+                let ones: f32 = found[32..].iter().sum();
+                assert!((ones - 1.0).abs() < 1e-6);
+            },
+        );
+    }
+
+    #[test]
+    fn layer_norm_centres_and_scales() {
+        let row: Vec<f32> = (0..96_u8).map(f32::from).collect();
+        let norm = || LayerNorm {
+            gain: &[2.0; 96],
+            shift: &[1.0; 96],
+        };
+        each_kernel(&row, 96, norm, |row| {
+            let mean = row.iter().sum::<f32>() / 96.0;
+            let spread = row.iter().map(|x| (x - 1.0) * (x - 1.0)).sum::<f32>() / 96.0;
+            let is_close = (mean - 1.0).abs() < 1e-5 && (spread - 4.0).abs() < 1e-4;
+            assert!(is_close, "{mean} {spread}");
+        });
+    }
+}

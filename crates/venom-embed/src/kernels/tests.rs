@@ -1,0 +1,64 @@
+//! Every kernel against the definition.
+
+use super::{Activations, BLOCK_INPUTS, BLOCK_ROWS, Kernel, STEP_INPUTS, Step, Sums};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[track_caller]
+fn check(rows: &[Vec<Activations>], panel: &[Step], before: i32) {
+    let rows: Vec<&[Activations]> = rows.iter().map(Vec::as_slice).collect();
+    let mut expected: Vec<Sums> = vec![[before; 64]; rows.len()];
+    Kernel::Scalar.accumulate(&rows, panel, &mut expected);
+    for kernel in Kernel::available() {
+        let mut found: Vec<Sums> = vec![[before; 64]; rows.len()];
+        kernel.accumulate(&rows, panel, &mut found);
+        assert!(
+            found == expected,
+            "{kernel:?}: {} rows, {} steps",
+            rows.len(),
+            panel.len()
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_equals_the_scalar_one(
+        steps in 0..40_usize,
+        rows in 0..=BLOCK_ROWS,
+        bytes in vec(any::<u8>(), 40 * 4 * 7..=40 * 4 * 7),
+        weights in vec(any::<[[u8; 32]; 8]>(), 40..=40),
+        before in -1_000_000..1_000_000_i32,
+    ) {
+        let (fours, _) = bytes.as_chunks::<STEP_INPUTS>();
+        let rows: Vec<_> = (0..rows).map(|row| fours[row * steps..][..steps].to_vec()).collect();
+        let step = |halves: &[[u8; 32]; 8]| -> Step {
+            let (lines, _) = halves.as_flattened().as_chunks::<64>();
+            std::array::from_fn(|line| lines[line])
+        };
+        let panel: Vec<Step> = weights.iter().take(steps).map(step).collect();
+        check(&rows, &panel, before);
+    }
+}
+
+#[test]
+fn the_largest_numbers_do_not_overflow() {
+    let steps = BLOCK_INPUTS / STEP_INPUTS;
+    for weight in [i8::MIN, i8::MAX, -1] {
+        let panel = vec![[[weight.cast_unsigned(); 64]; 4]; steps];
+        check(&vec![vec![[255; 4]; steps]; BLOCK_ROWS], &panel, 0);
+        let mut sums = [[0; 64]; 1];
+        Kernel::best().accumulate(&[vec![[255; 4]; steps].as_slice()], &panel, &mut sums);
+        assert_eq!(sums[0][63], 384 * 255 * i32::from(weight));
+    }
+}
+
+#[test]
+fn names_tell_kernels_apart() {
+    let mut names: Vec<_> = Kernel::available().into_iter().map(Kernel::name).collect();
+    assert_eq!(names[0], "scalar");
+    assert_eq!(names.last(), Some(&Kernel::best().name()));
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Kernel::available().len());
+}

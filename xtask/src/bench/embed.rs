@@ -1,0 +1,265 @@
+//! `bench embed`: texts to vectors by Venom and by ONNX Runtime, in one run and by turns.
+//!
+//! Venom is measured from the text on, ONNX Runtime from the token ids on. Before anything is timed the two
+//! have to give the same vectors.
+
+mod products;
+mod rival;
+
+use super::recall::product::model_folder;
+use super::sample::Sample;
+use super::{Outcome, build, step, texts};
+use rival::Rival;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use venom_core::Embedder as _;
+use venom_core::embedding::dot;
+use venom_embed::{MiniLm, ModelFolder, Options, Precision, kernels_here};
+use venom_testing::{Folder, Server};
+
+/// Lengths of the texts, in tokens.
+const TOKENS: [usize; 5] = [8, 32, 64, 128, 256];
+/// Texts of a batch.
+const BATCH: usize = 32;
+/// Texts whose vectors are compared.
+const COMPARED: usize = 64;
+/// Turns of each engine at single texts, and calls of a turn.
+const SINGLE: (usize, usize) = (9, 3);
+/// The same at batches.
+const BATCHES: (usize, usize) = (2, 1);
+/// Starts of a process.
+const STARTS: usize = 9;
+
+/// Measures and prints the report; `against` also ONNX Runtime.
+pub(crate) fn run(against: bool) -> Outcome<()> {
+    let folder = model_folder()?;
+    let work = Folder::new();
+    let venom = Engines::open(&folder)?;
+    let mut rival = None;
+    if against {
+        step("building the model for ONNX Runtime");
+        let mut started = Rival::start(&folder.path, work.path())?;
+        compare(&venom, &mut started)?;
+        rival = Some(started);
+    }
+    for threads in [1, 2] {
+        let venom = Engines::with_threads(&folder, threads)?;
+        print_times(&venom, rival.as_mut(), threads)?;
+    }
+    products::report();
+    starts(&folder)
+}
+
+/// The ways in which Venom runs the model.
+struct Engines {
+    int8: MiniLm,
+    /// `None` where there is no AVX2.
+    avx2: Option<MiniLm>,
+    f32: MiniLm,
+}
+
+impl Engines {
+    fn open(folder: &ModelFolder) -> Outcome<Self> {
+        Self::with_threads(folder, 1)
+    }
+
+    fn with_threads(folder: &ModelFolder, threads_per_text: usize) -> Outcome<Self> {
+        let open = |precision, kernel: Option<&str>| {
+            let options = Options {
+                precision,
+                kernel: kernel.map(str::to_owned),
+                threads_per_text,
+            };
+            MiniLm::open(folder, &options)
+        };
+        let has_avx2 = kernels_here().contains(&"avx2");
+        Ok(Self {
+            int8: open(Precision::Int8, None)?,
+            avx2: has_avx2
+                .then(|| open(Precision::Int8, Some("avx2")))
+                .transpose()?,
+            f32: open(Precision::Float32, None)?,
+        })
+    }
+}
+
+/// Prints how near the vectors are to those of ONNX Runtime in f32.
+///
+/// # Errors
+/// If those of the exact modes differ: then times would say nothing.
+fn compare(venom: &Engines, rival: &mut Rival) -> Outcome<()> {
+    let (mut own, mut exact, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..COMPARED {
+        let text = texts::memory(number);
+        let ids = vec![venom.f32.token_ids(&text)?];
+        let reference = &rival.run("f32", 1, &ids, 1)?.vectors[0];
+        exact.push(dot(venom.f32.embed(&[&text])?[0].as_slice(), reference));
+        own.push(dot(venom.int8.embed(&[&text])?[0].as_slice(), reference));
+        rivals.push(dot(&rival.run("int8", 1, &ids, 1)?.vectors[0], reference));
+    }
+    println!(
+        "Cosines to the vectors of ONNX Runtime {} in f32:\n",
+        rival.version
+    );
+    println!("| | mean | worst |\n|---|---|---|");
+    for (name, cosines) in [
+        ("Venom f32", &exact),
+        ("Venom int8", &own),
+        ("ONNX Runtime int8", &rivals),
+    ] {
+        let mean = cosines.iter().sum::<f32>() / COMPARED as f32;
+        let worst = cosines.iter().copied().fold(1.0, f32::min);
+        println!("| {name} | {mean:.5} | {worst:.5} |");
+    }
+    if exact.iter().any(|cosine| *cosine < 0.99999) {
+        return Err("the two engines do not run the same model".into());
+    }
+    Ok(())
+}
+
+fn print_times(venom: &Engines, mut rival: Option<&mut Rival>, threads: usize) -> Outcome<()> {
+    let threads_word = if threads == 1 { "thread" } else { "threads" };
+    println!("\nMilliseconds (median), {threads} {threads_word}:\n");
+    println!(
+        "| texts × tokens | Venom int8 | by AVX2 | Venom f32 | ONNX f32 | ONNX int8 | times faster than ONNX f32 | \
+         than ONNX int8 | AVX2 than ONNX f32 |\n|---|---|---|---|---|---|---|---|---|"
+    );
+    for (count, (turns, calls)) in [(1, SINGLE), (BATCH, BATCHES)] {
+        for tokens in TOKENS {
+            step(&format!(
+                "{count} texts of {tokens} tokens, {threads} {threads_word}"
+            ));
+            let texts: Vec<String> = (0..count)
+                .map(|number| text_of(&venom.f32, tokens, number))
+                .collect::<Outcome<_>>()?;
+            let mut times: [Vec<Duration>; 5] = Default::default();
+            for _ in 0..turns {
+                take_turn(
+                    venom,
+                    rival.as_deref_mut(),
+                    (threads, calls),
+                    &texts,
+                    &mut times,
+                )?;
+            }
+            let medians =
+                times.map(|times| (!times.is_empty()).then(|| Sample::new(times).p50_ms()));
+            print_row(&format!("{count} × {tokens}"), medians);
+        }
+    }
+    Ok(())
+}
+
+/// Some calls of each engine: Venom in int8, by AVX2, in f32, ONNX Runtime in f32, in int8.
+fn take_turn(
+    venom: &Engines,
+    rival: Option<&mut Rival>,
+    (threads, calls): (usize, usize),
+    texts: &[String],
+    times: &mut [Vec<Duration>; 5],
+) -> Outcome<()> {
+    let words: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let own = [Some(&venom.int8), venom.avx2.as_ref(), Some(&venom.f32)];
+    for (model, times) in own.into_iter().zip(&mut *times) {
+        for _ in 0..if model.is_some() { calls } else { 0 } {
+            let began = Instant::now();
+            model.map(|model| model.embed(&words)).transpose()?;
+            times.push(began.elapsed());
+        }
+    }
+    if let Some(rival) = rival {
+        let ids = texts
+            .iter()
+            .map(|text| venom.f32.token_ids(text))
+            .collect::<Result<Vec<_>, _>>()?;
+        for (precision, times) in ["f32", "int8"].iter().zip(&mut times[3..]) {
+            times.extend(rival.run(precision, threads, &ids, calls)?.times);
+        }
+    }
+    Ok(())
+}
+
+fn print_row(name: &str, medians: [Option<f64>; 5]) {
+    let number = |value: Option<f64>| value.map_or_else(String::new, |ms| format!("{ms:.2}"));
+    let [int8, avx2, _, other, other_int8] = medians;
+    let ratio = |a: Option<f64>, b: Option<f64>| number(a.zip(b).map(|(a, b)| a / b));
+    let cells: Vec<String> = medians
+        .into_iter()
+        .map(number)
+        .chain([
+            ratio(other, int8),
+            ratio(other_int8, int8),
+            ratio(other, avx2),
+        ])
+        .collect();
+    println!("| {name} | {} |", cells.join(" | "));
+}
+
+/// A made-up text of so many tokens.
+fn text_of(model: &MiniLm, tokens: usize, number: usize) -> Outcome<String> {
+    let mut text = String::new();
+    let source: Vec<String> = (0..64).map(|at| texts::memory(number * 64 + at)).collect();
+    let words = source.iter().flat_map(|text| text.split_whitespace());
+    for word in words.chain(std::iter::repeat("tea")) {
+        let longer = format!("{text} {word}");
+        match model.token_ids(&longer)?.len() {
+            count if count == tokens && longer.len() < 16 * tokens => return Ok(longer),
+            count if count < tokens => text = longer,
+            _ if word == "tea" => return Err("no text of that many tokens".into()),
+            _ => {}
+        }
+    }
+    Ok(text)
+}
+
+/// From the start of a process to its first vector, and what an idle server holds in memory.
+fn starts(folder: &ModelFolder) -> Outcome<()> {
+    step("starting");
+    let once = |precision: &str| -> Outcome<Duration> {
+        let began = Instant::now();
+        let mut probe = Command::new(std::env::current_exe()?)
+            .args(["bench", "embed-probe", precision])
+            .arg(&folder.path)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        if let Some(output) = probe.stdout.take() {
+            BufReader::new(output).read_line(&mut String::new())?;
+        }
+        let took = began.elapsed();
+        Some(probe.wait()?.success())
+            .filter(|done| *done)
+            .map(|_| took)
+            .ok_or_else(|| "the probe failed".into())
+    };
+    println!();
+    for precision in ["int8", "f32"] {
+        let times: Outcome<Vec<_>> = (0..STARTS).map(|_| once(precision)).collect();
+        println!(
+            "Process start to first vector, {precision}: {}.",
+            Sample::new(times?)
+        );
+    }
+    let binary = build()?;
+    let data = Folder::new();
+    let server = Server::start(&binary, data.path());
+    let bytes = server.process.resident_bytes().unwrap_or_default();
+    println!(
+        "Resident memory of an idle server: {:.0} MB.",
+        bytes as f64 / 1e6
+    );
+    Ok(())
+}
+
+/// What [`starts`] starts: opens the model, embeds a text, says so.
+pub(crate) fn probe(precision: &str, folder: &Path) -> Outcome<()> {
+    let options = Options {
+        precision: precision.parse()?,
+        ..Options::default()
+    };
+    let folder = folder.to_str().ok_or("a path that is not UTF-8")?;
+    let model = MiniLm::open(&venom_embed::locate(folder, &[])?, &options)?;
+    println!("{}", model.embed(&["where are the keys?"])?.len());
+    Ok(())
+}

@@ -219,12 +219,12 @@ impl Archive {
 
     /// What could not be read since the segments were opened.
     pub(crate) fn broken(&self) -> Option<Obstacle> {
-        let broken = self
+        let mut broken = self
             .segments
             .iter()
             .filter(|segment| segment.text.broken().is_some());
         let covered: Vec<Covered> = broken.clone().map(|segment| segment.name.covered).collect();
-        let why = broken.filter_map(|segment| segment.text.broken()).next()?;
+        let why = broken.find_map(|segment| segment.text.broken())?;
         Some(Obstacle::Broken(covered, why.to_string()))
     }
 

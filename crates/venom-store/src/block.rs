@@ -60,7 +60,7 @@ impl Block {
         let before = self.vectors.len();
         fill(&mut self.vectors);
         let added = self.vectors.len() - before;
-        if self.slots.contains_key(&seq) || added == 0 || added % self.dimensions != 0 {
+        if self.slots.contains_key(&seq) || added == 0 || !added.is_multiple_of(self.dimensions) {
             self.vectors.truncate(before);
             return false;
         }

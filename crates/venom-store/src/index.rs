@@ -376,7 +376,7 @@ impl Index {
     /// The segments of all spaces.
     pub(crate) fn segment_names(&self) -> Vec<Name> {
         let archives = self.spaces.values().map(|index| &index.archive);
-        let segments = archives.flat_map(|archive| archive.segments());
+        let segments = archives.flat_map(Archive::segments);
         segments.map(|segment| segment.name).collect()
     }
 

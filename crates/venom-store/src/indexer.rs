@@ -176,9 +176,8 @@ impl<'a> Making<'a> {
     fn make(&self, work: &Work) -> Result<(), StoreError> {
         let Some((space, change)) = self.read(|connection| {
             let space = read::space_row(connection, &work.space)?;
-            Ok(space
-                .map(|space| Ok::<_, Fault>((space, read::last_change(connection)?)))
-                .transpose()?)
+            let change = read::last_change(connection)?;
+            Ok(space.map(|space| (space, change)))
         })?
         else {
             return Ok(());

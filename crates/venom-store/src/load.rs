@@ -137,7 +137,7 @@ pub(crate) fn add(
         return Ok(());
     };
     if index.add((space, seq), memory.entry(), |v| {
-        v.extend_from_slice(&memory.vectors)
+        v.extend_from_slice(&memory.vectors);
     }) {
         return Ok(());
     }

@@ -142,10 +142,9 @@ impl Rows {
         for (word, bits) in self.bits.iter_mut().enumerate().skip(rows.start / LANES) {
             let [from, until] =
                 [rows.start, rows.end].map(|row| row.saturating_sub(word * LANES).min(LANES));
-            let below = |count: usize| {
-                1_u64
-                    .checked_shl(count as u32)
-                    .map_or(u64::MAX, |bit| bit - 1)
+            let below = |count: usize| match count {
+                LANES => u64::MAX,
+                count => (1 << count) - 1,
             };
             *bits |= below(until) & !below(from);
         }

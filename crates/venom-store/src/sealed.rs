@@ -395,6 +395,10 @@ mod tests {
     use venom_core::test_support::samples::{id, model};
     use venom_core::{Content, Origin, SessionName, Timestamp};
 
+    fn signed(number: usize) -> i64 {
+        i64::try_from(number).unwrap()
+    }
+
     fn text() -> impl Strategy<Value = String> {
         let word = prop::sample::select(vec![
             "boat", "boats", "cello", "green?", "lamp.", "walnut", "the", "wall", "2026", "größe",
@@ -409,8 +413,9 @@ mod tests {
         Origin {
             speaker: speaker.map(|name| Speaker::parse(name).unwrap()),
             session,
-            occurred_at: (number % 3 == 0)
-                .then(|| Timestamp::from_micros(number as i64 * 600_000_000)),
+            occurred_at: number
+                .is_multiple_of(3)
+                .then(|| Timestamp::from_micros(signed(number) * 600_000_000)),
         }
     }
 
@@ -424,11 +429,11 @@ mod tests {
             let new = NewEntry {
                 // Ids in another order than rows.
                 id: id((number as u64 * 37) % 101 + 1),
-                stored_at: Timestamp::from_micros(number as i64),
+                stored_at: Timestamp::from_micros(signed(number)),
                 origin: &origin,
                 document: Document::new(&origin, &Content::parse(text).unwrap()),
             };
-            columns.rows.push(5 + 2 * number as i64);
+            columns.rows.push(5 + 2 * signed(number));
             columns.ids.push(new.id.digits());
             columns
                 .moments
@@ -481,7 +486,7 @@ mod tests {
             prop_assert_eq!(&parts(&sealed, Scope::Some(&candidates)), &expected);
             prop_assert_eq!(Section::facts(&sealed), Section::facts(&space));
             for (number, (session, _)) in texts.iter().enumerate() {
-                let row = 5 + 2 * number as i64;
+                let row = 5 + 2 * signed(number);
                 let origin = origin(number, *session);
                 prop_assert_eq!(sealed.slot(row), Some(number));
                 prop_assert_eq!((sealed.row(number), sealed.slot(row + 1)), (row, None));
@@ -492,7 +497,7 @@ mod tests {
                 let name = origin.speaker.as_ref().map(Speaker::key);
                 prop_assert_eq!(sealed.said_by("anna")[number], name.as_deref() == Some("anna"));
                 prop_assert_eq!(sealed.of_session("1")[number], *session == 1);
-                prop_assert_eq!(sealed.moments()[number], origin.moment(Timestamp::from_micros(number as i64)).as_micros());
+                prop_assert_eq!(sealed.moments()[number], origin.moment(Timestamp::from_micros(signed(number))).as_micros());
             }
             for word in ["walnut", "walnutz", "bota", "anna", "violin"] {
                 prop_assert_eq!(sealed.spelling(word), Section::spelling(&space, word));
@@ -511,7 +516,7 @@ mod tests {
                 let was_there = Section::facts(&space)[slot].live;
                 prop_assert_eq!(sealed.remove(slot), was_there);
                 space.remove(slot);
-                prop_assert_eq!(sealed.slot(5 + 2 * slot as i64), None);
+                prop_assert_eq!(sealed.slot(5 + 2 * signed(slot)), None);
             }
             prop_assert_eq!(Section::memories(&sealed), space.len());
             prop_assert_eq!(Section::names(&sealed).into_iter().collect::<std::collections::BTreeSet<_>>(),

@@ -436,7 +436,7 @@ impl Shared {
             for (_, seq) in near {
                 if let Some(memory) = read::indexable(connection, self.recipe.model, seq)? {
                     block.add(seq, memory.entry(), |v| {
-                        v.extend_from_slice(&memory.vectors)
+                        v.extend_from_slice(&memory.vectors);
                     });
                 }
             }

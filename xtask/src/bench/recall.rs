@@ -36,6 +36,10 @@ const ARCHIVED: IndexSizes = IndexSizes {
 
 /// What to measure.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the command line, apart from the others"
+)]
 pub(crate) struct Options {
     /// Folder of `corpus.jsonl` and `queries.jsonl`.
     pub(crate) data: PathBuf,

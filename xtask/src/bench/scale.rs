@@ -158,7 +158,7 @@ fn record(number: usize, vector: &[f32], texts: &mut Texts<'_>) -> Outcome<Memor
         Embedding::normalize(vector.to_vec()).ok_or("a vector of zeros")?;
     let tags = [(10, "tenth"), (100, "hundredth")].into_iter();
     let tags: Vec<&str> = tags
-        .filter(|(every, _)| number % every == 0)
+        .filter(|(every, _)| number.is_multiple_of(*every))
         .map(|(_, tag)| tag)
         .collect();
     record.memory.tags = Tags::parse(&tags)?;

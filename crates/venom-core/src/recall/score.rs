@@ -354,11 +354,11 @@ impl<'a> Asked<'a> {
             let section = self.corpus.sections[number];
             let names = section.names().into_iter();
             let authors: BTreeSet<&str> = names.filter(|name| self.question.names(name)).collect();
-            let scores = &self.words[number].scores;
+            let by_words = &self.words[number].scores;
             let of_slot = |(at, slot): (usize, &Slot)| {
                 let facts = section.facts()[*slot];
                 let says = |part| match part {
-                    Part::Words => scores[*slot] / self.most_words,
+                    Part::Words => by_words[*slot] / self.most_words,
                     Part::Pairs => said.pairs.get(slot).map_or(0.0, |pairs| pairs / most_pairs),
                     Part::Phrase => yes(said.phrase.contains(slot)),
                     Part::Meaning => meaning.place(said.similarity[at]),

@@ -212,6 +212,7 @@ impl<'a> Corpus<'a> {
     }
 
     /// The same, with the words that the model knows as near words of sections that know none themselves.
+    #[must_use]
     pub const fn with_near(self, near: &'a NearWords) -> Self {
         Self {
             near: Some(near),

@@ -330,10 +330,10 @@ impl Space {
             }
         };
         set(before, &|facts| {
-            facts.join(facts.before(), after.filter(|_| near))
+            facts.join(facts.before(), after.filter(|_| near));
         });
         set(after, &|facts| {
-            facts.join(before.filter(|_| near), facts.after())
+            facts.join(before.filter(|_| near), facts.after());
         });
     }
 

@@ -245,7 +245,7 @@ impl VectorFile {
         let mut similarities = Vec::with_capacity(rows.len());
         let query = self.quantizer.query(query);
         self.compare(&query, rows.iter().copied(), |_, similarity| {
-            similarities.push(similarity)
+            similarities.push(similarity);
         })?;
         Ok(similarities)
     }

@@ -45,9 +45,9 @@ impl Dictionary {
             terms += 1;
         }
         Some(Self {
+            bytes,
             blocks,
             terms,
-            bytes,
         })
     }
 

@@ -3,10 +3,15 @@
 /// Appends a number.
 pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+        bytes.push(lowest(number) | 0x80);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.push(lowest(number));
+}
+
+/// The lowest seven bits.
+const fn lowest(number: u64) -> u8 {
+    number.to_le_bytes()[0] & 0x7f
 }
 
 /// Takes a number off the front; `None` if there is no whole one.

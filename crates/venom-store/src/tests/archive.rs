@@ -498,6 +498,36 @@ fn whatever_write_of_a_segment_goes_wrong_every_memory_is_found() {
     }
 }
 
+/// A memory with other words.
+fn changed(digits: u64, words: &str, request: RequestKey) -> MemoryUpdate {
+    MemoryUpdate {
+        passages: vec![Passage {
+            span: PassageSpan(0..words.len()),
+            embedding: direction(digits),
+        }],
+        change: MemoryChange {
+            id: id(digits),
+            content: Content::parse(words).ok(),
+            tags: None,
+            origin: Origin::default(),
+        },
+        stored_at: Timestamp::from_micros(7),
+        request,
+    }
+}
+
+/// Cuts a file of the index short, if there is one.
+fn cut_a_file(folder: &Path, rng: &mut Rng) {
+    let files = segments(folder);
+    if files.is_empty() {
+        return;
+    }
+    let victim = &files[rng.below(files.len())];
+    let mut bytes = std::fs::read(victim).unwrap();
+    bytes.truncate(rng.below(bytes.len().max(1)));
+    std::fs::write(victim, bytes).unwrap();
+}
+
 /// Seeded operations with restarts and damage, against a plain map.
 fn random_archive(seed: u64, steps: usize) {
     let folders = Folders::new();
@@ -545,20 +575,7 @@ fn random_archive(seed: u64, steps: usize) {
             7 => {
                 if let Some(digits) = some(&mut rng, &expected) {
                     let words = format!("changed{step}by{digits}");
-                    let update = MemoryUpdate {
-                        passages: vec![Passage {
-                            span: PassageSpan(0..words.len()),
-                            embedding: direction(digits),
-                        }],
-                        change: MemoryChange {
-                            id: id(digits),
-                            content: Content::parse(&words).ok(),
-                            tags: None,
-                            origin: Origin::default(),
-                        },
-                        stored_at: Timestamp::from_micros(7),
-                        request: key,
-                    };
+                    let update = changed(digits, &words, key);
                     assert!(
                         open.update(&update).unwrap().is_some(),
                         "seed {seed}, step {step}"
@@ -570,14 +587,7 @@ fn random_archive(seed: u64, steps: usize) {
             9 => {
                 drop(store.take());
                 if rng.below(2) == 0 {
-                    let files = segments(&folder);
-                    if !files.is_empty() {
-                        let victim = &files[rng.below(files.len())];
-                        let mut bytes = std::fs::read(victim).unwrap();
-                        let at = rng.below(bytes.len().max(1));
-                        bytes.truncate(at);
-                        std::fs::write(victim, bytes).unwrap();
-                    }
+                    cut_a_file(&folder, &mut rng);
                 }
                 store = Some(open_archived(&folder));
             }

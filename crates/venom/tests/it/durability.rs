@@ -89,7 +89,7 @@ fn kill_9_while_segments_are_made_and_searched_loses_nothing() {
     let large = || venom(&folder, []).env("VENOM_EXACT_MEMORIES", "30");
     let mut acknowledged: Vec<String> = Vec::new();
     for round in 0..ROUNDS {
-        let port = venom_testing::free_port();
+        let port = venom_testing::process::free_port();
         let mut server = Server::start_with(large(), folder.path(), port);
         let until = 30 + (13 * round) % 17;
         std::thread::scope(|scope| {

@@ -15,8 +15,10 @@ use venom_core::recall::{Asked, Candidates, Section, Slot, Stemming};
 
 /// The folder of segments in the data folder.
 pub(crate) const FOLDER: &str = "index";
-/// Memories that vectors speak for most are candidates.
+/// Memories of the vectors that are nearest are candidates …
 const NEAREST: usize = 100;
+/// … and at least so many memories, as long ones have many vectors.
+const NEAREST_MIN: usize = 50;
 /// Memories that words speak for most are candidates.
 const BY_WORDS: usize = 200;
 /// Up to so many selected memories are candidates all of them.
@@ -219,13 +221,12 @@ impl Archive {
 
     /// What could not be read since the segments were opened.
     pub(crate) fn broken(&self) -> Option<Obstacle> {
-        let mut broken = self
+        let broken = self
             .segments
             .iter()
             .filter(|segment| segment.text.broken().is_some());
-        let covered: Vec<Covered> = broken.clone().map(|segment| segment.name.covered).collect();
-        let why = broken.find_map(|segment| segment.text.broken())?;
-        Some(Obstacle::Broken(covered, why.to_string()))
+        let covered: Vec<Covered> = broken.map(|segment| segment.name.covered).collect();
+        (!covered.is_empty()).then_some(Obstacle::Broken(covered))
     }
 
     /// Takes those segments out that could not be read, and returns their names.
@@ -281,13 +282,13 @@ impl Archive {
     /// first and then to the rest of the space. O(vectors * dimensions / 64).
     ///
     /// # Errors
-    /// [`PageError`] if a segment cannot be read, with what it covers.
+    /// What a segment covers that cannot be read.
     pub(crate) fn candidates(
         &self,
         asked: &Asked<'_>,
         query: &[f32],
         selection: &Selection,
-    ) -> Result<Vec<Candidates>, (Covered, PageError)> {
+    ) -> Result<Vec<Candidates>, Covered> {
         if self.segments.is_empty() {
             return Ok(Vec::new());
         }
@@ -302,10 +303,19 @@ impl Archive {
             }
         } else {
             let rows = selected.as_ref().map(|sets| self.vectors_of(sets));
-            let nearest = self.flat.nearest_by_bytes(query, NEAREST, rows.as_ref());
-            for near in nearest.map_err(|error| self.blame(error))? {
-                let (number, segment) = self.segment_of_vector(near.row);
-                chosen[number].insert(segment.text.slot_of_vector(near.row - segment.first_vector));
+            // One memory may have many of the nearest vectors.
+            for count in std::iter::successors(Some(NEAREST), |count| count.checked_mul(4)) {
+                let nearest = self.flat.nearest_by_bytes(query, count, rows.as_ref());
+                let nearest = nearest.map_err(|error| self.blame(&error))?;
+                let is_all = nearest.len() < count;
+                for near in nearest {
+                    let (number, segment) = self.segment_of_vector(near.row);
+                    chosen[number]
+                        .insert(segment.text.slot_of_vector(near.row - segment.first_vector));
+                }
+                if is_all || chosen.iter().map(BTreeSet::len).sum::<usize>() >= NEAREST_MIN {
+                    break;
+                }
             }
             let by_words = asked.best_by_words(BY_WORDS, |number, slot| {
                 self.segments
@@ -331,7 +341,7 @@ impl Archive {
         number: usize,
         slots: BTreeSet<Slot>,
         query: &[f32],
-    ) -> Result<Candidates, (Covered, PageError)> {
+    ) -> Result<Candidates, Covered> {
         let segment = &self.segments[number];
         let mut candidates = Candidates::new(slots);
         let needed = candidates.needed(&segment.text);
@@ -340,7 +350,7 @@ impl Archive {
             .flat_map(|slot| segment.text.vectors(*slot))
             .collect();
         let similarities = segment.vectors.similarities(query, &vectors);
-        let similarities = similarities.map_err(|error| (segment.name.covered, error))?;
+        let similarities = similarities.map_err(|_| segment.name.covered)?;
         let mut best: BTreeMap<Slot, f32> = BTreeMap::new();
         for (vector, similarity) in vectors.iter().zip(similarities) {
             let best = best
@@ -364,14 +374,13 @@ impl Archive {
     }
 
     /// The segment whose vectors could not be read.
-    fn blame(&self, error: PageError) -> (Covered, PageError) {
+    fn blame(&self, error: &PageError) -> Covered {
         let file = error.file();
         let at_fault = self
             .segments
             .iter()
             .find(|segment| segment.vectors.place() == file);
-        let covered = at_fault.unwrap_or(&self.segments[0]).name.covered;
-        (covered, error)
+        at_fault.unwrap_or(&self.segments[0]).name.covered
     }
 
     /// The vectors of these memories, by number.

@@ -419,6 +419,10 @@ impl Patient<'_> {
         wrong.extend(broken);
         wrong.sort_unstable();
         wrong.dedup();
+        // Before anything changes: what was made of the former vectors.
+        for name in load::names(&self.folder.join(archive::FOLDER)) {
+            name.remove(&self.folder.join(archive::FOLDER));
+        }
         for seq in &wrong {
             let memory = self.read(|connection| read::memory_in_row(connection, *seq))?;
             let passages = self.passages(&memory)?;
@@ -428,10 +432,6 @@ impl Patient<'_> {
             })?;
         }
         self.write(|tx| write::switch_model(tx, model))?;
-        // What was made of the former vectors.
-        for name in load::names(&self.folder.join(archive::FOLDER)) {
-            name.remove(&self.folder.join(archive::FOLDER));
-        }
         let says = format!("{says}; {} were embedded again", wrong.len());
         self.found("vectors", Verdict::Repaired, says);
         Ok(())

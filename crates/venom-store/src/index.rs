@@ -10,7 +10,7 @@ use crate::archive::{Archive, Name, Segment};
 use crate::block::Block;
 use crate::sealed::Covered;
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use venom_core::ports::Search;
 use venom_core::recall::{
     Asked, Corpus, NearWords, NewEntry, Parts, Scope, Section, SoughtTerms, Spelling, Stemming,
@@ -152,8 +152,8 @@ impl PartialOrd for Found {
 /// Why a space cannot be searched before something is done.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// Segments cannot be read, and why.
-    Broken(Vec<Covered>, String),
+    /// Segments cannot be read.
+    Broken(Vec<Covered>),
 }
 
 /// What is to be done for a space in the background.
@@ -260,8 +260,7 @@ impl Index {
         let corpus = self.corpus(index, &sections);
         let asked = Asked::new(corpus, search.question, search.vocabulary);
         let candidates = index.archive.candidates(&asked, query, selection);
-        let candidates =
-            candidates.map_err(|(covered, e)| Obstacle::Broken(vec![covered], e.to_string()))?;
+        let candidates = candidates.map_err(|covered| Obstacle::Broken(vec![covered]))?;
         let blocks: Vec<&Block> = index.blocks.iter().chain(scanned).collect();
         let best_rows: Vec<Vec<(f32, usize)>> =
             blocks.iter().map(|block| block.best_rows(query)).collect();
@@ -310,12 +309,11 @@ impl Index {
             return Err(broken);
         }
         // Those that bytes put above the least similarity may turn out to be below it.
-        let more = if least.is_some() && !candidates.is_empty() {
-            2
-        } else {
-            1
+        let limit = match least {
+            Some(_) if !candidates.is_empty() => usize::MAX,
+            _ => search.limit,
         };
-        Ok(best(found.into_iter(), search.limit.saturating_mul(more)))
+        Ok(best(found.into_iter(), limit))
     }
 
     /// What a search that is to be explained looks for.
@@ -397,9 +395,10 @@ impl Index {
         self.spaces.values().map(of_space).sum()
     }
 
-    /// What should be done next in the background, if anything.
-    pub(crate) fn next_work(&self) -> Option<Work> {
-        let mut spaces: Vec<_> = self.spaces.iter().collect();
+    /// What should be done next in the background, if anything, for other spaces than those that are skipped.
+    pub(crate) fn next_work(&self, skipped: &BTreeSet<SpaceName>) -> Option<Work> {
+        let wanted = |(space, _): &(&SpaceName, &SpaceIndex)| !skipped.contains(*space);
+        let mut spaces: Vec<_> = self.spaces.iter().filter(wanted).collect();
         spaces.sort_by_key(|(space, _)| *space);
         spaces.into_iter().find_map(|(space, index)| {
             let (rows, may_be_cut) = index.next_work(&self.sizes)?;

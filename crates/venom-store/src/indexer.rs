@@ -117,11 +117,9 @@ impl Indexer {
             while seen.wait() {
                 while let Some(work) = shared.next_work() {
                     let outcome = Making::new(&shared, seen).make(&work);
-                    let failed = outcome.is_err();
-                    shared.indexing_ended(outcome.err());
+                    shared.indexing_ended(&work.space, outcome.err());
                     seen.ended();
-                    // What failed is tried again when something new comes.
-                    if failed || seen.stops() {
+                    if seen.stops() {
                         break;
                     }
                 }
@@ -318,11 +316,6 @@ impl<'a> Making<'a> {
 }
 
 impl Shared {
-    /// What should be done next in the background.
-    fn next_work(&self) -> Option<Work> {
-        self.index().ok()?.next_work()
-    }
-
     /// Puts a segment in its place.
     fn install(&self, space: &SpaceName, segment: Segment) -> Result<(), StoreError> {
         let name = segment.name;
@@ -338,14 +331,16 @@ impl Shared {
         let changed: Vec<i64> = changed.collect();
         let mut index = self.index_for_change()?;
         let (old, again) = index.install(space, segment, &changed);
-        for row in again {
-            let added = load::add(&mut index, connection, &self.recipe, (space, row));
-            added.map_err(|fault| fault.into_store(&self.place.folder, Doing::Reading))?;
-        }
-        drop(index);
-        drop(state);
         for name in old {
             name.remove(&self.recipe.folder);
+        }
+        for row in again {
+            if let Err(fault) = load::add(&mut index, connection, &self.recipe, (space, row)) {
+                // It is in no block any more, and would be missed by every search.
+                let error = fault.into_store(&self.place.folder, Doing::Reading);
+                self.lose_step(error.to_string());
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -49,7 +49,13 @@ impl Recipe {
 pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fault> {
     let largest = read::largest_id(connection)?;
     let mut index = Index::new(recipe.model.1, largest, recipe.stemming, recipe.sizes);
-    let mut names = names(&recipe.folder);
+    // One that knows of rows or changes which the database has not was made of another.
+    let (last, change) = (read::last_row(connection)?, read::last_change(connection)?);
+    let is_of_this = |name: &Name| name.covered.last <= last && name.covered.change <= change;
+    let mut names: Vec<Name> = names(&recipe.folder)
+        .into_iter()
+        .filter(is_of_this)
+        .collect();
     // The oldest rows first, of those that begin with the same row the largest and newest.
     names.sort_by_key(|name| {
         let covered = name.covered;
@@ -104,9 +110,8 @@ fn load_large(
     let (mut gaps, mut next) = (Vec::new(), 1);
     for segment in &segments {
         let covered = segment.name.covered;
-        let hole = (next, covered.first - 1);
-        if !read::rows_between(connection, row, hole, 1)?.is_empty() {
-            gaps.push(hole);
+        if next < covered.first {
+            gaps.push((next, covered.first - 1));
         }
         next = covered.last + 1;
     }

@@ -290,11 +290,15 @@ impl FlatIndex {
                 self.live.word(word) & selected.map_or(u64::MAX, |rows| rows.word(word))
             });
             let masks: Vec<u64> = masks.collect();
-            file.codes()
-                .scan(&query.residual, &masks, by_code.least, |found| {
-                    by_code.offer(first + found.row, found.similarity);
-                    by_code.least
-                });
+            file.codes().scan(
+                &query.residual,
+                &masks,
+                by_code.least - query.shift,
+                |found| {
+                    by_code.offer(first + found.row, found.similarity + query.shift);
+                    by_code.least - query.shift
+                },
+            );
         }
         let by_code = by_code.finish();
         let mut by_bytes = Best::new(count);
@@ -323,6 +327,8 @@ struct Query {
     residual: Vec<f32>,
     bytes: Vec<i8>,
     byte_step: f32,
+    /// What the centre adds to the dot product with every vector of a file: other files have other centres.
+    shift: f32,
 }
 
 impl Quantizer {
@@ -333,6 +339,7 @@ impl Quantizer {
             residual,
             bytes,
             byte_step,
+            shift: dot(vector, &self.centre),
         }
     }
 }
@@ -607,6 +614,22 @@ mod tests {
             let query = &components[..dimensions];
             // All 150 are compared by bytes, then by themselves.
             prop_assert_eq!(indexed.search(query, 150, None), indexed.exact(query, 150, None));
+        }
+
+        /// Each file has a centre of its own.
+        #[test]
+        fn similarities_of_bytes_are_those_of_the_vectors_in_whatever_file(seed: u64, cut in 1_usize..=129) {
+            let mut rng = Rng::new(seed);
+            let mut vectors = texts(&mut rng, cut, 64);
+            vectors.extend(texts(&mut rng, 130 - cut, 64));
+            let query = vectors[cut / 2].clone();
+            let indexed = Indexed::new(vectors, &[cut]);
+            let near = indexed.index.nearest_by_bytes(&query, 130, None).unwrap();
+            prop_assert_eq!(near.len(), 130);
+            for found in near {
+                let exact = dot(&indexed.vectors[indexed.by_row[&found.row]], &query);
+                prop_assert!((found.similarity - exact).abs() < 0.02, "{} {exact}", found.similarity);
+            }
         }
 
         #[test]

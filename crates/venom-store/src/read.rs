@@ -407,6 +407,9 @@ pub(crate) fn hits(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut hits = Vec::with_capacity(found.len());
     for one in found {
+        if hits.len() == search.limit {
+            break;
+        }
         let (similarity, ordinal) = match one.ordinal {
             Some(ordinal) => (one.similarity, ordinal),
             None => best_passage(connection, model, one.seq, search.vector.as_slice())?,
@@ -434,7 +437,6 @@ pub(crate) fn hits(
             matched_words: Vec::new(),
         });
     }
-    hits.truncate(search.limit);
     Ok(Some(hits))
 }
 

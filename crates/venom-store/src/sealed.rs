@@ -75,15 +75,22 @@ impl Sealed {
         let rows = layout::decode_u32(&header.bytes(&pages, Part::Rows)?);
         let vectors = layout::decode_u32(&header.bytes(&pages, Part::Vectors)?);
         let memories = header.memories;
+        let span = header.covered.last - header.covered.first;
         let is_whole = facts.len() == memories
+            && rows.is_sorted_by(|a, b| a < b)
             && rows.len() == memories
-            && (vectors.is_empty() || vectors.len() == memories + 1);
+            && rows.last().is_none_or(|row| i64::from(*row) <= span)
+            && (vectors.is_empty() || vectors.len() == memories + 1)
+            && vectors.first().is_none_or(|start| *start == 0)
+            && vectors.is_sorted();
         let (Some(dictionary), true) = (dictionary, is_whole) else {
             return Err(pages.damaged(format!("expected what belongs to {memories} memories")));
         };
         pages.expect_scattered_reads();
         Ok(Self {
-            reach: facts.iter().map(|facts| facts.reach).sum(),
+            reach: facts
+                .iter()
+                .fold(0, |sum, facts| sum.saturating_add(facts.reach)),
             live: memories,
             gone: HashMap::new(),
             broken: OnceLock::new(),
@@ -215,7 +222,7 @@ impl Sealed {
             self.speakers[speaker].1 = self.speakers[speaker].1.saturating_sub(1);
         }
         self.facts[slot].live = false;
-        self.reach -= self.facts[slot].reach;
+        self.reach = self.reach.saturating_sub(self.facts[slot].reach);
         self.live -= 1;
         true
     }
@@ -236,6 +243,17 @@ impl Sealed {
     fn read(&self, part: Part, at: u64, into: &mut [u8]) -> Option<()> {
         let read = self.header.read_part(&self.pages, part, at, into);
         read.map_err(|error| drop(self.broken.set(error))).ok()
+    }
+
+    /// So many bytes of a part; `None`, and remembered, if it has not as many or they cannot be read.
+    fn some(&self, part: Part, at: u64, length: usize) -> Option<Vec<u8>> {
+        if self.header.length(part) < length as u64 {
+            self.strange("lists within their part");
+            return None;
+        }
+        let mut bytes = vec![0; length];
+        self.read(part, at, &mut bytes)?;
+        Some(bytes)
     }
 
     /// All of a part; nothing, and remembered, if it cannot be read.
@@ -293,17 +311,18 @@ impl Section for Sealed {
         let Some(entry) = self.dictionary.entry(term) else {
             return;
         };
-        let mut bytes = vec![0; entry.length];
-        if self.read(Part::Postings, entry.start, &mut bytes).is_none() {
+        let Some(bytes) = self.some(Part::Postings, entry.start, entry.length) else {
             return;
-        }
+        };
         let (mut rest, mut slot) = (bytes.as_slice(), 0);
         while !rest.is_empty() {
             let (Some(step), Some(count)) = (varint::take(&mut rest), varint::take_u32(&mut rest))
             else {
                 return self.strange("postings");
             };
-            slot += usize::try_from(step).unwrap_or(usize::MAX / 2);
+            slot = usize::try_from(step)
+                .unwrap_or(usize::MAX)
+                .saturating_add(slot);
             match self.facts.get(slot) {
                 Some(facts) if facts.live => each(slot, count),
                 Some(_) => {}
@@ -322,14 +341,11 @@ impl Section for Sealed {
             return Cow::Borrowed(&[]);
         }
         let [start, end] = ends.map(u64::from_le_bytes);
-        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
-        let mut bytes = vec![0; length];
-        let mut terms = Vec::with_capacity(self.facts[slot].length as usize);
-        if self.read(Part::Lists, start, &mut bytes).is_some() {
-            let mut rest = bytes.as_slice();
-            while let Some(term) = varint::take_u32(&mut rest) {
-                terms.push(term);
-            }
+        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+        let bytes = self.some(Part::Lists, start, length).unwrap_or_default();
+        let (mut rest, mut terms) = (bytes.as_slice(), Vec::new());
+        while let Some(term) = varint::take_u32(&mut rest) {
+            terms.push(term);
         }
         Cow::Owned(terms)
     }

@@ -3,7 +3,7 @@
 
 use crate::block::Block;
 use crate::fault::{Doing, Fault};
-use crate::index::{Found, Index, IndexOptions, Obstacle};
+use crate::index::{Found, Index, IndexOptions, Obstacle, Work};
 use crate::indexer::{Indexer, Signal};
 use crate::lease::{Lease, LeaseFile};
 use crate::load::Recipe;
@@ -12,10 +12,12 @@ use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
 use crate::{folder, load, read, rows, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
 };
+use std::time::{Duration, Instant};
 use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use venom_core::recall::{Document, NewEntry, Spelling};
@@ -32,6 +34,8 @@ pub const FREE_BYTES_MIN: u64 = 1024 * 1024;
 const SEARCH_TRIES_MAX: usize = 100;
 /// So many memories may wait to become a segment before whoever stores has to wait.
 const WAITING_MAX: usize = 32_768;
+/// Where a segment could not be made, it is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Memories that are scanned at a time: writers wait that long.
 const SCANNED_AT_ONCE: usize = 512;
 /// Best memories of a scan that are scored.
@@ -64,6 +68,8 @@ pub(crate) struct Shared {
     out_of_step: OnceLock<String>,
     /// Memories in blocks that wait to become a segment.
     waiting: AtomicUsize,
+    /// The spaces of which no segment could be made, and when that was tried.
+    skipped: Mutex<HashMap<SpaceName, Instant>>,
     /// Why the last segment could not be made.
     indexing: Mutex<Option<String>>,
     signal: Arc<Signal>,
@@ -150,6 +156,7 @@ impl SqliteStore {
             pending: Mutex::default(),
             out_of_step: OnceLock::new(),
             waiting: AtomicUsize::new(0),
+            skipped: Mutex::default(),
             indexing: Mutex::default(),
             signal: signal.clone(),
             _lease: lease.share(),
@@ -192,6 +199,7 @@ impl SqliteStore {
     /// Has the thread look for work.
     #[cfg(test)]
     pub(crate) fn signal_for_tests(&self) {
+        self.shared.skipped.lock().unwrap().clear();
         self.shared.signal.wake();
     }
 
@@ -228,7 +236,8 @@ impl Shared {
                 return Ok(index);
             }
             drop(index);
-            if self.index_for_change()?.next_work().is_some() {
+            let skipped = self.skipped();
+            if self.index_for_change()?.next_work(&skipped).is_some() {
                 self.signal.wake();
             }
         }
@@ -308,7 +317,7 @@ impl Shared {
             Ok(mut index) => {
                 self.apply(&mut index)?;
                 self.waiting.store(index.waiting(), Ordering::Relaxed);
-                index.next_work().is_some()
+                index.next_work(&self.skipped()).is_some()
             }
             Err(TryLockError::WouldBlock) => false,
             Err(TryLockError::Poisoned(_)) => return Err(after_panic()),
@@ -327,11 +336,39 @@ impl Shared {
     /// Lets the making of segments catch up with whoever stores faster than that, so that memory is bounded. Nobody
     /// waits where none can be made.
     fn wait_for_room(&self) {
-        while self.waiting() > WAITING_MAX && self.signal.wait_for_progress() {}
+        while self.waiting() > WAITING_MAX
+            && self.skipped().is_empty()
+            && self.signal.wait_for_progress()
+        {}
+    }
+
+    /// The spaces that are left alone for a while, so that what cannot be done for one keeps nobody from the others.
+    fn skipped(&self) -> BTreeSet<SpaceName> {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.retain(|_, tried| tried.elapsed() < RETRY_AFTER);
+        skipped.keys().cloned().collect()
+    }
+
+    /// What should be done next in the background.
+    pub(crate) fn next_work(&self) -> Option<Work> {
+        let skipped = self.skipped();
+        self.index().ok()?.next_work(&skipped)
+    }
+
+    /// Says that the index is not as the database says.
+    pub(crate) fn lose_step(&self, reason: String) {
+        let _ = self.out_of_step.set(reason);
     }
 
     /// Notes how the making of a segment ended.
-    pub(crate) fn indexing_ended(&self, error: Option<StoreError>) {
+    pub(crate) fn indexing_ended(&self, space: &SpaceName, error: Option<StoreError>) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        if error.is_some() {
+            skipped.insert(space.clone(), Instant::now());
+        } else {
+            skipped.remove(space);
+        }
+        drop(skipped);
         if let (Ok(index), None) = (self.index.read(), &error) {
             self.waiting.store(index.waiting(), Ordering::Relaxed);
         }
@@ -392,9 +429,20 @@ impl Shared {
             let gaps = self.index()?.gaps(space);
             let scanned = match gaps.as_slice() {
                 [] => None,
-                gaps => Some(self.scan(search, gaps)?),
+                gaps => {
+                    self.signal.wake();
+                    Some(self.scan(search, gaps)?)
+                }
             };
-            let found = self.index()?.search(search, &selection, scanned.as_ref());
+            let index = self.index()?;
+            // What could not be read a moment ago is a gap now; one that was closed meanwhile may be scanned in vain.
+            let is_covered =
+                |gap: &(i64, i64)| gaps.iter().any(|old| old.0 <= gap.0 && gap.1 <= old.1);
+            if !index.gaps(space).iter().all(is_covered) {
+                continue;
+            }
+            let found = index.search(search, &selection, scanned.as_ref());
+            drop(index);
             match found {
                 Ok(found) => return Ok(found),
                 Err(obstacle) => self.give_up(space, &obstacle)?,
@@ -449,17 +497,14 @@ impl Shared {
     fn give_up(
         &self,
         space: &SpaceName,
-        Obstacle::Broken(which, why): &Obstacle,
+        Obstacle::Broken(which): &Obstacle,
     ) -> Result<(), StoreError> {
-        let dropped = self.index_for_change()?.drop_broken(space, which);
-        if dropped.is_empty() {
-            return Err(StoreError::Other(format!(
-                "a segment cannot be read: {why}"
-            )));
-        }
-        for name in dropped {
+        let mut index = self.index_for_change()?;
+        // Another search may have done it before. The names are free again before anybody can make them anew.
+        for name in index.drop_broken(space, which) {
             name.remove(&self.recipe.folder);
         }
+        drop(index);
         self.signal.wake();
         Ok(())
     }

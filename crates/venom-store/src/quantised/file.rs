@@ -274,7 +274,7 @@ impl VectorFile {
             let [step, base] = [0, 1].map(|at| f32::from_le_bytes(factors[at]));
             let sum = byte_dot(components, &query.bytes) as f32;
             if let Some(row) = rows.next() {
-                found(row, sum * step * query.byte_step + base);
+                found(row, sum * step * query.byte_step + base + query.shift);
             }
         })
     }

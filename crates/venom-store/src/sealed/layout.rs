@@ -168,6 +168,11 @@ impl Header {
         })
     }
 
+    /// Bytes of a part.
+    pub(super) const fn length(&self, part: Part) -> u64 {
+        self.parts[part as usize].1
+    }
+
     /// All of a part.
     pub(super) fn bytes(&self, pages: &Pages, part: Part) -> Result<Vec<u8>, PageError> {
         let (start, length) = self.parts[part as usize];

@@ -196,6 +196,58 @@ fn a_filter_never_cuts_results_short() {
 }
 
 #[test]
+fn one_long_memory_takes_no_room_from_others() {
+    let folders = Folders::new();
+    let store = open_archived(&folders.fresh());
+    fill(&store, 1..=1_200);
+    let mut long = record(5_000, "a very long one", &[1.0]);
+    let passage = long.passages[0].clone();
+    long.passages = vec![
+        Passage {
+            embedding: direction(7),
+            ..passage
+        };
+        500
+    ];
+    store.insert(&[long]).unwrap();
+    fill(&store, 5_001..=5_100);
+    store.settle().unwrap();
+    let hits = nearest(&store, &direction(7), &everything(), 20).unwrap();
+    assert_eq!(hits.len(), 20);
+    let all = nearest(&store, &direction(7), &everything(), 2_000).unwrap();
+    let place = all.iter().position(|hit| hit.memory.id == id(5_000));
+    let shown: Vec<_> = all
+        .iter()
+        .take(22)
+        .map(|hit| (hit.memory.id.digits(), hit.similarity, hit.parts.sum()))
+        .collect();
+    assert!(place.is_some_and(|place| place < 20), "{place:?} {shown:?}");
+}
+
+#[test]
+fn an_index_of_another_database_is_not_believed() {
+    let folders = Folders::new();
+    let (folder, other) = (folders.fresh(), folders.fresh());
+    let store = open_archived(&folder);
+    fill(&store, 1..=200);
+    store.settle().unwrap();
+    drop(store);
+    let store = open_archived(&other);
+    fill(&store, 1..=100);
+    store.settle().unwrap();
+    drop(store);
+    // A database from before, beside the index of today.
+    std::fs::remove_dir_all(other.join("index")).unwrap();
+    std::fs::rename(folder.join("index"), other.join("index")).unwrap();
+    let store = open_archived(&other);
+    for digits in 1..=100 {
+        assert_found(&store, digits);
+    }
+    let hits = search(&store, "told", &direction(150), &everything(), 20);
+    assert!(hits.iter().all(|hit| hit.memory.id.digits() <= 100));
+}
+
+#[test]
 fn what_was_forgotten_or_changed_stays_so_in_segments() {
     let folders = Folders::new();
     let folder = folders.fresh();

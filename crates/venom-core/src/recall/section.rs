@@ -18,7 +18,7 @@ const NO_SLOT: u32 = u32::MAX;
 /// What a score needs to know of a memory: 32 bytes, as a million of them are in memory at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Facts {
-    /// `length` and the shares of the neighbours' lengths, in units of [`kernel::UNIT`].
+    /// `length` and the shares of the neighbours' lengths, in 2^-24 of a term.
     pub reach: u64,
     /// Its terms.
     pub length: u32,

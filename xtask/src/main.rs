@@ -14,7 +14,7 @@ usage: cargo xtask bench smoke [--json]
                                 [--precision int8|f32]
        cargo xtask bench embed [--against onnxruntime]
        cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]
-       cargo xtask bench scale --memories 10k,100k,1M";
+       cargo xtask bench scale --memories 10k,100k,1M [--keep FOLDER]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -36,7 +36,12 @@ fn main() -> ExitCode {
         ["bench", "scale", "--memories", counts]
             if let Some(counts) = bench::index::counts(counts) =>
         {
-            bench::scale::run(&counts)
+            bench::scale::run(&counts, None)
+        }
+        ["bench", "scale", "--memories", counts, "--keep", folder]
+            if let Some(counts) = bench::index::counts(counts) =>
+        {
+            bench::scale::run(&counts, Some(folder.as_ref()))
         }
         ["bench", "scale-probe", cache, data, questions] => {
             bench::scale::probe(data.as_ref(), questions.as_ref(), *cache == "warm")

@@ -88,6 +88,12 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// Has the system fetch meanwhile what an opening of these files reads.
+    pub(crate) fn expect(folder: &Path, name: Name) {
+        Sealed::expect(&name.text(folder));
+        VectorFile::expect(&name.vectors(folder));
+    }
+
     /// Opens the files of a segment made for `about`. O(memories + terms).
     ///
     /// # Errors
@@ -317,15 +323,7 @@ impl Archive {
                     break;
                 }
             }
-            let by_words = asked.best_by_words(BY_WORDS, |number, slot| {
-                self.segments
-                    .get(number)
-                    .is_some_and(|segment| segment.text.facts()[slot].live)
-                    && selected
-                        .as_ref()
-                        .is_none_or(|sets| sets[number].binary_search(&slot).is_ok())
-            });
-            for (number, slot) in by_words {
+            for (number, slot) in self.by_words(asked, selected.as_deref()) {
                 chosen[number].insert(slot);
             }
         }
@@ -333,6 +331,19 @@ impl Archive {
         numbered
             .map(|(number, slots)| self.compared(number, slots, query))
             .collect()
+    }
+
+    /// The memories that words speak for most, of all or of those selected by segment: number of the segment and slot.
+    pub(crate) fn by_words(
+        &self,
+        asked: &Asked<'_>,
+        selected: Option<&[Vec<Slot>]>,
+    ) -> Vec<(usize, Slot)> {
+        asked.best_by_words(BY_WORDS, |number, slot| {
+            let segment = self.segments.get(number);
+            segment.is_some_and(|segment| segment.text.facts()[slot].live)
+                && selected.is_none_or(|sets| sets[number].binary_search(&slot).is_ok())
+        })
     }
 
     /// Candidates of a segment with the cosines that a score of them needs.

@@ -277,6 +277,7 @@ impl Index {
         for ((segment, candidates), parts) in
             index.archive.segments().iter().zip(&candidates).zip(parts)
         {
+            segment.text.expect_ids(parts.iter().map(|(slot, _)| *slot));
             for (slot, parts) in parts {
                 let similarity = candidates.similarity(slot);
                 if least.is_none_or(|least| similarity >= least - BYTES_ERROR) {
@@ -314,6 +315,17 @@ impl Index {
             _ => search.limit,
         };
         Ok(best(found.into_iter(), limit))
+    }
+
+    /// How many memories words alone speak for, of those that a search considers by them.
+    pub(crate) fn ask_words(&self, search: &Search<'_>) -> usize {
+        let Some(index) = self.spaces.get(&search.filter.space) else {
+            return 0;
+        };
+        let sections = index.sections(None);
+        let corpus = self.corpus(index, &sections);
+        let asked = Asked::new(corpus, search.question, search.vocabulary);
+        index.archive.by_words(&asked, None).len()
     }
 
     /// What a search that is to be explained looks for.
@@ -566,25 +578,30 @@ impl SpaceIndex {
     }
 
     /// The rows of neighbours none of which is larger than the others together, so that no memory is written more
-    /// than some times over; of several runs the smallest.
+    /// than some times over; of several runs the smallest. Fewer neighbours than usual become one where that is too
+    /// large to become part of another.
     fn to_merge(&self, sizes: &IndexSizes) -> Option<(i64, i64)> {
         let slots = |segment: &Segment| segment.text.slots();
         let total = |run: &[Segment]| run.iter().map(slots).sum::<usize>();
+        let words = |run: &[Segment]| run.iter().map(|s| s.text.terms_count()).sum::<u64>();
         let is_one = |run: &&[Segment]| {
             let largest = run.iter().map(slots).max().unwrap_or(0);
-            let words: u64 = run.iter().map(|segment| segment.text.terms_count()).sum();
             largest * 2 <= total(run)
                 && run
                     .windows(2)
                     .all(|two| two[1].name.covered.first == two[0].name.covered.last + 1)
                 && total(run) <= sizes.segment_memories_max
-                && words <= sizes.segment_words_max
+                && words(run) <= sizes.segment_words_max
         };
-        let runs = self
-            .archive
-            .segments()
-            .windows(sizes.segments_merged.max(2));
-        let run = runs.filter(is_one).min_by_key(|run| total(run))?;
+        let is_last = |run: &&[Segment]| {
+            total(run) * 2 > sizes.segment_memories_max || words(run) * 2 > sizes.segment_words_max
+        };
+        let segments = self.archive.segments();
+        let most = sizes.segments_merged.max(2);
+        let runs = segments.windows(most);
+        let short_runs = (2..most).flat_map(|count| segments.windows(count).filter(is_last));
+        let runs = runs.chain(short_runs).filter(is_one);
+        let run = runs.min_by_key(|run| total(run))?;
         Some((
             run.first()?.name.covered.first,
             run.last()?.name.covered.last,

@@ -44,6 +44,15 @@ impl Recipe {
     }
 }
 
+/// Has the system fetch what [`load`] reads of segments while other things are done. From a cold disk that takes longer
+/// than the opening itself.
+pub(crate) fn expect_segments(data: &Path) {
+    let folder = data.join(FOLDER);
+    for name in names(&folder) {
+        Segment::expect(&folder, name);
+    }
+}
+
 /// Loads small spaces whole, and of large ones what is in no segment. O(small spaces + segments + changes since they
 /// were made).
 pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fault> {

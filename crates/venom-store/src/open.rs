@@ -4,6 +4,7 @@ use crate::fault::{Doing, Fault};
 use crate::folder::{self, Identity};
 use crate::lease::LeaseFile;
 use crate::schema;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::fmt;
 use std::fs::File;
@@ -200,6 +201,8 @@ fn connect(path: &Path, journal: Journal) -> Result<Connection, Fault> {
     // The owner of a data folder never gives it up in a moment: waiting would only delay the error.
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Else SQLite compiles statements anew where a value might make another plan better; none of ours has another.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Counts for a database that is still empty.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     // Before the first access: then a write-ahead log needs no shared-memory file.

@@ -381,6 +381,16 @@ impl Pages {
         Ok(())
     }
 
+    /// Says that this will be read: what was never read before the system fetches meanwhile.
+    pub fn expect(&self, start: u64, length: u64) {
+        let end = start.saturating_add(length).min(self.length);
+        let mut pages = start / PAGE as u64..end.div_ceil(PAGE as u64);
+        if !pages.all(|page| self.was_checked(page)) {
+            let length = NonZeroU64::new(length);
+            let _ = rustix::fs::fadvise(&self.file, start, length, Advice::WillNeed);
+        }
+    }
+
     /// Reads what is in pages that were checked before and that the system has at hand; else `false`.
     fn read_at_hand(&self, start: u64, into: &mut [u8]) -> bool {
         if self.read_kept(start, into).is_some() {

@@ -36,7 +36,7 @@ pub(crate) struct Sealed {
     dictionary: Dictionary,
     /// By slot.
     facts: Vec<Facts>,
-    /// By slot, increasing: rows of the database, counted from the first one covered.
+    /// By slot, increasing: rows of the database, counted from the first one covered; empty if it has each of them.
     rows: Vec<u32>,
     /// Where the vectors of each slot begin, and where the last end; empty if each has one.
     vectors: Vec<u32>,
@@ -51,6 +51,18 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
+    /// Has the system fetch meanwhile what an opening of this file reads; nothing of one that cannot be opened.
+    pub(crate) fn expect(place: &Path) {
+        let Ok(pages) = Pages::open(place) else {
+            return;
+        };
+        if let Ok(header) = Header::read(&pages) {
+            for part in [Part::Terms, Part::Facts, Part::Rows, Part::Vectors] {
+                header.expect(&pages, part, 0, header.length(part));
+            }
+        }
+    }
+
     /// Opens a file made for `about`, whose texts are stemmed like this.
     /// O(memories + terms).
     ///
@@ -76,10 +88,11 @@ impl Sealed {
         let vectors = layout::decode_u32(&header.bytes(&pages, Part::Vectors)?);
         let memories = header.memories;
         let span = header.covered.last - header.covered.first;
+        let has_every_row = header.covered.rows() == Some(memories);
         let is_whole = facts.len() == memories
             && rows.is_sorted_by(|a, b| a < b)
-            && rows.len() == memories
             && rows.last().is_none_or(|row| i64::from(*row) <= span)
+            && (rows.len() == memories || rows.is_empty() && has_every_row)
             && (vectors.is_empty() || vectors.len() == memories + 1)
             && vectors.first().is_none_or(|start| *start == 0)
             && vectors.is_sorted();
@@ -90,7 +103,7 @@ impl Sealed {
         Ok(Self {
             reach: facts
                 .iter()
-                .fold(0, |sum, facts| sum.saturating_add(facts.reach)),
+                .fold(0, |sum, facts| sum + u64::from(facts.reach)),
             live: memories,
             gone: HashMap::new(),
             broken: OnceLock::new(),
@@ -140,14 +153,22 @@ impl Sealed {
 
     /// The row in the database of the memory in a slot.
     pub(crate) fn row(&self, slot: Slot) -> i64 {
-        self.covered().first + i64::from(self.rows[slot])
+        let from_first = match self.rows.get(slot) {
+            Some(row) => i64::from(*row),
+            // Slots are fewer than rows.
+            None => i64::try_from(slot).unwrap_or(i64::MAX),
+        };
+        self.covered().first + from_first
     }
 
     /// The slot of a memory that is there, by its row in the database. O(log memories).
     pub(crate) fn slot(&self, row: i64) -> Option<Slot> {
         let row = u32::try_from(row - self.covered().first).ok()?;
-        let slot = self.rows.binary_search(&row).ok()?;
-        self.facts[slot].live.then_some(slot)
+        let slot = match self.rows.as_slice() {
+            [] => row as usize,
+            rows => rows.binary_search(&row).ok()?,
+        };
+        self.facts.get(slot)?.live.then_some(slot)
     }
 
     /// The vectors of a slot, by number.
@@ -166,6 +187,14 @@ impl Sealed {
         self.vectors
             .partition_point(|start| *start as usize <= vector)
             - 1
+    }
+
+    /// Has the system fetch meanwhile the ids of these slots.
+    pub(crate) fn expect_ids(&self, slots: impl Iterator<Item = Slot>) {
+        for slot in slots {
+            self.header
+                .expect(&self.pages, Part::Ids, 8 * slot as u64, 8);
+        }
     }
 
     /// The id of the memory in a slot.
@@ -222,9 +251,18 @@ impl Sealed {
             self.speakers[speaker].1 = self.speakers[speaker].1.saturating_sub(1);
         }
         self.facts[slot].live = false;
-        self.reach = self.reach.saturating_sub(self.facts[slot].reach);
+        self.reach -= u64::from(self.facts[slot].reach);
         self.live -= 1;
         true
+    }
+
+    /// Where the list of terms of a slot starts, and how many bytes it has.
+    fn list(&self, slot: Slot) -> Option<(u64, usize)> {
+        let mut ends = [[0; 8]; 2];
+        self.read(Part::ListEnds, 8 * slot as u64, ends.as_flattened_mut())?;
+        let [start, end] = ends.map(u64::from_le_bytes);
+        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+        Some((start, length))
     }
 
     /// Who said a memory, as a place in `speakers`.
@@ -332,22 +370,28 @@ impl Section for Sealed {
     }
 
     fn terms(&self, slot: Slot) -> Cow<'_, [u32]> {
-        let mut ends = [[0; 8]; 2];
-        let from = 8 * slot as u64;
-        if self
-            .read(Part::ListEnds, from, ends.as_flattened_mut())
-            .is_none()
-        {
+        let Some((start, length)) = self.list(slot) else {
             return Cow::Borrowed(&[]);
-        }
-        let [start, end] = ends.map(u64::from_le_bytes);
-        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+        };
         let bytes = self.some(Part::Lists, start, length).unwrap_or_default();
         let (mut rest, mut terms) = (bytes.as_slice(), Vec::new());
         while let Some(term) = varint::take_u32(&mut rest) {
             terms.push(term);
         }
         Cow::Owned(terms)
+    }
+
+    fn lists(&self, slots: &[Slot]) -> Vec<Cow<'_, [u32]>> {
+        // What the system does not have at hand it fetches all at once and not one after the other.
+        for slot in slots {
+            let place = 8 * *slot as u64;
+            self.header.expect(&self.pages, Part::ListEnds, place, 16);
+        }
+        for (start, length) in slots.iter().filter_map(|slot| self.list(*slot)) {
+            self.header
+                .expect(&self.pages, Part::Lists, start, length as u64);
+        }
+        slots.iter().map(|slot| self.terms(*slot)).collect()
     }
 
     fn name(&self, slot: Slot) -> Option<&str> {

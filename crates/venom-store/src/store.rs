@@ -119,6 +119,7 @@ impl SqliteStore {
         model: &ModelStamp,
         options: &IndexOptions,
     ) -> Result<Self, StoreError> {
+        load::expect_segments(lease.folder());
         let database = open::open(&lease.share(), lease.folder())?;
         Self::with(database, lease, (model, options), Arc::new(RealDisk))
     }
@@ -194,6 +195,15 @@ impl SqliteStore {
     /// Why a segment could not be made.
     pub fn settle(&self) -> Result<(), StoreError> {
         self.shared.settle()
+    }
+
+    /// How many memories words alone speak for, of those that a search considers by them: the part of a search that
+    /// reads no vector. For benches.
+    ///
+    /// # Errors
+    /// [`StoreError`] after a failure.
+    pub fn ask_words(&self, search: &Search<'_>) -> Result<usize, StoreError> {
+        Ok(self.shared.index()?.ask_words(search))
     }
 
     /// Has the thread look for work.

@@ -462,9 +462,10 @@ pub(crate) fn prune_requests(tx: &Transaction<'_>) -> Result<(), Fault> {
     let first: Option<i64> = tx
         .query_row(sql, [now_us() - REQUEST_AGE_MAX_US], |row| row.get(0))
         .optional()?;
+    // One bound: of two SQLite takes the first and looks at every row below it.
     tx.execute(
         "DELETE FROM requests
-         WHERE number <= (SELECT max(number) FROM requests) - ?1 AND number < ?2",
+         WHERE number < min((SELECT max(number) FROM requests) - ?1 + 1, ?2)",
         [REQUESTS_KEPT, first.unwrap_or(i64::MAX)],
     )?;
     Ok(())

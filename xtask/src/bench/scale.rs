@@ -34,8 +34,9 @@ const SINGLE: usize = 300;
 /// Kinds of searches: all memories, every tenth, every hundredth.
 const TAGS: [Option<&str>; 3] = [None, Some("tenth"), Some("hundredth")];
 
-/// Measures and prints the report.
-pub(crate) fn run(counts: &[usize]) -> Outcome<()> {
+/// Measures and prints the report. What was stored stays in `kept`, a folder per number of memories, and is used
+/// again where it is there.
+pub(crate) fn run(counts: &[usize], kept: Option<&Path>) -> Outcome<()> {
     let binary = super::build()?;
     step("embedding 2,000 made-up texts");
     let source = Source::new()?;
@@ -43,28 +44,44 @@ pub(crate) fn run(counts: &[usize]) -> Outcome<()> {
         "Texts: 8 to 30 of the model's words each, as often as words are (Zipf); vectors as in `bench index`.\n"
     );
     for count in counts {
-        measure(&source, *count, &binary)?;
+        match kept {
+            Some(kept) => {
+                let folder = kept.join(count.to_string());
+                std::fs::create_dir_all(&folder)?;
+                measure(&source, *count, &binary, &folder)?;
+            }
+            None => measure(&source, *count, &binary, Folder::new().path())?,
+        }
     }
     Ok(())
 }
 
-fn measure(source: &Source, count: usize, binary: &Path) -> Outcome<()> {
-    let folder = Folder::new();
-    let data = folder.join("data");
-    step(&format!("storing {count} memories"));
-    let (bulk, single, settled) = fill(source, count, &data)?;
-    let questions = folder.join("questions");
-    write_questions(source, count, &questions)?;
+fn measure(source: &Source, count: usize, binary: &Path, folder: &Path) -> Outcome<()> {
+    let (data, questions) = (folder.join("data"), folder.join("questions"));
+    println!("{count} memories:\n");
+    if questions.exists() {
+        step("bringing the index up to date");
+        let lease = Lease::try_acquire(&data)?;
+        SqliteStore::open(&lease, model()?.model())?.settle()?;
+    } else {
+        step(&format!("storing {count} memories"));
+        let (bulk, single, settled) = fill(source, count, &data)?;
+        write_questions(source, count, &questions)?;
+        println!(
+            "- {:.0} stored a second in bulk, one by one {single}; segments {:.0} s later",
+            count as f64 / bulk.as_secs_f64(),
+            settled.as_secs_f64(),
+        );
+    }
     println!(
-        "{count} memories: {:.0} stored a second in bulk, one by one {single}; segments {:.0} s later, {:.0} bytes a \
-         memory beside the database of {:.0}\n",
-        count as f64 / bulk.as_secs_f64(),
-        settled.as_secs_f64(),
+        "- {:.0} bytes a memory beside the database of {:.0}\n",
         bytes_of(&data.join("index"))? / count as f64,
         bytes_of(&data)? / count as f64,
     );
-    println!("| | plain p50 / p95 ms | found first | 10 % | | 1 % | | open ms | peak MB |");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| | plain p50 / p95 ms | found first | 10 % | | 1 % | | words alone | open ms | first search | peak MB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let probe = |cache: &str, mut command: Command| -> Outcome<Value> {
         command.args(["bench", "scale-probe", cache]).arg(&data);
         command.arg(&questions);
@@ -102,7 +119,7 @@ fn measure(source: &Source, count: usize, binary: &Path) -> Outcome<()> {
                 let _ = drop_caches();
             }
             let began = Instant::now();
-            let server = Server::start(binary, folder.path());
+            let server = Server::start(binary, folder);
             let mut client = HttpClient::open(server.port)?;
             tool_json(&client.call("search_memory", &json!({"query": "garden music"}))?);
             times.push(began.elapsed());
@@ -208,6 +225,9 @@ pub(crate) fn probe(data: &Path, questions: &Path, warm: bool) -> Outcome<()> {
     let store = SqliteStore::open(&lease, model.model())?;
     let opened = began.elapsed();
     let (asked, others) = questions.split_at(QUESTIONS);
+    let began = Instant::now();
+    ask(&store, model.vocabulary(), &others[0], None)?;
+    let first_search = began.elapsed();
     if warm {
         for asked in others {
             ask(&store, model.vocabulary(), asked, None)?;
@@ -225,10 +245,25 @@ pub(crate) fn probe(data: &Path, questions: &Path, warm: bool) -> Outcome<()> {
         let times = Sample::new(times);
         kinds.push(json!({"p50": times.p50_ms(), "p95": times.p95_ms(), "first": first}));
     }
-    let opened = opened.as_secs_f64() * 1e3;
+    let mut times = Vec::new();
+    for asked in asked {
+        let began = Instant::now();
+        with_search(model.vocabulary(), asked, None, |search| {
+            Ok(store.ask_words(search)?)
+        })?;
+        times.push(began.elapsed());
+    }
+    let words = Sample::new(times);
+    let [opened, first_search] = [opened, first_search].map(|time| time.as_secs_f64() * 1e3);
     println!(
         "{}",
-        json!({"open": opened, "kinds": kinds, "resident": resident_bytes()})
+        json!({
+            "open": opened,
+            "first_search": first_search,
+            "kinds": kinds,
+            "words": {"p50": words.p50_ms(), "p95": words.p95_ms()},
+            "resident": resident_bytes(),
+        })
     );
     Ok(())
 }
@@ -274,20 +309,17 @@ fn read_questions(place: &Path) -> Outcome<Vec<Asked>> {
     questions.iter().map(asked).collect()
 }
 
-/// The number of the memory that is found first.
-fn ask(
-    store: &SqliteStore,
+/// Asks something of a search for a question among all memories or those with a tag.
+fn with_search<T>(
     vocabulary: &dyn Vocabulary,
     asked: &Asked,
     tag: Option<&str>,
-) -> Outcome<Option<usize>> {
+    ask: impl FnOnce(&Search<'_>) -> Outcome<T>,
+) -> Outcome<T> {
     let mut filter = Filter::everything_in(samples::space("venom_memories"));
-    filter.tags_any = tag
-        .map(|tag| Tag::parse(tag, 1))
-        .transpose()?
-        .into_iter()
-        .collect();
-    let hits = store.search(&Search {
+    let tag = tag.map(|tag| Tag::parse(tag, 1)).transpose()?;
+    filter.tags_any = tag.into_iter().collect();
+    ask(&Search {
         question: &asked.question,
         vector: &asked.vector,
         vocabulary,
@@ -295,7 +327,17 @@ fn ask(
         similarity_min: None,
         limit: RESULTS,
         explain: false,
-    })?;
+    })
+}
+
+/// The number of the memory that is found first.
+fn ask(
+    store: &SqliteStore,
+    vocabulary: &dyn Vocabulary,
+    asked: &Asked,
+    tag: Option<&str>,
+) -> Outcome<Option<usize>> {
+    let hits = with_search(vocabulary, asked, tag, |search| Ok(store.search(search)?))?;
     if hits.len() != RESULTS {
         return Err(format!("expected {RESULTS} results, found {}", hits.len()).into());
     }
@@ -324,6 +366,13 @@ fn print_row(name: &str, probe: &Value) {
         )
     });
     let kinds: String = kinds.collect();
-    let (open, peak) = (number(&probe["open"]), number(&probe["resident"]) / 1e6);
-    println!("| {name} |{kinds} {open:.0} | {peak:.0} |");
+    let words = &probe["words"];
+    println!(
+        "| {name} |{kinds} {:.1} / {:.1} | {:.0} | {:.0} | {:.0} |",
+        number(&words["p50"]),
+        number(&words["p95"]),
+        number(&probe["open"]),
+        number(&probe["first_search"]),
+        number(&probe["resident"]) / 1e6
+    );
 }

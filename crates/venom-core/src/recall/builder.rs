@@ -4,7 +4,7 @@
 //! a hundred bytes a memory, until everything is put in order at the end.
 
 use super::analysis::Stemming;
-use super::section::Facts;
+use super::section::{self, Facts};
 use super::space::{NewEntry, Occasion, Slot, counts, reach};
 use crate::memory::{MemoryId, SessionName, Speaker};
 use std::collections::{BTreeMap, HashMap};
@@ -100,9 +100,8 @@ impl SectionBuilder {
     pub fn add(&mut self, new: NewEntry<'_>) {
         let document = new.document;
         let terms = self.stemming.terms(&document.words);
-        let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
         let moment = new.origin.moment(new.stored_at);
-        self.facts.push(Facts::new(&document, length, moment));
+        self.facts.push(Facts::new(&document, terms.len(), moment));
         for term in &terms {
             self.lists.push(self.terms.number(term));
         }
@@ -131,7 +130,7 @@ impl SectionBuilder {
         for slot in 0..self.facts.len() {
             let reach = reach(&self.facts, slot);
             self.facts[slot].reach = reach;
-            total += reach;
+            total += u64::from(reach);
         }
         let mut terms: Vec<(Box<str>, u32)> = self.terms.0.into_iter().collect();
         terms.sort_unstable();
@@ -177,11 +176,7 @@ impl SectionBuilder {
             let [before, after] = [two[0], two[1]];
             let (first, second) = (self.members[before], self.members[after]);
             if first.session == second.session && first.occasion.is_shared_with(second.occasion) {
-                let row = |slot| u32::try_from(slot).ok();
-                let facts = &mut self.facts;
-                let (outer_before, outer_after) = (facts[before].before(), facts[after].after());
-                facts[before].join(outer_before, row(after));
-                facts[after].join(row(before), outer_after);
+                section::join(&mut self.facts, Some(before), Some(after));
             }
         }
     }

@@ -17,13 +17,25 @@ const SHARE_AFTER: f32 = 0.3;
 const GATE_TERMS: f32 = 40.0;
 /// Memories without a session are neighbours if at most this lies between them: half an hour.
 const OCCASION_US_MAX: u64 = 30 * 60 * 1_000_000;
-/// Units in one.
-pub(super) const UNIT: f32 = 16_777_216.0;
+/// Units in one: sums of the counts of a text of limited size (2^18 words) fit 32 bits.
+pub(super) const UNIT: f32 = 8_192.0;
+/// [`share`] of the places from `-RADIUS` to `RADIUS`.
+const SHARES: [f32; 2 * RADIUS as usize + 1] = {
+    let mut shares = [1.0; 2 * RADIUS as usize + 1];
+    let mut distance = 1;
+    while distance <= RADIUS as usize {
+        let centre = RADIUS as usize;
+        shares[centre - distance] = shares[centre - distance + 1] * SHARE_BEFORE;
+        shares[centre + distance] = shares[centre + distance - 1] * SHARE_AFTER;
+        distance += 1;
+    }
+    shares
+};
 
-/// The share that falls to a memory of one at `place`, -1 being the one before it.
+/// The share that falls to a memory of one at `place`, -1 being the one before it; 0 beyond [`RADIUS`].
 pub(super) fn share(place: i32) -> f32 {
-    let step = if place < 0 { SHARE_BEFORE } else { SHARE_AFTER };
-    step.powi(place.abs())
+    let at = usize::try_from(place + RADIUS).ok();
+    at.and_then(|at| SHARES.get(at)).copied().unwrap_or(0.0)
 }
 
 /// How much a memory of that many terms gives and takes, 0 to 1.
@@ -36,14 +48,14 @@ pub(super) fn same_occasion(a: Timestamp, b: Timestamp) -> bool {
     a.as_micros().abs_diff(b.as_micros()) <= OCCASION_US_MAX
 }
 
-/// A share of a count, in whole units.
+/// A share of a count, in whole units, at most as many as fit.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "shares are 0 to 1 and counts are words of a text of limited size: 2^24 * 2^18 at most"
+    reason = "shares are 0 to 1"
 )]
-pub(super) fn to_units(share: f32, count: u32) -> u64 {
-    (share * UNIT) as u64 * u64::from(count)
+pub(super) fn to_units(share: f32, count: u32) -> u32 {
+    ((share * UNIT) as u32).saturating_mul(count)
 }
 
 /// Units as a plain number.

@@ -5,6 +5,7 @@ use super::question::{Question, Sought};
 use super::section::{Corpus, Facts, Section, Term, neighbours};
 use super::space::Slot;
 use crate::ports::Vocabulary;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How fast a repeated term saturates in BM25 (Robertson, Zaragoza: "The Probabilistic Relevance
@@ -22,9 +23,9 @@ const PAIR_TERMS_MAX: usize = 3;
 /// A memory of this many terms or more is not short.
 const LENGTH_TERMS: f32 = 12.0;
 /// Only shorter memories are judged by how much of them asks, in terms.
-const STATEMENT_TERMS_MAX: u32 = 20;
+const STATEMENT_TERMS_MAX: u16 = 20;
 /// Only shorter memories are judged by whether they tell a time, in terms.
-const TIME_TERMS_MAX: u32 = 40;
+const TIME_TERMS_MAX: u16 = 40;
 /// Memories of a space with a larger median are notes, not remarks, in words.
 const REMARK_WORDS_MAX: u32 = 40;
 
@@ -190,20 +191,6 @@ impl Scope<'_> {
         match self {
             Self::All(similarity) => similarity.get(slot).copied().unwrap_or(0.0),
             Self::Some(candidates) => candidates.similarity(slot),
-        }
-    }
-
-    /// Whether a slot is scored, asked for increasing slots.
-    fn has(&self) -> impl FnMut(Slot) -> bool {
-        let mut rest: Option<&[Slot]> = match self {
-            Self::All(_) => None,
-            Self::Some(candidates) => Some(&candidates.slots),
-        };
-        move |slot| {
-            let Some(rest) = &mut rest else { return true };
-            let before = rest.iter().take_while(|candidate| **candidate < slot);
-            *rest = &rest[before.count()..];
-            rest.first() == Some(&slot)
         }
     }
 }
@@ -379,9 +366,9 @@ impl<'a> Asked<'a> {
     /// What a part says that only the memory itself decides, 0 to 1.
     fn of_itself(&self, part: Part, facts: Facts) -> f32 {
         match part {
-            Part::Length => (facts.length as f32 / LENGTH_TERMS).min(1.0),
+            Part::Length => (f32::from(facts.length) / LENGTH_TERMS).min(1.0),
             Part::Statement if facts.length >= STATEMENT_TERMS_MAX => 1.0,
-            Part::Statement => facts.statement,
+            Part::Statement => f32::from(facts.statement) / 255.0,
             Part::TellsTime => {
                 yes(self.question.asks_time && facts.tells_time && facts.length < TIME_TERMS_MAX)
             }
@@ -403,15 +390,44 @@ impl<'a> Asked<'a> {
                     .collect()
             }
         };
+        let lists = match scope {
+            Scope::All(_) => Lists::All(section),
+            Scope::Some(_) => {
+                Lists::Some(slots.iter().copied().zip(section.lists(&slots)).collect())
+            }
+        };
         Said {
-            pairs: pairs((section, number), self.corpus, &self.sought, scope),
-            phrase: quoted((section, number), &self.sought, scope),
+            pairs: pairs((section, number), self.corpus, &self.sought, &lists),
+            phrase: quoted((section, number), &self.sought, &lists),
             around: slots
                 .iter()
                 .map(|slot| around(facts, scope, *slot))
                 .collect(),
             similarity: slots.iter().map(|slot| scope.similarity(*slot)).collect(),
             slots,
+        }
+    }
+}
+
+/// The terms of the memories in scope of a section.
+enum Lists<'a> {
+    All(&'a dyn Section),
+    /// Read once, as they may have to come from a disk.
+    Some(Vec<(Slot, Cow<'a, [u32]>)>),
+}
+
+impl Lists<'_> {
+    /// Tells each memory in scope that has a term, with its terms, by increasing slot.
+    fn each_with(&self, term: u32, each: &mut dyn FnMut(Slot, &[u32])) {
+        match self {
+            Self::All(section) => {
+                section.each_with(term, &mut |slot, _| each(slot, &section.terms(slot)));
+            }
+            Self::Some(lists) => {
+                for (slot, terms) in lists.iter().filter(|(_, terms)| terms.contains(&term)) {
+                    each(*slot, terms);
+                }
+            }
         }
     }
 }
@@ -454,11 +470,11 @@ fn lexical(section: &dyn Section, number: usize, units: &[Unit<'_>], mean_reach:
             }
         }
         for slot in counts.touched.drain(..) {
-            let count = kernel::from_units(std::mem::take(&mut counts.units[slot]));
+            let count = kernel::from_units(u64::from(std::mem::take(&mut counts.units[slot])));
             if !facts[slot].live {
                 continue;
             }
-            let reach = kernel::from_units(facts[slot].reach);
+            let reach = kernel::from_units(u64::from(facts[slot].reach));
             let norm = BM25_K1 * (1.0 - BM25_B + BM25_B * reach / mean);
             if words.scores[slot] == 0.0 {
                 words.touched.push(slot);
@@ -540,7 +556,7 @@ fn units<'a>(corpus: Corpus<'_>, sought: &'a [Sought]) -> Vec<Unit<'a>> {
 
 /// Counts of what is being looked for, by slot.
 struct Counts {
-    units: Vec<u64>,
+    units: Vec<u32>,
     touched: Vec<Slot>,
 }
 
@@ -556,21 +572,22 @@ impl Counts {
     fn add(&mut self, section: &dyn Section, term: u32, share: f32) {
         let facts = section.facts();
         section.each_with(term, &mut |slot, count| {
-            let own = &facts[slot];
+            let share_given = share * facts[slot].gate();
             self.add_units(slot, kernel::to_units(share, count));
             for (place, other) in neighbours(facts, slot) {
                 // Seen from the neighbour this memory stands on the other side.
-                let share = share * kernel::share(-place) * own.gate() * facts[other].gate();
+                let share = share_given * kernel::share(-place) * facts[other].gate();
                 self.add_units(other, kernel::to_units(share, count));
             }
         });
     }
 
-    fn add_units(&mut self, slot: Slot, units: u64) {
-        if self.units[slot] == 0 {
+    fn add_units(&mut self, slot: Slot, units: u32) {
+        let sum = &mut self.units[slot];
+        if *sum == 0 {
             self.touched.push(slot);
         }
-        self.units[slot] += units;
+        *sum = sum.saturating_add(units);
     }
 }
 
@@ -586,7 +603,7 @@ fn pairs(
     (section, number): (&dyn Section, usize),
     corpus: Corpus<'_>,
     sought: &[Sought],
-    scope: Scope<'_>,
+    lists: &Lists<'_>,
 ) -> HashMap<Slot, f32> {
     let mut scores = HashMap::new();
     let mut seen = BTreeSet::new();
@@ -608,9 +625,8 @@ fn pairs(
                 other
             };
             let tells = f32::midpoint(rarity(corpus, a), rarity(corpus, b));
-            let mut has = scope.has();
-            section.each_with(rarer, &mut |slot, _| {
-                if has(slot) && are_close(&section.terms(slot), one, other) {
+            lists.each_with(rarer, &mut |slot, terms| {
+                if are_close(terms, one, other) {
                     *scores.entry(slot).or_insert(0.0) += tells;
                 }
             });
@@ -640,7 +656,7 @@ fn are_close(terms: &[u32], a: u32, b: u32) -> bool {
 fn quoted(
     (section, number): (&dyn Section, usize),
     sought: &[Sought],
-    scope: Scope<'_>,
+    lists: &Lists<'_>,
 ) -> BTreeSet<Slot> {
     let own = |word: &Sought| -> Vec<u32> {
         let numbers = word.own.iter().filter_map(|term| term.numbers[number]);
@@ -656,15 +672,12 @@ fn quoted(
         return quoted;
     };
     for term in rarest {
-        let mut has = scope.has();
-        section.each_with(*term, &mut |slot, _| {
-            let has_phrase = || {
-                section.terms(slot).windows(wanted.len()).any(|stretch| {
-                    let mut pairs = stretch.iter().zip(&wanted);
-                    pairs.all(|(found, wanted)| wanted.contains(found))
-                })
-            };
-            if has(slot) && has_phrase() {
+        lists.each_with(*term, &mut |slot, terms| {
+            let has_phrase = terms.windows(wanted.len()).any(|stretch| {
+                let mut pairs = stretch.iter().zip(&wanted);
+                pairs.all(|(found, wanted)| wanted.contains(found))
+            });
+            if has_phrase {
                 quoted.insert(slot);
             }
         });

@@ -12,23 +12,21 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Stands for no slot in [`Facts`].
-const NO_SLOT: u32 = u32::MAX;
-
-/// What a score needs to know of a memory: 32 bytes, as a million of them are in memory at a time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a score needs to know of a memory: 16 bytes, as a million of them are in memory at a time and a question
+/// reads those of all memories with its words, and of their neighbours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// `length` and the shares of the neighbours' lengths, in 2^-24 of a term.
-    pub reach: u64,
-    /// Its terms.
-    pub length: u32,
-    /// Share of the text that does not ask, 0 to 1.
-    pub statement: f32,
+    /// `length` and the shares of the neighbours' lengths, in 2^-13 of a term.
+    pub reach: u32,
+    /// Where the neighbours in its thread are, in slots from its own; 0 for none.
+    before: i16,
+    after: i16,
     /// Months since the year 0 of when it happened, the least number for a time without a month.
-    month: i32,
-    /// The neighbours in its thread, by slot; [`NO_SLOT`] for none.
-    before: u32,
-    after: u32,
+    month: Month,
+    /// Its terms, at most as many as fit.
+    pub length: u16,
+    /// Share of the text that does not ask, in 255ths.
+    pub statement: u8,
     /// Whether it is there; a slot whose memory went stays.
     pub live: bool,
     /// Whether the text has an expression of time.
@@ -37,68 +35,83 @@ pub struct Facts {
     pub by_user: bool,
 }
 
-const _: () = assert!(size_of::<Facts>() == 32);
+const _: () = assert!(size_of::<Facts>() == 16);
 
-impl Default for Facts {
-    /// Those of an empty slot.
+/// A month, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Month(i16);
+
+impl Default for Month {
     fn default() -> Self {
-        Self {
-            reach: 0,
-            length: 0,
-            statement: 0.0,
-            month: i32::MIN,
-            before: NO_SLOT,
-            after: NO_SLOT,
-            live: false,
-            tells_time: false,
-            by_user: false,
-        }
+        Self(i16::MIN)
     }
 }
 
 impl Facts {
     /// Those of a memory that has no neighbours yet.
-    pub(super) fn new(document: &Document, length: u32, moment: Timestamp) -> Self {
-        Self {
-            length,
-            statement: document.statement,
-            month: moment.month().unwrap_or(i32::MIN),
+    pub(super) fn new(document: &Document, length: usize, moment: Timestamp) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share is 0 to 1, and the cast saturates"
+        )]
+        let statement = (document.statement * 255.0).round() as u8;
+        let mut facts = Self {
+            length: u16::try_from(length).unwrap_or(u16::MAX),
+            statement,
             live: true,
             tells_time: document.tells_time,
             by_user: document.by_user,
             ..Self::default()
-        }
+        };
+        facts.set_month(moment.month());
+        facts
     }
 
-    /// The neighbour before it in its thread, by slot.
-    pub fn before(&self) -> Option<u32> {
-        Some(self.before).filter(|slot| *slot != NO_SLOT)
+    /// The neighbours before and after it in its thread, in slots from its own; 0 for none.
+    pub const fn links(&self) -> [i16; 2] {
+        [self.before, self.after]
     }
 
-    /// The neighbour after it in its thread, by slot.
-    pub fn after(&self) -> Option<u32> {
-        Some(self.after).filter(|slot| *slot != NO_SLOT)
-    }
-
-    /// Gives it neighbours, by slot.
-    pub fn join(&mut self, before: Option<u32>, after: Option<u32>) {
-        self.before = before.unwrap_or(NO_SLOT);
-        self.after = after.unwrap_or(NO_SLOT);
+    /// Gives it neighbours, in slots from its own; 0 for none.
+    pub const fn link(&mut self, [before, after]: [i16; 2]) {
+        (self.before, self.after) = (before, after);
     }
 
     /// Months since the year 0 of when it happened.
     pub fn month(&self) -> Option<i32> {
-        Some(self.month).filter(|month| *month != i32::MIN)
+        (self.month != Month::default()).then_some(i32::from(self.month.0))
     }
 
-    /// The same, for a file: the least number for none.
+    /// The same, for a file; a month that does not fit is none.
     pub fn set_month(&mut self, month: Option<i32>) {
-        self.month = month.unwrap_or(i32::MIN);
+        let month = month.and_then(|month| i16::try_from(month).ok());
+        self.month = month.map_or_else(Month::default, Month);
     }
 
     /// Share of its own that a memory gives to its neighbours and takes from them.
     pub(super) fn gate(&self) -> f32 {
-        kernel::gate(self.length)
+        kernel::gate(u32::from(self.length))
+    }
+}
+
+/// Makes two memories neighbours in their thread; a missing one is the end of the thread. Those that are more slots
+/// apart than a link tells are none.
+pub(super) fn join(facts: &mut [Facts], before: Option<Slot>, after: Option<Slot>) {
+    let distance = |from: Slot, to: Slot| {
+        let [from, to] = [from, to].map(|slot| i64::try_from(slot).ok());
+        i16::try_from(to? - from?).ok()
+    };
+    let link = before
+        .zip(after)
+        .and_then(|(before, after)| distance(before, after))
+        .filter(|link| *link != i16::MIN)
+        .unwrap_or(0);
+    if let Some(facts) = before.and_then(|slot| facts.get_mut(slot)) {
+        facts.after = link;
+    }
+    if let Some(facts) = after.and_then(|slot| facts.get_mut(slot)) {
+        facts.before = -link;
     }
 }
 
@@ -124,6 +137,11 @@ pub trait Section: Sync {
 
     /// The terms of a memory, in the order of its text.
     fn terms(&self, slot: Slot) -> Cow<'_, [u32]>;
+
+    /// The terms of several memories.
+    fn lists(&self, slots: &[Slot]) -> Vec<Cow<'_, [u32]>> {
+        slots.iter().map(|slot| self.terms(*slot)).collect()
+    }
 
     /// The name of who said a memory, in lower case; a role is no name.
     fn name(&self, slot: Slot) -> Option<&str>;
@@ -168,14 +186,23 @@ fn has_term(section: &dyn Section, term: &str) -> bool {
 
 /// The memories within [`RADIUS`] of one in its thread, each with its place: -1 is the one before.
 pub(super) fn neighbours(facts: &[Facts], slot: Slot) -> impl Iterator<Item = (i32, Slot)> {
-    let walk = move |step: i32, link: fn(&Facts) -> Option<u32>| {
+    let walk = move |step: i32, link: fn(&Facts) -> i16| {
         let mut at = slot;
         (1..=RADIUS).map_while(move |distance| {
-            at = link(facts.get(at)?)? as usize;
+            let link = Some(link(facts.get(at)?)).filter(|link| *link != 0)?;
+            at = at.checked_add_signed(isize::from(link))?;
+            facts.get(at)?;
             Some((step * distance, at))
         })
     };
-    walk(-1, Facts::before).chain(walk(1, Facts::after))
+    walk(-1, |facts| facts.before).chain(walk(1, |facts| facts.after))
+}
+
+/// The neighbour after one in its thread.
+pub(super) fn after(facts: &[Facts], slot: Slot) -> Option<Slot> {
+    neighbours(facts, slot)
+        .find(|(place, _)| *place == 1)
+        .map(|(_, after)| after)
 }
 
 /// A term that a question looks for.

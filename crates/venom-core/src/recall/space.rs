@@ -5,7 +5,7 @@ use super::analysis::{self, Stemming};
 use super::document::Document;
 use super::kernel;
 use super::near::{NEAR_MAX, WordTable};
-use super::section::{Facts, Section, has_word, neighbours};
+use super::section::{self, Facts, Section, has_word, neighbours};
 use super::spelling::Spelling;
 use crate::memory::{MemoryId, Origin, SessionName, Speaker};
 use crate::ports::Vocabulary;
@@ -141,9 +141,8 @@ impl Space {
         for (term, count) in counts(&terms) {
             self.postings[term as usize].push(Posting { slot: row, count });
         }
-        let length = u32::try_from(terms.len()).unwrap_or(u32::MAX);
         let moment = new.origin.moment(new.stored_at);
-        let facts = Facts::new(&document, length, moment);
+        let facts = Facts::new(&document, terms.len(), moment);
         let words: Vec<Box<str>> = words.into_iter().map(String::into_boxed_str).collect();
         for word in &words {
             if let Some(count) = self.words.get_mut(word) {
@@ -177,8 +176,8 @@ impl Space {
         }));
         self.facts.push(facts);
         self.live += 1;
-        self.join(before, Some(row));
-        self.join(Some(row), after);
+        self.join(before, Some(slot));
+        self.join(Some(slot), after);
         for slot in reached.into_iter().chain([slot]) {
             self.measure(slot);
         }
@@ -218,7 +217,7 @@ impl Space {
         count_down(&mut self.text_words, &entry.text_words);
         self.live -= 1;
         let facts = std::mem::take(&mut self.facts[slot]);
-        self.reach -= facts.reach;
+        self.reach -= u64::from(facts.reach);
         self.join(before, after);
         for slot in reached {
             self.measure(slot);
@@ -240,12 +239,13 @@ impl Space {
             *slot = moved[*slot] as usize;
         }
         self.entries.retain(Option::is_some);
-        self.facts.retain(|facts| facts.live);
         self.seen = self.words.keys().cloned().collect();
         self.table = RwLock::default();
-        for facts in &mut self.facts {
-            let moved = |slot: u32| moved[slot as usize];
-            facts.join(facts.before().map(moved), facts.after().map(moved));
+        let old = std::mem::take(&mut self.facts);
+        self.facts = old.iter().filter(|facts| facts.live).copied().collect();
+        for slot in (0..old.len()).filter(|slot| old[*slot].live) {
+            let after = section::after(&old, slot).map(|after| moved[after] as usize);
+            section::join(&mut self.facts, Some(moved[slot] as usize), after);
         }
     }
 
@@ -293,11 +293,9 @@ impl Space {
     }
 
     /// The memories before and after a place in a thread, neighbours or not.
-    fn beside(&self, key: &(Option<SessionName>, MemoryId)) -> [Option<u32>; 2] {
+    fn beside(&self, key: &(Option<SessionName>, MemoryId)) -> [Option<Slot>; 2] {
         let same = |(other, slot): (&(Option<SessionName>, MemoryId), &Slot)| {
-            (other.0 == key.0)
-                .then(|| u32::try_from(*slot).ok())
-                .flatten()
+            (other.0 == key.0).then_some(*slot)
         };
         let before = self.threads.range(..key).next_back();
         let after = self
@@ -308,9 +306,8 @@ impl Space {
     }
 
     /// The memories whose neighbours change with what is between these two.
-    fn within_reach(&self, beside: [Option<u32>; 2]) -> Vec<Slot> {
-        let slots = beside.into_iter().flatten().map(|row| row as usize);
-        let reached = slots.flat_map(|slot| {
+    fn within_reach(&self, beside: [Option<Slot>; 2]) -> Vec<Slot> {
+        let reached = beside.into_iter().flatten().flat_map(|slot| {
             let neighbours = neighbours(&self.facts, slot).map(|(_, neighbour)| neighbour);
             neighbours.chain([slot])
         });
@@ -318,23 +315,18 @@ impl Space {
     }
 
     /// Makes two memories neighbours, unless they are too far apart; a missing one is the end of a thread.
-    fn join(&mut self, before: Option<u32>, after: Option<u32>) {
-        let of = |row: Option<u32>| self.entry(row? as usize);
+    fn join(&mut self, before: Option<Slot>, after: Option<Slot>) {
+        let of = |slot: Option<Slot>| self.entry(slot?);
         let near = match (of(before), of(after)) {
             (Some(before), Some(after)) => before.occasion.is_shared_with(after.occasion),
             _ => false,
         };
-        let mut set = |at: Option<u32>, write: &dyn Fn(&mut Facts)| {
-            if let Some(facts) = at.and_then(|row| self.facts.get_mut(row as usize)) {
-                write(facts);
-            }
-        };
-        set(before, &|facts| {
-            facts.join(facts.before(), after.filter(|_| near));
-        });
-        set(after, &|facts| {
-            facts.join(before.filter(|_| near), facts.after());
-        });
+        if near {
+            section::join(&mut self.facts, before, after);
+        } else {
+            section::join(&mut self.facts, before, None);
+            section::join(&mut self.facts, None, after);
+        }
     }
 
     /// Brings the reach of a memory up to date.
@@ -343,23 +335,23 @@ impl Space {
             return;
         };
         let reach = reach(&self.facts, slot);
-        self.reach = self.reach - own.reach + reach;
+        self.reach = self.reach - u64::from(own.reach) + u64::from(reach);
         self.facts[slot].reach = reach;
     }
 }
 
 /// The length of a memory and the shares of its neighbours' lengths, in units of [`kernel::UNIT`].
-pub(super) fn reach(facts: &[Facts], slot: Slot) -> u64 {
+pub(super) fn reach(facts: &[Facts], slot: Slot) -> u32 {
     let own = facts[slot];
-    let mut reach = kernel::to_units(1.0, own.length);
-    for (place, other) in neighbours(facts, slot) {
+    let of_neighbours = neighbours(facts, slot).map(|(place, other)| {
         let other = facts[other];
-        reach += kernel::to_units(
-            kernel::share(place) * own.gate() * other.gate(),
-            other.length,
-        );
-    }
-    reach
+        let share = kernel::share(place) * own.gate() * other.gate();
+        kernel::to_units(share, u32::from(other.length))
+    });
+    of_neighbours.fold(
+        kernel::to_units(1.0, u32::from(own.length)),
+        u32::saturating_add,
+    )
 }
 
 impl Section for Space {

@@ -116,6 +116,25 @@ impl Header {
         page
     }
 
+    /// Reads the last page.
+    fn read(pages: &Pages) -> Result<Self, PageError> {
+        let mut page = [0; PAGE];
+        if let Some(at) = pages.len().checked_sub(PAGE as u64) {
+            pages.read(at, &mut page)?;
+        }
+        Self::decode(&page).ok_or_else(|| strange(pages))
+    }
+
+    /// Where the codes, the factors and the centre begin in a file that ends with this header.
+    fn parts(self, pages: &Pages) -> Result<[u64; 3], PageError> {
+        let is_last = |header: u64| header.checked_add(PAGE as u64) == Some(pages.len());
+        let [codes, factors, centre, _] = self
+            .layout()
+            .filter(|[.., header]| is_last(*header))
+            .ok_or_else(|| strange(pages))?;
+        Ok([codes, factors, centre])
+    }
+
     /// `None` for what is no header of a file of this version.
     fn decode(page: &[u8; PAGE]) -> Option<Self> {
         let number = |at: usize| {
@@ -169,6 +188,17 @@ pub struct VectorFile {
 }
 
 impl VectorFile {
+    /// Has the system fetch meanwhile what an opening of this file reads; nothing of one that cannot be opened.
+    pub(crate) fn expect(place: &Path) {
+        let Ok(pages) = Pages::open(place) else {
+            return;
+        };
+        let parts = Header::read(&pages).and_then(|header| header.parts(&pages));
+        if let Ok([codes_at, ..]) = parts {
+            pages.expect(codes_at, pages.len() - codes_at);
+        }
+    }
+
     /// Opens a file and reads its codes. O(rows * dimensions / 8).
     ///
     /// # Errors
@@ -183,14 +213,8 @@ impl VectorFile {
     /// As [`Self::open`].
     pub fn open_keeping(place: &Path, kept_bytes: usize) -> Result<Self, PageError> {
         let pages = Pages::open(place)?;
-        let strange = || pages.damaged("expected vectors of version 1".to_owned());
-        let mut page = [0; PAGE];
-        let at = pages.len().checked_sub(PAGE as u64);
-        let at = at.ok_or_else(strange)?;
-        pages.read(at, &mut page)?;
-        let header = Header::decode(&page).ok_or_else(strange)?;
-        let layout = header.layout().filter(|[.., header]| *header == at);
-        let [codes_at, factors_at, centre_at, _] = layout.ok_or_else(strange)?;
+        let header = Header::read(&pages)?;
+        let [codes_at, factors_at, centre_at] = header.parts(&pages)?;
         let blocks = header.rows.div_ceil(LANES);
         let mut codes = vec![[0; LANES]; blocks * header.dimensions.div_ceil(8)];
         pages.read(codes_at, codes.as_flattened_mut())?;
@@ -278,6 +302,10 @@ impl VectorFile {
             }
         })
     }
+}
+
+fn strange(pages: &Pages) -> PageError {
+    pages.damaged(format!("expected vectors of version {VERSION}"))
 }
 
 fn decode_factors(bytes: &[u8]) -> Factors {

@@ -9,11 +9,11 @@ use venom_core::recall::Facts;
 /// First bytes of the last page.
 const MAGIC: [u8; 8] = *b"VenomTxt";
 /// Version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Changes when the same text gives other words or terms than before: then every file is made anew.
 const ANALYSIS: u32 = 1;
 /// Bytes of [`Facts`].
-const FACTS: usize = 32;
+const FACTS: usize = 16;
 /// Where the places of the parts begin in the header.
 const PARTS_AT: usize = 64;
 /// Where [`About`] begins in the header, as its length and its bytes.
@@ -76,6 +76,12 @@ impl Covered {
     /// Whether a row is among them.
     pub(crate) const fn has(&self, row: i64) -> bool {
         self.first <= row && row <= self.last
+    }
+
+    /// How many rows there are, of any space; `None` for more than can be counted.
+    pub(super) fn rows(&self) -> Option<usize> {
+        let last = usize::try_from(self.last.checked_sub(self.first)?).ok()?;
+        last.checked_add(1)
     }
 }
 
@@ -157,8 +163,7 @@ impl Header {
             last: number(40)?.cast_signed(),
             change: number(48)?.cast_signed(),
         };
-        let row_count = covered.last.checked_sub(covered.first)?.checked_add(1)?;
-        let fits = usize::try_from(row_count).is_ok_and(|rows| memories <= rows);
+        let fits = memories <= covered.rows()?;
         fits.then_some(Self {
             about: About(String::from_utf8(about.to_vec()).ok()?),
             covered,
@@ -179,6 +184,11 @@ impl Header {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         pages.read(start, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Says that something of a part will be read.
+    pub(super) fn expect(&self, pages: &Pages, part: Part, at: u64, length: u64) {
+        pages.expect(self.parts[part as usize].0.saturating_add(at), length);
     }
 
     /// Reads from a part, from `at` on.
@@ -203,14 +213,16 @@ impl Header {
 
 pub(super) fn encode_facts(facts: &[Facts]) -> Vec<u8> {
     let of_slot = |facts: &Facts| {
+        let [before, after] = facts.links();
+        let month = facts.month().and_then(|month| i16::try_from(month).ok());
         let mut bytes = [0; FACTS];
-        bytes[..8].copy_from_slice(&facts.reach.to_le_bytes());
-        bytes[8..12].copy_from_slice(&facts.length.to_le_bytes());
-        bytes[12..16].copy_from_slice(&facts.statement.to_le_bytes());
-        bytes[16..20].copy_from_slice(&facts.month().unwrap_or(i32::MIN).to_le_bytes());
-        bytes[20..24].copy_from_slice(&facts.before().unwrap_or(super::NONE).to_le_bytes());
-        bytes[24..28].copy_from_slice(&facts.after().unwrap_or(super::NONE).to_le_bytes());
-        bytes[28] = u8::from(facts.tells_time) | u8::from(facts.by_user) << 1;
+        bytes[..4].copy_from_slice(&facts.reach.to_le_bytes());
+        bytes[4..6].copy_from_slice(&before.to_le_bytes());
+        bytes[6..8].copy_from_slice(&after.to_le_bytes());
+        bytes[8..10].copy_from_slice(&month.unwrap_or(i16::MIN).to_le_bytes());
+        bytes[10..12].copy_from_slice(&facts.length.to_le_bytes());
+        bytes[12] = facts.statement;
+        bytes[13] = u8::from(facts.tells_time) | u8::from(facts.by_user) << 1;
         bytes
     };
     facts.iter().flat_map(of_slot).collect()
@@ -219,18 +231,16 @@ pub(super) fn encode_facts(facts: &[Facts]) -> Vec<u8> {
 pub(super) fn decode_facts(bytes: &[u8]) -> Vec<Facts> {
     let (slots, _) = bytes.as_chunks::<FACTS>();
     let of_slot = |bytes: &[u8; FACTS]| {
-        let (words, _) = bytes.as_chunks();
-        let word = |at: usize| u32::from_le_bytes(words[at]);
-        let slot = |at: usize| Some(word(at)).filter(|slot| (*slot as usize) < slots.len());
+        let short = |at: usize| i16::from_le_bytes([bytes[at], bytes[at + 1]]);
         let mut facts = Facts::default();
-        facts.reach = u64::from(word(1)) << 32 | u64::from(word(0));
-        facts.length = word(2);
-        facts.statement = f32::from_bits(word(3));
+        facts.reach = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        facts.link([short(4), short(6)]);
+        facts.set_month(Some(i32::from(short(8))).filter(|month| *month != i32::from(i16::MIN)));
+        facts.length = short(10).cast_unsigned();
+        facts.statement = bytes[12];
         facts.live = true;
-        facts.tells_time = bytes[28] & 1 == 1;
-        facts.by_user = bytes[28] >> 1 & 1 == 1;
-        facts.set_month(Some(word(4).cast_signed()).filter(|month| *month != i32::MIN));
-        facts.join(slot(5), slot(6));
+        facts.tells_time = bytes[13] & 1 == 1;
+        facts.by_user = bytes[13] >> 1 & 1 == 1;
         facts
     };
     slots.iter().map(of_slot).collect()

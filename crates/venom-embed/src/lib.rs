@@ -272,6 +272,10 @@ impl Vocabulary for MiniLm {
         &self.words.common
     }
 
+    fn vector_of_place(&self, place: usize) -> Option<Vec<f32>> {
+        self.words.vector_of_place(place, &self.encoder)
+    }
+
     fn has_word(&self, word: &str) -> bool {
         self.tokenizer.has_word(word)
     }

@@ -53,8 +53,17 @@ impl Words {
         if word.chars().count() < ids.len() * PIECE_LETTERS_MIN {
             return None;
         }
+        self.of_pieces(&ids, encoder)
+    }
+
+    /// The same of the word at a place of [`Words::common`], which is one piece. O(dimensions).
+    pub(crate) fn vector_of_place(&self, place: usize, encoder: &Encoder) -> Option<Vec<f32>> {
+        self.of_pieces(&[*self.ids.get(place)?], encoder)
+    }
+
+    fn of_pieces(&self, ids: &[u32], encoder: &Encoder) -> Option<Vec<f32>> {
         let mean = self.mean.get_or_init(|| mean_row(&self.ids, encoder));
-        let mut vector = mean_row(&ids, encoder);
+        let mut vector = mean_row(ids, encoder);
         for (component, common) in vector.iter_mut().zip(mean) {
             *component -= common;
         }

@@ -12,6 +12,7 @@ use crate::load::{self, Recipe};
 use crate::store::{SqliteStore, commit};
 use crate::{folder, open, read, rows, write};
 use rusqlite::{Connection, Transaction};
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -156,7 +157,7 @@ fn free_space(bytes: Option<u64>) -> Finding {
 }
 
 /// How to examine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     /// How the store is searched.
     pub options: IndexOptions,
@@ -447,7 +448,8 @@ impl Patient<'_> {
         let (mut segments, mut wrong): (Vec<Segment>, Vec<(Name, String)>) =
             (Vec::new(), Vec::new());
         for name in load::names(&recipe.folder) {
-            let opened = Segment::open(&recipe.folder, name, &recipe.about, recipe.stemming);
+            let opened =
+                Segment::open(&recipe.folder, name, &recipe.about, recipe.options.stemming);
             match opened.and_then(|segment| segment.check().map(|()| segment)) {
                 Err(error) => wrong.push((name, error.to_string())),
                 Ok(segment) => match self.read(|connection| missing_rows(connection, &segment))? {
@@ -497,8 +499,13 @@ impl Patient<'_> {
             Verdict::Sound
         };
         let says = format!(
-            "{count} segments, {:.1} MB, every page was read; {:.1} % of the nearest {RESULTS} of sampled memories are \
-             those that comparing all finds",
+            "{}, {:.1} MB, every page was read; {:.1} % of the nearest {RESULTS} of sampled memories are those that \
+             comparing all finds",
+            if count == 1 {
+                "1 segment".to_owned()
+            } else {
+                format!("{count} segments")
+            },
             bytes as f64 / 1e6,
             100.0 * recall
         );
@@ -613,7 +620,8 @@ fn missing_rows(connection: &Connection, segment: &Segment) -> Result<usize, Fau
     Ok(rows.symmetric_difference(&indexed).count())
 }
 
-/// Share of the nearest of sampled memories that segments find, of those that comparing every vector finds.
+/// Share of the nearest of sampled memories that the segments of their space find, of those that comparing every vector
+/// of it finds.
 /// O(vectors * sampled memories).
 fn index_recall(
     connection: &Connection,
@@ -621,14 +629,22 @@ fn index_recall(
     segments: Vec<Segment>,
 ) -> Result<f64, Fault> {
     let (model, dimensions) = recipe.model;
-    let archive = Archive::new(segments);
+    let mut by_space: BTreeMap<i64, Vec<Segment>> = BTreeMap::new();
+    for segment in segments {
+        by_space
+            .entry(segment.name.space)
+            .or_default()
+            .push(segment);
+    }
+    let archives: Vec<Archive> = by_space.into_values().map(Archive::new).collect();
+    let home_of = |row: i64| archives.iter().position(|archive| archive.has(row));
     let mut sampled = Vec::new();
-    for (row, _) in memories(connection, SAMPLE)?
-        .into_iter()
-        .filter(|(row, _)| archive.has(*row))
-    {
-        let vector = read::vectors(connection, recipe.model, row)?;
-        sampled.extend(vector.get(..dimensions).map(<[f32]>::to_vec));
+    for (row, _) in memories(connection, SAMPLE)? {
+        if let Some(home) = home_of(row) {
+            let vector = read::vectors(connection, recipe.model, row)?;
+            let first = vector.get(..dimensions).map(<[f32]>::to_vec);
+            sampled.extend(first.map(|vector| (home, vector)));
+        }
     }
     let mut exact: Vec<Vec<(f32, i64)>> = vec![Vec::new(); sampled.len()];
     let mut statement =
@@ -638,10 +654,12 @@ fn index_recall(
         let seq: i64 = row.get(0)?;
         vector.clear();
         let column = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        if !archive.has(seq) || rows::decode_vector(column, dimensions, &mut vector).is_none() {
+        let home = home_of(seq);
+        if home.is_none() || rows::decode_vector(column, dimensions, &mut vector).is_none() {
             continue;
         }
-        for (query, best) in sampled.iter().zip(&mut exact) {
+        let of_space = sampled.iter().zip(&mut exact);
+        for ((_, query), best) in of_space.filter(|((other, _), _)| Some(*other) == home) {
             best.push((dot(query, &vector), seq));
             if best.len() > 2 * RESULTS {
                 best.select_nth_unstable_by(RESULTS - 1, |a, b| b.0.total_cmp(&a.0));
@@ -650,13 +668,13 @@ fn index_recall(
         }
     }
     let (mut same, mut all) = (0, 0);
-    for (query, mut best) in sampled.iter().zip(exact) {
+    for ((home, query), mut best) in sampled.iter().zip(exact) {
         best.sort_by(|a, b| b.0.total_cmp(&a.0));
         best.truncate(RESULTS);
         let Some((least, _)) = best.last() else {
             continue;
         };
-        let found = archive.nearest(query, best.len());
+        let found = archives[*home].nearest(query, best.len());
         // Of equally near ones any will do.
         for seq in found.map_err(|error| StoreError::Other(error.to_string()))? {
             let vectors = read::vectors(connection, recipe.model, seq)?;

@@ -11,9 +11,11 @@ use crate::block::Block;
 use crate::sealed::Covered;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
 use venom_core::ports::Search;
 use venom_core::recall::{
-    Asked, Corpus, NearWords, NewEntry, Parts, Scope, Section, SoughtTerms, Spelling, Stemming,
+    Asked, Candidates, Corpus, NearWords, NewEntry, Parts, Scope, Section, Slot, SoughtTerms,
+    Spelling, Stemming,
 };
 use venom_core::{MemoryId, SessionName, SpaceName, Timestamp};
 
@@ -59,12 +61,14 @@ impl IndexSizes {
 }
 
 /// How a store is searched. It may differ from one opening to the next.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct IndexOptions {
     /// How texts are stemmed.
     pub stemming: Stemming,
     /// When something is done about large spaces.
     pub sizes: IndexSizes,
+    /// The near words of large spaces, which may be prepared while a store is being opened.
+    pub near: Arc<NearWords>,
 }
 
 /// The index of a store.
@@ -74,7 +78,7 @@ pub(crate) struct Index {
     stemming: Stemming,
     sizes: IndexSizes,
     spaces: HashMap<SpaceName, SpaceIndex>,
-    near: NearWords,
+    near: Arc<NearWords>,
     /// Largest id ever stored, forgotten ones included.
     pub(crate) largest_id: Option<MemoryId>,
 }
@@ -171,15 +175,19 @@ impl Index {
     pub(crate) fn new(
         dimensions: usize,
         largest_id: Option<MemoryId>,
-        stemming: Stemming,
-        sizes: IndexSizes,
+        options: IndexOptions,
     ) -> Self {
+        let IndexOptions {
+            stemming,
+            sizes,
+            near,
+        } = options;
         Self {
             dimensions,
             stemming,
             sizes,
             spaces: HashMap::new(),
-            near: NearWords::default(),
+            near,
             largest_id,
         }
     }
@@ -272,39 +280,18 @@ impl Index {
             .collect();
         let mut parts = asked.parts(&scopes);
         let of_blocks = parts.split_off(candidates.len());
-        let mut found: Vec<Found> = Vec::new();
         let least = search.similarity_min;
-        for ((segment, candidates), parts) in
-            index.archive.segments().iter().zip(&candidates).zip(parts)
-        {
+        let mut found: Vec<Found> = Vec::new();
+        let segments = index.archive.segments().iter();
+        for ((segment, candidates), parts) in segments.zip(&candidates).zip(parts) {
             segment.text.expect_ids(parts.iter().map(|(slot, _)| *slot));
-            for (slot, parts) in parts {
-                let similarity = candidates.similarity(slot);
-                if least.is_none_or(|least| similarity >= least - BYTES_ERROR) {
-                    found.extend(found_in(segment, slot, parts, similarity));
-                }
-            }
+            found.extend(found_in_segment(segment, candidates, least, parts));
         }
-        let blocks = blocks.into_iter().zip(best_rows).zip(of_blocks).enumerate();
-        for (number, ((block, best_rows), parts)) in blocks {
-            let included = selection.included.as_ref();
-            for (slot, parts) in parts {
-                let (entry, (similarity, ordinal)) = (&block.entries()[slot], best_rows[slot]);
-                let is_scanned = number >= index.blocks.len();
-                let counts = least.is_none_or(|least| similarity >= least)
-                    && included.is_none_or(|rows| rows.binary_search(&entry.seq).is_ok())
-                    && block.passes(slot, selection)
-                    && !(is_scanned && index.has(entry.seq));
-                if counts {
-                    found.push(Found {
-                        parts,
-                        similarity,
-                        id: entry.id,
-                        seq: entry.seq,
-                        ordinal: Some(ordinal),
-                    });
-                }
-            }
+        let blocks = blocks.into_iter().zip(best_rows).zip(of_blocks);
+        for (number, ((block, best_rows), parts)) in blocks.enumerate() {
+            let of_block = found_in_block(block, &best_rows, selection, least, parts);
+            let is_scanned = number >= index.blocks.len();
+            found.extend(of_block.filter(|found| !(is_scanned && index.has(found.seq))));
         }
         if let Some(broken) = index.archive.broken() {
             return Err(broken);
@@ -474,14 +461,49 @@ impl Index {
     }
 }
 
-/// A candidate as it was found; `None` if its id cannot be read, which the segment remembers.
-fn found_in(segment: &Segment, slot: usize, parts: Parts, similarity: f32) -> Option<Found> {
-    Some(Found {
-        parts,
-        similarity,
-        id: segment.text.id(slot)?,
-        seq: segment.text.row(slot),
-        ordinal: None,
+/// Candidates of a segment that are near enough, perhaps. Those whose id cannot be read are left out, which the segment
+/// remembers.
+fn found_in_segment(
+    segment: &Segment,
+    candidates: &Candidates,
+    least: Option<f32>,
+    parts: Vec<(Slot, Parts)>,
+) -> impl Iterator<Item = Found> {
+    parts.into_iter().filter_map(move |(slot, parts)| {
+        let similarity = candidates.similarity(slot);
+        let is_near = least.is_none_or(|least| similarity >= least - BYTES_ERROR);
+        is_near.then_some(Found {
+            parts,
+            similarity,
+            id: segment.text.id(slot)?,
+            seq: segment.text.row(slot),
+            ordinal: None,
+        })
+    })
+}
+
+/// The memories of a block that are selected and near enough; `best_rows` are by slot the cosine and place of the best
+/// passage.
+fn found_in_block(
+    block: &Block,
+    best_rows: &[(f32, usize)],
+    selection: &Selection,
+    least: Option<f32>,
+    parts: Vec<(Slot, Parts)>,
+) -> impl Iterator<Item = Found> {
+    parts.into_iter().filter_map(move |(slot, parts)| {
+        let (entry, (similarity, ordinal)) = (&block.entries()[slot], best_rows[slot]);
+        let included = selection.included.as_ref();
+        let counts = least.is_none_or(|least| similarity >= least)
+            && included.is_none_or(|rows| rows.binary_search(&entry.seq).is_ok())
+            && block.passes(slot, selection);
+        counts.then_some(Found {
+            parts,
+            similarity,
+            id: entry.id,
+            seq: entry.seq,
+            ordinal: Some(ordinal),
+        })
     })
 }
 
@@ -679,7 +701,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use venom_core::ports::NoVocabulary;
-    use venom_core::recall::{Document, Stemming};
+    use venom_core::recall::Document;
     use venom_core::test_support::samples::{Rng, id, space, wordless};
     use venom_core::{Content, Embedding, Filter, Origin};
 
@@ -687,7 +709,7 @@ mod tests {
     type Plain = (i64, MemoryId, Vec<f32>, bool);
 
     fn exact(dimensions: usize) -> Index {
-        Index::new(dimensions, None, Stemming::default(), IndexSizes::default())
+        Index::new(dimensions, None, IndexOptions::default())
     }
 
     fn add(index: &mut Index, (seq, id): (i64, MemoryId), rows: &[f32]) -> bool {

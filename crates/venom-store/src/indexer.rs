@@ -199,7 +199,7 @@ impl<'a> Making<'a> {
             &self.recipe.folder,
             name,
             &self.recipe.about,
-            self.recipe.stemming,
+            self.recipe.options.stemming,
         );
         let segment = opened.map_err(|error| StoreError::Other(error.to_string()))?;
         self.shared.install(&work.space, segment)
@@ -222,7 +222,7 @@ impl<'a> Making<'a> {
     /// The rows of the memories that become the segment, and the last row that it covers.
     fn rows(&self, space: i64, work: &Work) -> Result<(Vec<i64>, i64), StoreError> {
         let (mut next, last) = work.rows;
-        let sizes = self.recipe.sizes;
+        let sizes = self.recipe.options.sizes;
         let bytes_max = sizes.segment_words_max.saturating_mul(BYTES_PER_WORD);
         let (mut rows, mut bytes) = (Vec::new(), 0);
         loop {
@@ -270,7 +270,7 @@ impl<'a> Making<'a> {
         let disk = self.recipe.disk.clone();
         let vectors = VectorFileWriter::create_on(disk.clone(), &place, quantizer);
         let mut vectors = vectors.map_err(unwritten)?;
-        let mut section = SectionBuilder::new(self.recipe.stemming);
+        let mut section = SectionBuilder::new(self.recipe.options.stemming);
         let mut columns = Columns::default();
         let mut rest = rows;
         while !rest.is_empty() {

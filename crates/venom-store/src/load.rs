@@ -2,16 +2,18 @@
 
 use crate::archive::{Archive, FOLDER, Name, Segment};
 use crate::fault::Fault;
-use crate::index::{Index, IndexOptions, IndexSizes};
-use crate::pages::{Disk, RealDisk};
+use crate::index::{Index, IndexOptions};
+use crate::pages::{self, Disk, PageError, RealDisk};
 use crate::read;
 use crate::sealed::About;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use venom_core::recall::Stemming;
 use venom_core::{ModelStamp, SpaceName};
+
+/// Most threads that open segments.
+const THREADS_MAX: usize = 4;
 
 /// What an index is made of and for.
 #[derive(Clone, Debug)]
@@ -19,8 +21,7 @@ pub(crate) struct Recipe {
     /// Row of the model in the database, and how many components its vectors have.
     pub(crate) model: (i64, usize),
     pub(crate) about: About,
-    pub(crate) stemming: Stemming,
-    pub(crate) sizes: IndexSizes,
+    pub(crate) options: IndexOptions,
     /// Where segments lie.
     pub(crate) folder: PathBuf,
     /// What they are written with.
@@ -36,20 +37,20 @@ impl Recipe {
         Self {
             model: (row, model.dimensions),
             about: About::new(model, options.stemming),
-            stemming: options.stemming,
-            sizes: options.sizes,
+            options: options.clone(),
             folder: data.join(FOLDER),
             disk: Arc::new(RealDisk),
         }
     }
 }
 
-/// Has the system fetch what [`load`] reads of segments while other things are done. From a cold disk that takes longer
-/// than the opening itself.
-pub(crate) fn expect_segments(data: &Path) {
+/// Has the system fetch the ends of all segments, which say what is where, while other things are done.
+pub(crate) fn expect_ends(data: &Path) {
     let folder = data.join(FOLDER);
     for name in names(&folder) {
-        Segment::expect(&folder, name);
+        for file in [name.text(&folder), name.vectors(&folder)] {
+            pages::expect_end(&file);
+        }
     }
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn expect_segments(data: &Path) {
 /// were made).
 pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fault> {
     let largest = read::largest_id(connection)?;
-    let mut index = Index::new(recipe.model.1, largest, recipe.stemming, recipe.sizes);
+    let mut index = Index::new(recipe.model.1, largest, recipe.options.clone());
     // One that knows of rows or changes which the database has not was made of another.
     let (last, change) = (read::last_row(connection)?, read::last_change(connection)?);
     let is_of_this = |name: &Name| name.covered.last <= last && name.covered.change <= change;
@@ -70,13 +71,17 @@ pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fa
         let covered = name.covered;
         (covered.first, -covered.last, -covered.change)
     });
+    // From a cold disk that takes longer than all else.
+    for name in &names {
+        Segment::expect(&recipe.folder, *name);
+    }
     for (row, space, memories) in read::spaces(connection)? {
         let (of_space, others): (Vec<Name>, Vec<Name>) = std::mem::take(&mut names)
             .into_iter()
             .partition(|name| name.space == row);
         names = others;
-        let segments = open_segments(of_space, recipe);
-        if segments.is_empty() && memories <= recipe.sizes.exact_memories_max {
+        let segments = open_segments(&of_space, recipe);
+        if segments.is_empty() && memories <= recipe.options.sizes.exact_memories_max {
             for seq in read::rows_of_space(connection, row)? {
                 add(&mut index, connection, recipe, (&space, seq))?;
             }
@@ -124,7 +129,7 @@ fn load_large(
         }
         next = covered.last + 1;
     }
-    let most = recipe.sizes.exact_memories_max;
+    let most = recipe.options.sizes.exact_memories_max;
     let mut tail = read::rows_between(connection, row, (next, i64::MAX), most.saturating_add(1))?;
     if tail.len() > most {
         gaps.push((next, read::last_row(connection)?));
@@ -158,6 +163,11 @@ pub(crate) fn add(
     Err(Fault::corrupt(format!(
         "memory row {seq} cannot be indexed"
     )))
+}
+
+/// Whether a data folder has segments.
+pub(crate) fn has_segments(data: &Path) -> bool {
+    !names(&data.join(FOLDER)).is_empty()
 }
 
 /// The segments in a folder, in any order.
@@ -197,16 +207,39 @@ fn files(folder: &Path) -> Vec<String> {
 
 /// Opens the segments of a space that overlap none before them. The others are damaged, made for something else, or
 /// another is in their place.
-fn open_segments(names: Vec<Name>, recipe: &Recipe) -> Vec<Segment> {
+fn open_segments(names: &[Name], recipe: &Recipe) -> Vec<Segment> {
     let (mut segments, mut end) = (Vec::new(), 0);
-    for name in names {
-        let is_next = name.covered.first > end;
-        let opened =
-            is_next.then(|| Segment::open(&recipe.folder, name, &recipe.about, recipe.stemming));
-        if let Some(Ok(segment)) = opened {
-            end = name.covered.last;
-            segments.push(segment);
+    for (name, opened) in names.iter().zip(opened(names, recipe)) {
+        match opened {
+            Ok(segment) if name.covered.first > end => {
+                end = name.covered.last;
+                segments.push(segment);
+            }
+            _ => {}
         }
     }
     segments
+}
+
+/// Opens segments side by side, as the time goes into checksums.
+fn opened(names: &[Name], recipe: &Recipe) -> Vec<Result<Segment, PageError>> {
+    let open = |name: &Name| {
+        let (about, stemming) = (&recipe.about, recipe.options.stemming);
+        Segment::open(&recipe.folder, *name, about, stemming)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = names.len().div_ceil(threads.min(THREADS_MAX)).max(1);
+    std::thread::scope(|scope| {
+        let (first, rest) = names.split_at(share.min(names.len()));
+        let others: Vec<_> = rest
+            .chunks(share)
+            .map(|names| scope.spawn(|| names.iter().map(open).collect::<Vec<_>>()))
+            .collect();
+        let mut opened: Vec<_> = first.iter().map(open).collect();
+        for thread in others {
+            let others = thread.join();
+            opened.extend(others.expect("opening a segment returns errors, it does not panic"));
+        }
+        opened
+    })
 }

@@ -20,6 +20,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes of a page, the last of a file may be shorter.
 pub const PAGE: usize = 4_096;
+/// Most bytes that are read at once.
+const READ_AT_ONCE: usize = 64 * PAGE;
 /// Last bytes of a whole file.
 const MAGIC: [u8; 8] = *b"VenomPg1";
 /// Length of the content, checksum of both, magic.
@@ -160,6 +162,17 @@ fn unfinished(place: &Path) -> PathBuf {
 /// Removes what was written of a file that was not completed.
 pub(crate) fn remove_unfinished(place: &Path) {
     let _ = std::fs::remove_file(unfinished(place));
+}
+
+/// Has the system fetch the last bytes of a file, which are read first, meanwhile.
+pub(crate) fn expect_end(place: &Path) {
+    let Ok(file) = File::open(place) else {
+        return;
+    };
+    let bytes = file.metadata().map_or(0, |found| found.len());
+    // Four bytes a page and the last page.
+    let end = bytes / (PAGE as u64 / 4) + 4 * PAGE as u64;
+    let _ = rustix::fs::fadvise(&file, bytes.saturating_sub(end), None, Advice::WillNeed);
 }
 
 fn footer(length: u64, sums: &[u8]) -> [u8; FOOTER] {
@@ -312,7 +325,8 @@ impl Pages {
         while !into.is_empty() {
             let number = at / PAGE as u64;
             let first = number * PAGE as u64;
-            let whole = into.len() / PAGE * PAGE;
+            // So much at a time that it is still in a cache when it is checked.
+            let whole = into.len().min(READ_AT_ONCE) / PAGE * PAGE;
             let count = if at == first && whole > 0 {
                 let pages = &mut into[..whole];
                 self.read_plain(at, pages)?;
@@ -343,7 +357,7 @@ impl Pages {
     /// # Errors
     /// [`PageError`] for the first that is not as it was written.
     pub fn check_all(&self) -> Result<(), PageError> {
-        let mut some = vec![0; 64 * PAGE];
+        let mut some = vec![0; READ_AT_ONCE];
         let mut at = 0;
         while at < self.length {
             let rest = usize::try_from(self.length - at).unwrap_or(usize::MAX);

@@ -119,7 +119,7 @@ impl SqliteStore {
         model: &ModelStamp,
         options: &IndexOptions,
     ) -> Result<Self, StoreError> {
-        load::expect_segments(lease.folder());
+        load::expect_ends(lease.folder());
         let database = open::open(&lease.share(), lease.folder())?;
         Self::with(database, lease, (model, options), Arc::new(RealDisk))
     }
@@ -169,6 +169,11 @@ impl SqliteStore {
             _indexer: indexer,
             shared,
         })
+    }
+
+    /// Whether a data folder has a space so large that a search of it needs [`IndexOptions::near`].
+    pub fn has_large_space(data: &std::path::Path) -> bool {
+        load::has_segments(data)
     }
 
     /// The largest id ever stored, forgotten ones included: new ids must be larger. O(1).
@@ -489,7 +494,7 @@ impl Shared {
             near.select_nth_unstable_by(SCANNED_KEPT, |a, b| b.0.total_cmp(&a.0));
             near.truncate(SCANNED_KEPT);
         }
-        let mut block = Block::new(query.len(), self.recipe.stemming);
+        let mut block = Block::new(query.len(), self.recipe.options.stemming);
         self.read(|connection| {
             for (_, seq) in near {
                 if let Some(memory) = read::indexable(connection, self.recipe.model, seq)? {

@@ -82,7 +82,12 @@ fn open_archived(folder: &Path) -> SqliteStore {
 fn open_archived_stemmed(folder: &Path, stemming: Stemming) -> SqliteStore {
     let lease = Lease::try_acquire(folder).unwrap();
     let sizes = SMALL;
-    SqliteStore::open_with(&lease, &model(), &IndexOptions { stemming, sizes }).unwrap()
+    let options = IndexOptions {
+        stemming,
+        sizes,
+        ..IndexOptions::default()
+    };
+    SqliteStore::open_with(&lease, &model(), &options).unwrap()
 }
 
 /// The same, with segments written to this disk.

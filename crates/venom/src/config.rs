@@ -78,6 +78,7 @@ impl Config {
         IndexOptions {
             stemming: self.stemming,
             sizes: IndexSizes::exact_up_to(self.exact_memories_max),
+            ..IndexOptions::default()
         }
     }
 

@@ -89,6 +89,11 @@ pub struct NearWords {
 type NearWord = (i32, Box<str>);
 
 impl NearWords {
+    /// Does what the first question for near words would wait for. O(words of the model * dimensions).
+    pub fn prepare(&self, vocabulary: &dyn Vocabulary) {
+        self.signs.get_or_init(|| WordSigns::new(vocabulary));
+    }
+
     /// The words near a word, nearest first, of equal ones by name, each with how near it is.
     /// O(words of the model * dimensions) the first time, then as much by 64 the first time for each word.
     pub(super) fn near(&self, word: &str, vocabulary: &dyn Vocabulary) -> Arc<[NearWord]> {
@@ -124,9 +129,10 @@ impl WordSigns {
     fn new(vocabulary: &dyn Vocabulary) -> Self {
         let mut all = Self::default();
         for (place, word) in vocabulary.words().iter().enumerate() {
-            if let Some(row) = row_of(word, vocabulary) {
+            let vector = may_have_near(word).then(|| vocabulary.vector_of_place(place));
+            if let Some(vector) = vector.flatten() {
                 all.places.push(place);
-                all.signs.extend(signs(&row));
+                all.signs.extend(signs(&vector));
             }
         }
         all
@@ -134,10 +140,13 @@ impl WordSigns {
 
     /// The words near a word, nearest first, of equal ones by name. O(words of the model * dimensions / 64).
     fn near(&self, word: &str, vocabulary: &dyn Vocabulary) -> Vec<NearWord> {
-        let Some(query) = row_of(word, vocabulary) else {
+        if !may_have_near(word) {
+            return Vec::new();
+        }
+        let Some(vector) = vocabulary.vector(word) else {
             return Vec::new();
         };
-        let query_signs = signs(&query);
+        let (query, query_signs) = (row(&vector), signs(&vector).collect::<Vec<u64>>());
         let different = |signs: &[u64]| -> u32 {
             let pairs = signs.iter().zip(&query_signs);
             pairs.map(|(a, b)| (a ^ b).count_ones()).sum()
@@ -151,7 +160,7 @@ impl WordSigns {
             .filter(|(_, signs)| different(signs) as f32 <= most);
         let cosine = |(place, _): (&usize, _)| {
             let other = vocabulary.words()[*place].as_str();
-            let cosine = dot(&row_of(other, vocabulary)?, &query);
+            let cosine = dot(&row(&vocabulary.vector_of_place(*place)?), &query);
             (cosine as f32 >= least_cosine() && other != word)
                 .then(|| (Reverse(cosine), Box::from(other)))
         };
@@ -169,12 +178,11 @@ fn different_max(dimensions: usize) -> f32 {
 }
 
 /// The signs of components, 64 to a word.
-fn signs(row: &[i8]) -> Vec<u64> {
-    let bits = |part: &[i8]| {
+fn signs(vector: &[f32]) -> impl Iterator<Item = u64> {
+    vector.chunks(64).map(|part| {
         let signs = part.iter().rev();
-        signs.fold(0, |bits, component| bits << 1 | u64::from(*component > 0))
-    };
-    row.chunks(64).map(bits).collect()
+        signs.fold(0, |bits, component| bits << 1 | u64::from(*component > 0.0))
+    })
 }
 
 /// The least dot product of rows of near words.
@@ -184,12 +192,18 @@ const fn least_cosine() -> f32 {
 
 /// The row of a word, if it is one that may have near words.
 fn row_of(word: &str, vocabulary: &dyn Vocabulary) -> Option<Vec<i8>> {
-    let is_plain = word.chars().all(char::is_alphabetic) && !analysis::is_stop_word(word);
-    if !is_plain || word.chars().nth(CHARS_MIN - 1).is_none() {
-        return None;
-    }
-    let vector = vocabulary.vector(word)?;
-    Some(vector.iter().map(|component| scaled(*component)).collect())
+    may_have_near(word).then_some(())?;
+    Some(row(&vocabulary.vector(word)?))
+}
+
+fn row(vector: &[f32]) -> Vec<i8> {
+    vector.iter().map(|component| scaled(*component)).collect()
+}
+
+fn may_have_near(word: &str) -> bool {
+    word.chars().all(char::is_alphabetic)
+        && !analysis::is_stop_word(word)
+        && word.chars().nth(CHARS_MIN - 1).is_some()
 }
 
 #[expect(

@@ -41,6 +41,11 @@ fn the_words_are_those_of_the_vocabulary_commonest_first() {
             .iter()
             .all(|word| word.len() >= 4 && vocabulary.has_word(word))
     );
+    for place in (0..words.len()).step_by(997) {
+        let vector = vocabulary.vector(&words[place]);
+        assert!(vector.is_some() && vocabulary.vector_of_place(place) == vector);
+    }
+    assert_eq!(vocabulary.vector_of_place(words.len()), None);
     assert!(!vocabulary.has_word("orhcard"));
     assert_eq!(vocabulary.vector("\u{e000}"), None);
     assert_eq!(vocabulary.vector(""), None);

@@ -1,6 +1,8 @@
 //! Large spaces: segments in the background, restarts, damage, and searches meanwhile.
 
-use super::{Folders, archived, open_archived};
+use super::{Folders, SMALL, archived, model, open_archived};
+use crate::index::{IndexOptions, IndexSizes};
+use crate::lease::Lease;
 use crate::pages::Disk;
 use crate::store::SqliteStore;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +90,35 @@ fn assert_found(store: &SqliteStore, digits: u64) {
         hit.is_some_and(|hit| (hit.similarity - 1.0).abs() < 1e-6),
         "{digits}"
     );
+}
+
+#[test]
+fn two_segments_become_one_where_three_would_be_too_large() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let lease = Lease::try_acquire(&folder).unwrap();
+    let options = IndexOptions {
+        sizes: IndexSizes {
+            segment_memories_max: 40,
+            ..SMALL
+        },
+        ..IndexOptions::default()
+    };
+    let store = SqliteStore::open_with(&lease, &model(), &options).unwrap();
+    fill(&store, 1..=200);
+    store.settle().unwrap();
+    let covered = store.with_index(|index| {
+        let names = index.segment_names();
+        let rows = names
+            .iter()
+            .map(|name| name.covered.last - name.covered.first + 1);
+        rows.collect::<Vec<i64>>()
+    });
+    assert!(covered.iter().all(|rows| *rows <= 40), "{covered:?}");
+    assert!((5..=7).contains(&covered.len()), "{covered:?}");
+    for digits in [1, 77, 200] {
+        assert_found(&store, digits);
+    }
 }
 
 fn segments(folder: &Path) -> Vec<PathBuf> {

@@ -138,9 +138,18 @@ fn log_cause(error: &venom_core::Error) {
 fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> {
     let folder = venom_embed::locate(&config.model, &config.model_folders)?;
     let stamp = folder.stamp();
+    let options = config.index_options();
+    let open_model = || {
+        let embedder = MiniLm::open(&folder, &config.embedding)?;
+        // The store of a large space takes longer to open.
+        if SqliteStore::has_large_space(&config.data) {
+            options.near.prepare(embedder.vocabulary());
+        }
+        Ok::<_, Failure>(embedder)
+    };
     let (store, embedder) = std::thread::scope(|scope| {
-        let embedder = scope.spawn(|| MiniLm::open(&folder, &config.embedding));
-        let store = SqliteStore::open_with(&lease, &stamp, &config.index_options());
+        let embedder = scope.spawn(open_model);
+        let store = SqliteStore::open_with(&lease, &stamp, &options);
         let embedder = embedder
             .join()
             .expect("opening a model returns errors, it does not panic");

@@ -216,6 +216,34 @@ pub(crate) fn scan(
     Ok(reached)
 }
 
+/// Up to `limit` rows from `first` to `last` of the visible memories of a filter that have most of these words as they
+/// stand, by the full-text index. O(memories with a word).
+pub(crate) fn with_words<'a>(
+    connection: &Connection,
+    filter: &Filter,
+    (first, last): (i64, i64),
+    words: impl Iterator<Item = &'a str>,
+    limit: usize,
+) -> Result<Vec<i64>, Fault> {
+    // Words have no quotation marks in them.
+    let quoted: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+    if quoted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (condition, mut values) = condition(connection, filter)?;
+    let sql = format!(
+        "SELECT m.seq FROM memories_fts AS f CROSS JOIN memories AS m ON m.seq = f.rowid
+         WHERE {condition} AND f.rowid BETWEEN ? AND ? AND memories_fts MATCH ?
+         ORDER BY f.rank LIMIT ?"
+    );
+    values.extend([first, last].map(Value::from));
+    values.push(Value::from(quoted.join(" OR ")));
+    values.push(Value::from(rows::count_column(limit)));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// The visible memory with this id.
 pub(crate) fn memory(connection: &Connection, id: MemoryId) -> Result<Option<Memory>, Fault> {
     let columns = rows::MEMORY_COLUMNS;

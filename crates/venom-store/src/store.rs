@@ -40,6 +40,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 const SCANNED_AT_ONCE: usize = 512;
 /// Best memories of a scan that are scored.
 const SCANNED_KEPT: usize = 500;
+/// So many memories of each gap that have the words of a question are scored too.
+const SCANNED_BY_WORDS: usize = 200;
 
 /// Memories in one SQLite file, what is searched derived from it: in memory for small spaces, beside it for large ones.
 ///
@@ -465,7 +467,8 @@ impl Shared {
         }
     }
 
-    /// The memories of the gaps that vectors speak for most, by comparing all of them. O(memories in the gaps).
+    /// The memories of the gaps that vectors speak for most, by comparing all of them, and those that words do, as they
+    /// stand. O(memories in the gaps).
     fn scan(&self, search: &Search<'_>, gaps: &[(i64, i64)]) -> Result<Block, StoreError> {
         let (key, query) = ((self.model_row, search.filter), search.vector.as_slice());
         let mut near: Vec<(f32, i64)> = Vec::new();
@@ -494,9 +497,16 @@ impl Shared {
             near.select_nth_unstable_by(SCANNED_KEPT, |a, b| b.0.total_cmp(&a.0));
             near.truncate(SCANNED_KEPT);
         }
+        let mut candidates: BTreeSet<i64> = near.into_iter().map(|(_, seq)| seq).collect();
         let mut block = Block::new(query.len(), self.recipe.options.stemming);
         self.read(|connection| {
-            for (_, seq) in near {
+            for gap in gaps {
+                let words = search.question.content_words();
+                let found =
+                    read::with_words(connection, search.filter, *gap, words, SCANNED_BY_WORDS)?;
+                candidates.extend(found);
+            }
+            for seq in candidates {
                 if let Some(memory) = read::indexable(connection, self.recipe.model, seq)? {
                     block.add(seq, memory.entry(), |v| {
                         v.extend_from_slice(&memory.vectors);

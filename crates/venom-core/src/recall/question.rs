@@ -60,7 +60,7 @@ impl Question {
     }
 
     /// Its words that say something, in order.
-    pub(super) fn content_words(&self) -> impl Iterator<Item = &str> {
+    pub fn content_words(&self) -> impl Iterator<Item = &str> {
         let words = self.words.iter().map(String::as_str);
         words.filter(|word| !analysis::is_stop_word(word))
     }

@@ -1,6 +1,6 @@
 //! Large spaces: segments in the background, restarts, damage, and searches meanwhile.
 
-use super::{Folders, SMALL, archived, model, open_archived};
+use super::{Folders, SMALL, archived, model, open_archived, open_archived_on};
 use crate::index::{IndexOptions, IndexSizes};
 use crate::lease::Lease;
 use crate::pages::Disk;
@@ -90,6 +90,29 @@ fn assert_found(store: &SqliteStore, digits: u64) {
         hit.is_some_and(|hit| (hit.similarity - 1.0).abs() < 1e-6),
         "{digits}"
     );
+}
+
+#[test]
+fn a_scan_finds_by_words_what_vectors_are_far_from() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open_archived(&folder);
+    fill(&store, 1..=700);
+    drop(store);
+    std::fs::remove_dir_all(folder.join("index")).unwrap();
+    let disk = BadDisk {
+        fault: Fault::Full,
+        left: Arc::default(),
+    };
+    let store = open_archived_on(&folder, Arc::new(disk));
+    assert!(store.stats(&space("default")).unwrap().rebuilding > 0);
+    for digits in [1, 350, 700] {
+        let away: Vec<f32> = direction(digits).as_slice().iter().map(|x| -x).collect();
+        let found = search(&store, &text(digits), &vector(&away), &everything(), 1);
+        assert_eq!(found[0].memory.id, id(digits));
+    }
+    let nothing = search(&store, "\" of the", &direction(5), &everything(), 1);
+    assert_eq!(nothing[0].memory.id, id(5));
 }
 
 #[test]

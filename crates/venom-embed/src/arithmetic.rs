@@ -148,10 +148,11 @@ fn fold<V: Copy>(row: &[V], start: V, step: impl Fn(V, V) -> V) -> [V; 2] {
 }
 
 /// GELU with the error function (not the tanh form), x/2 (1 + erf(x/√2)), of each number. Off by at most
-/// 1e-6 where |x| < 8.
+/// 5e-6, or by 1e-6 of x where that is more.
 ///
-/// erf(z) is z times a polynomial in z², here in t = z²/8 - 1 from -1 to 1, of degree 15, by least
-/// squares at 400 Chebyshev nodes; beyond |z| = 4 it is ±1 to the last bit. Neither a division nor an exponential.
+/// It is x times a share of it, 0.5 + c · p(t), with c = x cut at ±4.8, where the share is 0 or 1 to six
+/// places, and t = 2 (c/4.8)² - 1 from -1 to 1. The polynomial p of degree 10 was fitted by weighted least
+/// squares at 6000 Chebyshev nodes until the largest error was least. Neither a division nor an exponential.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(simd: S, values: &mut [f32]) {
     let (values, _) = S::as_mut_simd_f32s(values);
@@ -167,40 +168,34 @@ pub(crate) fn gelu<S: Simd>(simd: S, values: &mut [f32]) {
 /// [`gelu`] of at most four registers: four chains of sums side by side, as each waits for its own last step.
 #[inline(always)]
 fn gelu_of_four<S: Simd>(simd: S, values: &mut [S::f32s]) {
-    const SERIES: [f32; 16] = [
-        0.353_530_97,
-        -0.176_576_17,
-        0.131_677_33,
-        -0.107_713_364,
-        0.090_163_12,
-        -0.074_687_53,
-        0.060_247_4,
-        -0.046_014_32,
-        0.031_679_343,
-        -0.021_662_531,
-        0.017_188_484,
-        -0.010_085_907,
-        0.001_700_600_7,
-        -0.001_076_942_1,
-        0.003_002_311,
-        -0.001_372_815_1,
+    const CUT: f32 = 4.8;
+    const SERIES: [f32; 11] = [
+        0.147_212_79,
+        -0.072_979_76,
+        0.052_904_096,
+        -0.040_565_86,
+        0.030_720_811,
+        -0.022_187_902,
+        0.013_864_297,
+        -0.007_442_670_4,
+        0.005_391_842_7,
+        -0.004_195_055_5,
+        0.001_444_090_6,
     ];
     let splat = |x: f32| simd.splat_f32s(x);
-    let (mut zs, mut ts) = ([splat(0.0); 4], [splat(0.0); 4]);
-    for ((x, z), t) in values.iter().zip(&mut zs).zip(&mut ts) {
-        let root = simd.mul_f32s(*x, splat(std::f32::consts::FRAC_1_SQRT_2));
-        *z = simd.max_f32s(simd.min_f32s(root, splat(4.0)), splat(-4.0));
-        *t = simd.mul_add_e_f32s(simd.mul_f32s(*z, *z), splat(0.125), splat(-1.0));
+    let (mut cs, mut ts) = ([splat(0.0); 4], [splat(0.0); 4]);
+    for ((x, c), t) in values.iter().zip(&mut cs).zip(&mut ts) {
+        *c = simd.max_f32s(simd.min_f32s(*x, splat(CUT)), splat(-CUT));
+        *t = simd.mul_add_e_f32s(simd.mul_f32s(*c, *c), splat(2.0 / (CUT * CUT)), splat(-1.0));
     }
-    let mut sums = [splat(SERIES[15]); 4];
-    for term in SERIES[..15].iter().rev() {
+    let mut sums = [splat(SERIES[10]); 4];
+    for term in SERIES[..10].iter().rev() {
         for (sum, t) in sums.iter_mut().zip(&ts) {
             *sum = simd.mul_add_e_f32s(*sum, *t, splat(*term));
         }
     }
-    for ((x, z), sum) in values.iter_mut().zip(zs).zip(sums) {
-        let half = simd.mul_f32s(*x, splat(0.5));
-        *x = simd.mul_add_e_f32s(half, simd.mul_f32s(z, sum), half);
+    for ((x, c), sum) in values.iter_mut().zip(cs).zip(sums) {
+        *x = simd.mul_f32s(*x, simd.mul_add_e_f32s(c, sum, splat(0.5)));
     }
 }
 
@@ -319,7 +314,7 @@ mod tests {
             |found| {
                 for ((x, expected), found) in known.iter().zip(found) {
                     let error = (found - expected).abs();
-                    let allowed = 1e-6_f32.max(x.abs() * 1e-7);
+                    let allowed = 5e-6_f32.max(x.abs() * 1e-6);
                     assert!(error < allowed, "gelu({x}): {found}, expected {expected}");
                 }
             },

@@ -106,7 +106,6 @@ impl Encoder {
         let _seat = team.meeting.seat();
         let (kernel, width) = (self.kernel, self.shape.width);
         let own = team.rows_of(index);
-        room.states.clear();
         room.states.resize(own.len() * width, 0.0);
         room.contexts.resize(own.len() * width, 0.0);
         self.look_up(team, &own, &mut room.states);
@@ -165,20 +164,27 @@ impl Encoder {
                     .unwrap_or_else(PoisonError::into_inner),
             )
         });
-        let row = |row: usize| {
-            let looks = looks[row / team.rows_each].as_ref();
-            let at = row % team.rows_each * 3 * width;
-            &looks.expect("a thread for each row")[at..at + 3 * width]
-        };
         let own = team.rows_of(index);
         let own_looks = looks[index].as_ref().expect("a thread has looks");
         for (_, span, part) in team.parts(&own) {
             let (first, last) = (part.start - own.start, part.end - own.start);
+            // Thread by thread: a division per row and head would count.
+            let tokens = looks
+                .iter()
+                .flatten()
+                .enumerate()
+                .flat_map(|(thread, looks)| {
+                    let theirs = team.rows_of(thread);
+                    let at = |row: usize| {
+                        (row.clamp(theirs.start, theirs.end) - theirs.start) * 3 * width
+                    };
+                    looks[at(span.start)..at(span.end)].chunks_exact(3 * width)
+                });
             attend(
                 self.kernel.floats(),
                 heads,
                 &own_looks[first * 3 * width..last * 3 * width],
-                &span.map(row),
+                (span.len(), &tokens),
                 &mut room.contexts[first * width..last * width],
                 &mut room.attention,
             );

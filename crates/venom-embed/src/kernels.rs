@@ -109,11 +109,11 @@ impl Kernel {
         match self {
             Self::Scalar => pulp::Arch::Scalar,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(kernel) => pulp::Arch::V3(kernel.floats()),
+            Self::Avx2(kernel) => pulp::Arch::V3(kernel.0),
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni(kernel) => pulp::Arch::V3(kernel.floats()),
+            Self::AvxVnni(kernel) => pulp::Arch::V3(kernel.0),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni(kernel) => pulp::Arch::V4(kernel.floats()),
+            Self::Avx512Vnni(kernel) => pulp::Arch::V4(kernel.0),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) | Self::NeonDotProduct(_) | Self::NeonI8mm(_) => pulp::Arch::new(),
         }

@@ -1,4 +1,5 @@
-//! The loops that every kernel has, around what it does with its registers.
+//! What every kernel has around what it does with its registers: the loops, and a type that proves that the
+//! processor can run it.
 
 /// Defines `multiply_block` for a module with
 ///
@@ -49,3 +50,32 @@ macro_rules! multiply_block {
     };
 }
 pub(super) use multiply_block;
+
+/// Defines a type whose values are proofs: there is none where `$found` finds nothing, that is on a processor
+/// without the instructions of `$multiply`, and that is what makes calling it sound.
+macro_rules! proof {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $found:expr, $multiply:path) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name(pub(super) $inner);
+
+        impl $name {
+            pub(super) fn detect() -> Option<Self> {
+                $found.map(Self)
+            }
+
+            #[expect(clippy::unused_self, reason = "the proof")]
+            pub(super) fn multiply<const ROWS: usize>(
+                self,
+                rows: [&[Activations]; ROWS],
+                panel: &[Step],
+                soon: &[Step],
+                sums: &mut [Sums; ROWS],
+            ) {
+                // SAFETY: a value of this type exists only where the instructions were detected.
+                unsafe { $multiply(rows, panel, soon, sums) }
+            }
+        }
+    };
+}
+pub(super) use proof;

@@ -3,11 +3,8 @@
 //! A register of 128 bits has the weights of four columns for the four inputs of a step. With the dot
 //! product instructions one of them adds up the four products of each column; their stable names are still
 //! missing from the standard library (as of Rust 1.96), so they are written as assembly.
-//!
-//! The values of [`Neon`], [`DotProduct`] and [`I8mm`] are proofs: there is none on a processor without the
-//! instructions.
 
-use super::blocks::multiply_block;
+use super::blocks::{multiply_block, proof};
 use super::{Activations, Step, Sums};
 #[allow(
     clippy::wildcard_imports,
@@ -16,71 +13,26 @@ use super::{Activations, Step, Sums};
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
-/// This processor has NEON, as all but a few have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Neon(());
+proof!(
+    /// This processor has NEON, as all but a few have.
+    Neon(()),
+    is_aarch64_feature_detected!("neon").then_some(()),
+    neon::multiply_block
+);
 
-/// This processor has dot products of signed bytes (`sdot`).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DotProduct(());
+proof!(
+    /// This processor has dot products of signed bytes (`sdot`).
+    DotProduct(()),
+    is_aarch64_feature_detected!("dotprod").then_some(()),
+    dot_product::multiply
+);
 
-/// This processor has dot products of unsigned with signed bytes (`usdot`), a part of i8mm.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct I8mm(());
-
-impl Neon {
-    pub(super) fn detect() -> Option<Self> {
-        is_aarch64_feature_detected!("neon").then_some(Self(()))
-    }
-
-    #[expect(clippy::unused_self, reason = "the proof")]
-    pub(super) fn multiply<const ROWS: usize>(
-        self,
-        rows: [&[Activations]; ROWS],
-        panel: &[Step],
-        soon: &[Step],
-        sums: &mut [Sums; ROWS],
-    ) {
-        // SAFETY: a value of this type exists only where NEON was detected.
-        unsafe { neon::multiply_block(rows, panel, soon, sums) }
-    }
-}
-
-impl DotProduct {
-    pub(super) fn detect() -> Option<Self> {
-        is_aarch64_feature_detected!("dotprod").then_some(Self(()))
-    }
-
-    #[expect(clippy::unused_self, reason = "the proof")]
-    pub(super) fn multiply<const ROWS: usize>(
-        self,
-        rows: [&[Activations]; ROWS],
-        panel: &[Step],
-        soon: &[Step],
-        sums: &mut [Sums; ROWS],
-    ) {
-        // SAFETY: a value of this type exists only where the dot product was detected.
-        unsafe { dot_product::multiply(rows, panel, soon, sums) }
-    }
-}
-
-impl I8mm {
-    pub(super) fn detect() -> Option<Self> {
-        is_aarch64_feature_detected!("i8mm").then_some(Self(()))
-    }
-
-    #[expect(clippy::unused_self, reason = "the proof")]
-    pub(super) fn multiply<const ROWS: usize>(
-        self,
-        rows: [&[Activations]; ROWS],
-        panel: &[Step],
-        soon: &[Step],
-        sums: &mut [Sums; ROWS],
-    ) {
-        // SAFETY: a value of this type exists only where i8mm was detected.
-        unsafe { i8mm::multiply_block(rows, panel, soon, sums) }
-    }
-}
+proof!(
+    /// This processor has dot products of unsigned with signed bytes (`usdot`), a part of i8mm.
+    I8mm(()),
+    is_aarch64_feature_detected!("i8mm").then_some(()),
+    i8mm::multiply_block
+);
 
 #[inline]
 #[target_feature(enable = "neon")]

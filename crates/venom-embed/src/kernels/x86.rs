@@ -1,106 +1,40 @@
 //! Kernels for x86-64.
-//!
-//! The values of [`Avx2`], [`AvxVnni`] and [`Avx512Vnni`] are proofs: there is none on a processor without
-//! the instructions, and that is what makes calling the functions compiled for them sound.
 
-use super::blocks::multiply_block;
+use super::blocks::{multiply_block, proof};
 use super::{Activations, Step, Sums};
+use pulp::x86::{V3, V4};
 #[allow(
     clippy::wildcard_imports,
     reason = "the names of instructions say where they are from"
 )]
 use std::arch::x86_64::*;
 
-/// This processor has AVX2 (and FMA, as all that have it but one).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx2(pulp::x86::V3);
+proof!(
+    /// This processor has AVX2 (and FMA, as all that have it but one).
+    Avx2(V3),
+    V3::try_new(),
+    avx2::multiply
+);
 
-/// This processor has AVX2 with VNNI: four products of bytes added up by one instruction per lane.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AvxVnni(pulp::x86::V3);
+proof!(
+    /// This processor has AVX2 with VNNI: four products of bytes added up by one instruction per lane.
+    AvxVnni(V3),
+    V3::try_new().filter(|_| is_x86_feature_detected!("avxvnni")),
+    avx_vnni::multiply_block
+);
 
-/// This processor has AVX-512 with VNNI: the same in registers of 512 bits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx512Vnni(pulp::x86::V4);
+proof!(
+    /// This processor has AVX-512 with VNNI: the same in registers of 512 bits.
+    Avx512Vnni(V4),
+    V4::try_new().filter(|_| is_x86_feature_detected!("avx512vnni")),
+    avx512_vnni::multiply_block
+);
 
-impl Avx2 {
-    pub(super) fn detect() -> Option<Self> {
-        pulp::x86::V3::try_new().map(Self)
-    }
-
-    /// The same set of instructions, for floats.
-    pub(super) const fn floats(self) -> pulp::x86::V3 {
-        self.0
-    }
-
-    #[expect(clippy::unused_self, reason = "the proof")]
-    pub(super) fn multiply<const ROWS: usize>(
-        self,
-        rows: [&[Activations]; ROWS],
-        panel: &[Step],
-        soon: &[Step],
-        sums: &mut [Sums; ROWS],
-    ) {
-        // SAFETY: a value of this type exists only where AVX2 was detected.
-        unsafe { avx2::multiply(rows, panel, soon, sums) }
-    }
-}
-
-impl AvxVnni {
-    pub(super) fn detect() -> Option<Self> {
-        let floats = pulp::x86::V3::try_new();
-        floats
-            .filter(|_| is_x86_feature_detected!("avxvnni"))
-            .map(Self)
-    }
-
-    /// The same set of instructions, for floats.
-    pub(super) const fn floats(self) -> pulp::x86::V3 {
-        self.0
-    }
-
-    #[expect(clippy::unused_self, reason = "the proof")]
-    pub(super) fn multiply<const ROWS: usize>(
-        self,
-        rows: [&[Activations]; ROWS],
-        panel: &[Step],
-        soon: &[Step],
-        sums: &mut [Sums; ROWS],
-    ) {
-        // SAFETY: a value of this type exists only where AVX2 with VNNI was detected.
-        unsafe { avx_vnni::multiply_block(rows, panel, soon, sums) }
-    }
-}
-
+#[cfg(feature = "measure")]
 impl Avx512Vnni {
-    pub(super) fn detect() -> Option<Self> {
-        let floats = pulp::x86::V4::try_new();
-        floats
-            .filter(|_| is_x86_feature_detected!("avx512vnni"))
-            .map(Self)
-    }
-
-    /// The same set of instructions, for floats.
-    pub(super) const fn floats(self) -> pulp::x86::V4 {
-        self.0
-    }
-
-    #[expect(clippy::unused_self, reason = "the proof")]
-    pub(super) fn multiply<const ROWS: usize>(
-        self,
-        rows: [&[Activations]; ROWS],
-        panel: &[Step],
-        soon: &[Step],
-        sums: &mut [Sums; ROWS],
-    ) {
-        // SAFETY: a value of this type exists only where AVX-512 with VNNI was detected.
-        unsafe { avx512_vnni::multiply_block(rows, panel, soon, sums) }
-    }
-
-    #[cfg(feature = "measure")]
     #[expect(clippy::unused_self, reason = "the proof")]
     pub(super) fn work_on_registers(self, rounds: u32) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: a value of this type exists only where AVX-512 with VNNI was detected.
         std::hint::black_box(unsafe { avx512_vnni::work_on_registers(rounds) });
         u64::from(rounds) * avx512_vnni::REGISTERS as u64 * 64 * 2
     }

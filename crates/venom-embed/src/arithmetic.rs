@@ -9,7 +9,7 @@
 )]
 
 use pulp::{Arch, Simd, WithSimd};
-use std::f32::consts::LOG2_E;
+use std::f32::consts::{LN_2, LOG2_E};
 
 /// Added to the variance in a layer norm, as in the reference.
 const NORM_EPSILON: f32 = 1e-12;
@@ -211,11 +211,11 @@ fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Adding and taking away 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const SERIES: [f32; 5] = [
-        0.693_147,
-        0.240_222_42,
-        0.055_507_336,
-        0.009_671_513,
-        0.001_326_472_6,
+        LN_2,
+        0.240_222_83,
+        0.055_505_585,
+        0.009_669_691,
+        0.001_330_060_7,
     ];
     let splat = |x: f32| simd.splat_f32s(x);
     let x = simd.max_f32s(x, splat(-125.0));

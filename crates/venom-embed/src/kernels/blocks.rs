@@ -64,7 +64,6 @@ macro_rules! proof {
                 $found.map(Self)
             }
 
-            #[expect(clippy::unused_self, reason = "the proof")]
             pub(super) fn multiply<const ROWS: usize>(
                 self,
                 rows: [&[Activations]; ROWS],

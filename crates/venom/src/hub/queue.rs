@@ -187,9 +187,11 @@ mod tests {
 
     #[test]
     fn quick_work_passes_blocked_bulk_work_and_a_full_lane_of_it() {
-        let queue = Queue::start(2, 1).unwrap();
+        let queue = Queue::start(2, 2).unwrap();
         let release = block_workers(&queue, 2);
-        queue.submit(Lane::Bulk, || ()).unwrap();
+        for _ in 0..2 {
+            queue.submit(Lane::Bulk, || ()).unwrap();
+        }
         assert_eq!(queue.submit(Lane::Bulk, || ()), Err(Refused::Full));
         let (done, answer) = mpsc::channel();
         queue

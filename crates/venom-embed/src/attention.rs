@@ -28,21 +28,21 @@ pub(crate) struct Heads {
 }
 
 /// Attention of some tokens of a text to all of its tokens, every head, into `contexts`, `[queries,
-/// width]`. `queries` has the rows of the former, `tokens` those of the latter one by one; a row has
-/// queries (scaled already), keys and values side by side. 4 * width FLOP per pair of tokens.
+/// width]`. `queries` has the rows of the former, `tokens` those of the latter one by one, `count` of them; a
+/// row has queries (scaled already), keys and values side by side. 4 * width FLOP per pair of tokens.
 pub(crate) fn attend<'a>(
     arch: Arch,
     heads: Heads,
     queries: &[f32],
-    tokens: &(impl ExactSizeIterator<Item = &'a [f32]> + Clone),
+    (count, tokens): (usize, &(impl Iterator<Item = &'a [f32]> + Clone)),
     contexts: &mut [f32],
     scratch: &mut Scratch,
 ) {
     let Heads { width, head_width } = heads;
-    let (count, row_width) = (tokens.len(), 3 * width);
+    let row_width = 3 * width;
     let padded = count.next_multiple_of(PANEL);
     for head in (0..width).step_by(head_width) {
-        scratch.load(heads, head, tokens.clone());
+        scratch.load(heads, head, (count, tokens.clone()));
         let tiles = queries.chunks(TILE_QUERIES * row_width);
         for (queries, contexts) in tiles.zip(contexts.chunks_mut(TILE_QUERIES * width)) {
             let rows = queries.len() / row_width;
@@ -87,9 +87,9 @@ impl Scratch {
         &mut self,
         Heads { width, head_width }: Heads,
         head: usize,
-        tokens: impl ExactSizeIterator<Item = &'a [f32]>,
+        (count, tokens): (usize, impl Iterator<Item = &'a [f32]>),
     ) {
-        let (count, panels) = (tokens.len(), tokens.len().div_ceil(PANEL));
+        let panels = count.div_ceil(PANEL);
         self.keys.resize(panels * head_width, [0.0; PANEL]);
         self.values.resize(count * head_width / PANEL, [0.0; PANEL]);
         for (at, row) in tokens.enumerate() {

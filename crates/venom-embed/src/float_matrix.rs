@@ -160,8 +160,16 @@ fn block_times<S: Simd, const ROWS: usize>(
     panel: &[PanelRow],
     (products, stride): (&mut [f32], usize),
 ) {
-    let rows: [&[f32]; ROWS] =
-        std::array::from_fn(|row| &rows.values[row * rows.stride..][..panel.len()]);
+    let Rows {
+        values,
+        stride: apart,
+        ..
+    } = rows;
+    // A loop, as `array::from_fn` is not always compiled into this.
+    let mut rows = [&[][..]; ROWS];
+    for (at, row) in rows.iter_mut().enumerate() {
+        *row = &values[at * apart..][..panel.len()];
+    }
     for first in (0..PANEL / S::F32_LANES).step_by(2) {
         let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
         for (at, weights) in panel.iter().enumerate() {

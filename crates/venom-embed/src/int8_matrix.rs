@@ -16,12 +16,11 @@
     reason = "bodies must be compiled inside the dispatched function"
 )]
 
-use crate::arithmetic::{RowWork, each_row, gelu, range};
+use crate::arithmetic::{gelu, range};
 use crate::bytes::Shared;
-use crate::kernels::{
-    Activations, BLOCK_INPUTS, BLOCK_ROWS, COLUMNS, Kernel, STEP_INPUTS, Step, Sums,
-};
+use crate::kernels::{Activations, BLOCK_ROWS, COLUMNS, Kernel, STEP_INPUTS, Step, Sums};
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// A weight matrix `[inputs, outputs]` in bytes.
 pub(crate) struct Int8Matrix {
@@ -45,29 +44,12 @@ pub(crate) enum Then<'a> {
     Add(&'a [f32]),
 }
 
-/// Room for the rows of a tile as bytes, and for their sums with one panel.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    rows: QuantisedRows,
-    sums: Vec<Sums>,
-}
-
 /// Rows of activations as bytes.
 #[derive(Default)]
-struct QuantisedRows {
+pub(crate) struct QuantisedRows {
     values: Vec<Activations>,
     scales: Vec<f32>,
     zeros: Vec<i32>,
-}
-
-impl Scratch {
-    /// Bytes that are kept.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        let rows = &self.rows;
-        let per_row = rows.scales.capacity() + rows.zeros.capacity();
-        4 * (rows.values.capacity() + per_row + self.sums.capacity() * COLUMNS)
-    }
 }
 
 impl Int8Matrix {
@@ -117,47 +99,45 @@ impl Int8Matrix {
         rows: &[f32],
         (bias, then): (&[f32], Then<'_>),
         products: &mut [f32],
-        scratch: &mut Scratch,
+        bytes: &mut QuantisedRows,
     ) {
-        let Scratch { rows: bytes, sums } = scratch;
         bytes.fill(kernel, rows, self.inputs);
         let steps = self.inputs / STEP_INPUTS;
         let count = bytes.scales.len();
         let blocks = count.div_ceil(BLOCK_ROWS);
-        let (scales, totals) = (self.scales.as_chunks().0, self.totals.as_chunks().0);
-        let biases = bias.as_chunks().0;
-        for (index, panel) in self.panels.steps().chunks_exact(steps).enumerate() {
-            sums.clear();
-            sums.resize(count, [0; COLUMNS]);
-            for (part, panel) in panel.chunks(BLOCK_INPUTS / STEP_INPUTS).enumerate() {
-                let from = part * (BLOCK_INPUTS / STEP_INPUTS);
-                for block in 0..blocks {
-                    let (first, end) = (block * count / blocks, (block + 1) * count / blocks);
-                    let row = |row: usize| {
-                        if row < end {
-                            &bytes.values[row * steps + from..][..panel.len()]
-                        } else {
-                            &[][..]
-                        }
-                    };
-                    let rows: [&[Activations]; BLOCK_ROWS] =
-                        std::array::from_fn(|at| row(first + at));
-                    kernel.accumulate(&rows[..end - first], panel, &mut sums[first..end]);
+        let mut sums = [[0; COLUMNS]; BLOCK_ROWS];
+        for panel in 0..self.scales.len() / COLUMNS {
+            let (weights, later) = self.panels.steps()[panel * steps..].split_at(steps);
+            let next = &later[..steps.min(later.len())];
+            for block in 0..blocks {
+                // Each block has nearly as many rows, and asks for as much of the next panel.
+                let share = |of: usize| block * of / blocks..(block + 1) * of / blocks;
+                let (range, soon) = (share(count), &next[share(next.len())]);
+                let mut rows = [&[][..]; BLOCK_ROWS];
+                for (row, at) in rows.iter_mut().zip(range.clone()) {
+                    *row = &bytes.values[at * steps..][..steps];
                 }
+                let sums = &mut sums[..range.len()];
+                kernel.multiply(&rows[..range.len()], weights, soon, sums);
+                kernel.floats().dispatch(Finish {
+                    panel: self.panel(panel, bias),
+                    rows: bytes,
+                    range,
+                    sums,
+                    products,
+                    then,
+                });
             }
-            let of_panel = Panel {
-                scales: &scales[index],
-                totals: &totals[index],
-                bias: &biases[index],
-            };
-            let mut finish = Finish {
-                panel: of_panel,
-                rows: bytes,
-                sums,
-                column: index * COLUMNS,
-                then,
-            };
-            each_row(kernel.floats(), products, self.scales.len(), &mut finish);
+        }
+    }
+
+    fn panel<'a>(&'a self, index: usize, bias: &'a [f32]) -> Panel<'a> {
+        Panel {
+            scales: &self.scales.as_chunks().0[index],
+            totals: &self.totals.as_chunks().0[index],
+            bias: &bias.as_chunks().0[index],
+            column: index * COLUMNS,
+            width: self.scales.len(),
         }
     }
 }
@@ -167,44 +147,58 @@ struct Panel<'a> {
     scales: &'a [f32; COLUMNS],
     totals: &'a [i32; COLUMNS],
     bias: &'a [f32; COLUMNS],
+    /// The first of its columns.
+    column: usize,
+    /// Columns of all panels.
+    width: usize,
 }
 
-/// From the sums of a panel to the numbers in its columns.
+/// From the sums of a block to the numbers in their place.
 struct Finish<'a> {
     panel: Panel<'a>,
     rows: &'a QuantisedRows,
+    /// Those of the block.
+    range: Range<usize>,
     sums: &'a [Sums],
-    /// The first of them.
-    column: usize,
+    products: &'a mut [f32],
     then: Then<'a>,
 }
 
-impl RowWork for Finish<'_> {
+impl WithSimd for Finish<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn run<S: Simd>(&mut self, simd: S, row: usize, values: &mut [f32]) {
-        let (scale, zero) = (self.rows.scales[row], self.rows.zeros[row]);
-        let first = row * values.len() + self.column;
-        let Some(products) = values[self.column..].first_chunk_mut::<COLUMNS>() else {
-            return;
-        };
-        let (sums, panel) = (&self.sums[row], &self.panel);
-        for (column, product) in products.iter_mut().enumerate() {
-            // |sum| and |zero * total| are below 2^31 for up to 2^16 inputs.
-            let exact = sums[column].wrapping_sub(zero.wrapping_mul(panel.totals[column]));
-            *product = exact as f32 * (scale * panel.scales[column]) + panel.bias[column];
-        }
-        match self.then {
-            Then::Nothing => {}
-            Then::Gelu => gelu(simd, products),
-            Then::Add(others) => {
-                let others = &others[first..][..COLUMNS];
-                products.iter_mut().zip(others).for_each(|(x, y)| *x += y);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let panel = self.panel;
+        for (row, sums) in self.range.zip(self.sums) {
+            let (scale, zero) = (self.rows.scales[row], self.rows.zeros[row]);
+            let first = row * panel.width + panel.column;
+            let mut done = [0.0; COLUMNS];
+            for (column, number) in done.iter_mut().enumerate() {
+                // |sum| and |zero * total| are below 2^31 for up to 2^16 inputs.
+                let exact = sums[column].wrapping_sub(zero.wrapping_mul(panel.totals[column]));
+                *number = exact as f32 * (scale * panel.scales[column]) + panel.bias[column];
             }
+            match self.then {
+                Then::Nothing => {}
+                Then::Gelu => gelu(simd, &mut done),
+                Then::Add(others) => {
+                    let others = &others[first..][..COLUMNS];
+                    done.iter_mut().zip(others).for_each(|(x, y)| *x += y);
+                }
+            }
+            self.products[first..][..COLUMNS].copy_from_slice(&done);
         }
     }
 }
 
 impl QuantisedRows {
+    /// Bytes that are kept.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        4 * (self.values.capacity() + self.scales.capacity() + self.zeros.capacity())
+    }
+
     /// Each row of `rows`, `[n, width]`, by its own range, which has 0 in it: 0 stays 0 exactly. Off by
     /// half a step of 1/255 of the range at most.
     fn fill(&mut self, kernel: Kernel, rows: &[f32], width: usize) {

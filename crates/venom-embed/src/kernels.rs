@@ -1,9 +1,11 @@
 //! Products of bytes, the arithmetic that an int8 forward pass spends its time in, for each kind of
 //! processor.
 //!
-//! One function, [`Kernel::accumulate`]: a few rows of activations (`u8`) times a panel of 64 columns of
+//! One function, [`Kernel::multiply`]: a few rows of activations (`u8`) times a panel of 64 columns of
 //! weights (`i8`), added up in `i32`. Every kernel gives the same integers as [`scalar`], which is the
 //! definition. The best one is chosen once, when a model is opened.
+//!
+//! The loops are the same for all and stand in [`blocks`]; a kernel brings what is done with its registers.
 //!
 //! This is the only module of the workspace with `unsafe` code: calling functions compiled for
 //! instructions that not every processor has, loading and storing their registers, and instructions for
@@ -13,6 +15,8 @@
     reason = "instructions that not every processor has; each block says why it is sound"
 )]
 
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod blocks;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -27,9 +31,6 @@ use std::fmt;
 pub(crate) const COLUMNS: usize = 64;
 /// Rows that are multiplied at a time at most: with 512 bits, 24 of 32 registers hold their sums.
 pub(crate) const BLOCK_ROWS: usize = 6;
-/// Inputs that are multiplied at a time at most. Their weights of one panel, 24 KiB, stay in the
-/// first-level cache while one block of rows after the other is multiplied with them.
-pub(crate) const BLOCK_INPUTS: usize = 384;
 /// Inputs of a step: four products are added up by one instruction.
 pub(crate) const STEP_INPUTS: usize = 4;
 
@@ -48,6 +49,8 @@ pub(crate) enum Kernel {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2(x86::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(x86::AvxVnni),
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(x86::Avx512Vnni),
     #[cfg(target_arch = "aarch64")]
@@ -70,6 +73,7 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         {
             kernels.extend(x86::Avx2::detect().map(Self::Avx2));
+            kernels.extend(x86::AvxVnni::detect().map(Self::AvxVnni));
             kernels.extend(x86::Avx512Vnni::detect().map(Self::Avx512Vnni));
         }
         #[cfg(target_arch = "aarch64")]
@@ -88,6 +92,8 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(_) => "avx512-vnni",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
@@ -103,29 +109,38 @@ impl Kernel {
         match self {
             Self::Scalar => pulp::Arch::Scalar,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(kernel) => pulp::Arch::V3(kernel.floats()),
+            Self::Avx2(kernel) => pulp::Arch::V3(kernel.0),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni(kernel) => pulp::Arch::V4(kernel.floats()),
+            Self::AvxVnni(kernel) => pulp::Arch::V3(kernel.0),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(kernel) => pulp::Arch::V4(kernel.0),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) | Self::NeonDotProduct(_) | Self::NeonI8mm(_) => pulp::Arch::new(),
         }
     }
 
-    /// Adds the products of `rows` with a panel to `sums`: `sums[row][column] += Σ rows[row][input] *
-    /// panel[input][column]`, activations as `u8`, weights as `i8`.
+    /// The products of `rows` with a panel: `sums[row][column] = Σ rows[row][input] * panel[input][column]`,
+    /// activations as `u8`, weights as `i8`.
     ///
-    /// At most [`BLOCK_ROWS`] rows and [`BLOCK_INPUTS`] inputs, as many steps in each row as in the
-    /// panel. Exact: a sum of 2^16 products fits 32 bits. 128 operations per row and input.
-    pub(crate) fn accumulate(self, rows: &[&[Activations]], panel: &[Step], sums: &mut [Sums]) {
+    /// At most [`BLOCK_ROWS`] rows, as many steps in each as in the panel. Exact: a sum of 2^16 products
+    /// fits 32 bits. 128 operations per row and input. `soon` are weights that are used soon: they are asked
+    /// for on the way, one step per step of the panel.
+    pub(crate) fn multiply(
+        self,
+        rows: &[&[Activations]],
+        panel: &[Step],
+        soon: &[Step],
+        sums: &mut [Sums],
+    ) {
         assert_eq!(rows.len(), sums.len(), "a row of sums for each row");
-        assert!(rows.len() <= BLOCK_ROWS && panel.len() * STEP_INPUTS <= BLOCK_INPUTS);
+        assert!(rows.len() <= BLOCK_ROWS && panel.len() * STEP_INPUTS <= 1 << 16);
         match rows.len() {
-            1 => self.multiply::<1>(rows, panel, sums),
-            2 => self.multiply::<2>(rows, panel, sums),
-            3 => self.multiply::<3>(rows, panel, sums),
-            4 => self.multiply::<4>(rows, panel, sums),
-            5 => self.multiply::<5>(rows, panel, sums),
-            6 => self.multiply::<6>(rows, panel, sums),
+            1 => self.multiply_rows::<1>(rows, panel, soon, sums),
+            2 => self.multiply_rows::<2>(rows, panel, soon, sums),
+            3 => self.multiply_rows::<3>(rows, panel, soon, sums),
+            4 => self.multiply_rows::<4>(rows, panel, soon, sums),
+            5 => self.multiply_rows::<5>(rows, panel, soon, sums),
+            6 => self.multiply_rows::<6>(rows, panel, soon, sums),
             _ => {}
         }
     }
@@ -144,10 +159,11 @@ impl Kernel {
         }
     }
 
-    fn multiply<const ROWS: usize>(
+    fn multiply_rows<const ROWS: usize>(
         self,
         rows: &[&[Activations]],
         panel: &[Step],
+        soon: &[Step],
         sums: &mut [Sums],
     ) {
         let (Some(rows), Some(sums)) = (rows.first_chunk(), sums.first_chunk_mut()) else {
@@ -158,15 +174,17 @@ impl Kernel {
         match self {
             Self::Scalar => scalar::multiply(rows, panel, sums),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(kernel) => kernel.multiply(rows, panel, sums),
+            Self::Avx2(kernel) => kernel.multiply(rows, panel, soon, sums),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni(kernel) => kernel.multiply(rows, panel, sums),
+            Self::AvxVnni(kernel) => kernel.multiply(rows, panel, soon, sums),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(kernel) => kernel.multiply(rows, panel, soon, sums),
             #[cfg(target_arch = "aarch64")]
-            Self::Neon(kernel) => kernel.multiply(rows, panel, sums),
+            Self::Neon(kernel) => kernel.multiply(rows, panel, soon, sums),
             #[cfg(target_arch = "aarch64")]
-            Self::NeonDotProduct(kernel) => kernel.multiply(rows, panel, sums),
+            Self::NeonDotProduct(kernel) => kernel.multiply(rows, panel, soon, sums),
             #[cfg(target_arch = "aarch64")]
-            Self::NeonI8mm(kernel) => kernel.multiply(rows, panel, sums),
+            Self::NeonI8mm(kernel) => kernel.multiply(rows, panel, soon, sums),
         }
     }
 }

@@ -44,9 +44,10 @@ use venom_core::ports::Vocabulary;
 use venom_core::{EmbedError, Embedder, Embedding, ModelStamp, Passage, PassageSpan};
 use vocabulary::Words;
 
-/// Tokens in one forward pass at most, unless a single text has more. Small texts share a pass, which
-/// reads the weights once for all of them; beyond this the gain is used up and only memory grows.
-const BATCH_TOKENS_MAX: usize = 512;
+/// Tokens per thread in one forward pass at most, unless a single text has more. Small texts share a pass,
+/// which reads the weights once for all of them; beyond this the gain is used up, and the states no longer
+/// fit the second-level cache.
+const THREAD_TOKENS_MAX: usize = 128;
 
 /// The model all-MiniLM-L6-v2, ready to embed. About 23 MB in int8 and 90 MB in f32, and for each concurrent
 /// call up to 10 MB.
@@ -111,7 +112,7 @@ impl MiniLm {
     fn embed_tokens(&self, texts: &[Vec<u32>]) -> Result<Vec<Embedding>, EmbedError> {
         let under_way = UnderWay::new(&self.calls);
         let mut vectors: Vec<Option<Embedding>> = vec![None; texts.len()];
-        for batch in batches(texts) {
+        for batch in batches(texts, self.threads_per_text * THREAD_TOKENS_MAX) {
             let ids: Vec<&[u32]> = batch.iter().map(|&i| texts[i].as_slice()).collect();
             let threads = (self.threads_per_text / under_way.calls()).max(1);
             let raw = self.encoder.forward(&ids, threads).map_err(failed)?;
@@ -302,14 +303,14 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Indices of `texts` in groups of at most [`BATCH_TOKENS_MAX`] tokens, in order.
-fn batches(texts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+/// Indices of `texts` in groups of at most `tokens_max` tokens, unless a single text has more, in order.
+fn batches(texts: &[Vec<u32>], tokens_max: usize) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut tokens = usize::MAX;
     for (i, text) in texts.iter().enumerate() {
         tokens = tokens.saturating_add(text.len());
         match batches.last_mut() {
-            Some(batch) if tokens <= BATCH_TOKENS_MAX => batch.push(i),
+            Some(batch) if tokens <= tokens_max => batch.push(i),
             _ => {
                 batches.push(vec![i]);
                 tokens = text.len();

@@ -1,6 +1,6 @@
 //! For the bench: the throughput of the products of bytes, and the limit of the processor.
 
-use crate::int8_matrix::{Int8Matrix, Scratch, Then};
+use crate::int8_matrix::{Int8Matrix, QuantisedRows, Then};
 use crate::kernels::Kernel;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -28,11 +28,11 @@ pub fn product(rows: usize, inputs: usize, outputs: usize) -> f64 {
     let matrix = Int8Matrix::quantise(&numbers(inputs * outputs), inputs);
     let (states, bias) = (numbers(rows * inputs), numbers(outputs));
     let mut products = vec![0.0; rows * outputs];
-    let mut scratch = Scratch::default();
+    let mut bytes = QuantisedRows::default();
     let kernel = Kernel::best();
     let seconds = best(|| {
         let then = (bias.as_slice(), Then::Nothing);
-        matrix.product(kernel, &states, then, &mut products, &mut scratch);
+        matrix.product(kernel, &states, then, &mut products, &mut bytes);
     });
     (2 * rows * inputs * outputs) as f64 / seconds.as_secs_f64()
 }

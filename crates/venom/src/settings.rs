@@ -168,7 +168,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variables: &["VENOM_QUEUE"],
         value: "COUNT",
         default: "1024",
-        help: "Calls that may wait for a worker, 1 to 100000. Beyond it a caller is told to try again",
+        help: "Stores that may wait for a worker, and as many searches, 1 to 100000. Beyond it a caller is told to try \
+               again",
     },
     Setting {
         flag: "exact-memories",

@@ -1,7 +1,8 @@
 //! `bench embed`: texts to vectors by Venom and by ONNX Runtime, in one run and by turns.
 //!
 //! Venom is measured from the text on, ONNX Runtime from the token ids on. Before anything is timed the two
-//! have to give the same vectors.
+//! have to give the same vectors. With one thread it is the processor time of that thread that counts, in both:
+//! other programs do not disturb it by more than what they take of caches and of the core.
 
 mod products;
 mod rival;
@@ -10,6 +11,7 @@ use super::recall::product::model_folder;
 use super::sample::Sample;
 use super::{Outcome, build, step, texts};
 use rival::Rival;
+use rustix::time::{ClockId, clock_gettime};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -28,7 +30,10 @@ const COMPARED: usize = 64;
 /// Turns of each engine at single texts, and calls of a turn.
 const SINGLE: (usize, usize) = (9, 3);
 /// The same at batches.
-const BATCHES: (usize, usize) = (2, 1);
+const BATCHES: (usize, usize) = (3, 1);
+/// Pause between two engines where there are several threads: those of ONNX Runtime wait for their next call
+/// by turning in circles for some milliseconds, on the core that the next engine is to have.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Starts of a process.
 const STARTS: usize = 9;
 
@@ -121,7 +126,12 @@ fn compare(venom: &Engines, rival: &mut Rival) -> Outcome<()> {
 
 fn print_times(venom: &Engines, mut rival: Option<&mut Rival>, threads: usize) -> Outcome<()> {
     let threads_word = if threads == 1 { "thread" } else { "threads" };
-    println!("\nMilliseconds (median), {threads} {threads_word}:\n");
+    let kind = if threads == 1 {
+        " of processor time"
+    } else {
+        ""
+    };
+    println!("\nMilliseconds{kind} (median), {threads} {threads_word}:\n");
     println!(
         "| texts × tokens | Venom int8 | by AVX2 | Venom f32 | ONNX f32 | ONNX int8 | times faster than ONNX f32 | \
          than ONNX int8 | AVX2 than ONNX f32 |\n|---|---|---|---|---|---|---|---|---|"
@@ -162,11 +172,13 @@ fn take_turn(
 ) -> Outcome<()> {
     let words: Vec<&str> = texts.iter().map(String::as_str).collect();
     let own = [Some(&venom.int8), venom.avx2.as_ref(), Some(&venom.f32)];
+    let pause = || std::thread::sleep(if threads == 1 { Duration::ZERO } else { PAUSE });
     for (model, times) in own.into_iter().zip(&mut *times) {
+        pause();
         for _ in 0..if model.is_some() { calls } else { 0 } {
-            let began = Instant::now();
+            let began = now(threads);
             model.map(|model| model.embed(&words)).transpose()?;
-            times.push(began.elapsed());
+            times.push(now(threads).saturating_sub(began));
         }
     }
     if let Some(rival) = rival {
@@ -175,10 +187,21 @@ fn take_turn(
             .map(|text| venom.f32.token_ids(text))
             .collect::<Result<Vec<_>, _>>()?;
         for (precision, times) in ["f32", "int8"].iter().zip(&mut times[3..]) {
+            pause();
             times.extend(rival.run(precision, threads, &ids, calls)?.times);
         }
     }
     Ok(())
+}
+
+/// The processor time of this thread, which does all the work if there is one; else the time.
+fn now(threads: usize) -> Duration {
+    let clock = if threads == 1 {
+        ClockId::ThreadCPUTime
+    } else {
+        ClockId::Monotonic
+    };
+    Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
 fn print_row(name: &str, medians: [Option<f64>; 5]) {

@@ -2,7 +2,7 @@
 
 use crate::arithmetic::{AddBias, AddRows, Gelu, LayerNorm, each_row};
 use crate::float_matrix::FloatMatrix;
-use crate::int8_matrix::{self, Int8Matrix, Then};
+use crate::int8_matrix::{Int8Matrix, QuantisedRows, Then};
 use crate::kernels::Kernel;
 
 /// One layer.
@@ -42,7 +42,7 @@ pub(crate) struct Norm {
 pub(super) struct Scratch {
     attended: Vec<f32>,
     wide: Vec<f32>,
-    bytes: int8_matrix::Scratch,
+    bytes: QuantisedRows,
 }
 
 impl Scratch {
@@ -102,12 +102,12 @@ impl Linear {
         rows: &[f32],
         then: Then<'_>,
         products: &mut [f32],
-        scratch: &mut int8_matrix::Scratch,
+        bytes: &mut QuantisedRows,
     ) {
         let floats = kernel.floats();
         match &self.matrix {
             Matrix::Int8(matrix) => {
-                matrix.product(kernel, rows, (&self.bias, then), products, scratch);
+                matrix.product(kernel, rows, (&self.bias, then), products, bytes);
             }
             Matrix::Float(matrix) => {
                 matrix.product(floats, rows, products);

@@ -2,6 +2,7 @@
 
 use super::{Encoder, layer};
 use crate::attention::{self, Heads, attend};
+use crate::kernels::BLOCK_ROWS;
 use crate::meeting::Meeting;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -9,14 +10,14 @@ use std::thread;
 
 /// Rows that are taken through a layer together at most: between its products they stay in the
 /// second-level cache.
-const TILE_ROWS: usize = 96;
+const TILE_ROWS: usize = 48;
 /// Rows that are worth a thread.
 const THREAD_ROWS_MIN: usize = 16;
 /// Threads of a pass at most.
 const THREADS_MAX: usize = 16;
 
 /// Queries, keys and values of a thread's rows, `[rows, 3 * width]`: of this layer and of the one
-/// before, which slower threads may still read.
+/// before, which slower threads may still read. A thread that is alone needs one only.
 type Looks = [RwLock<Vec<f32>>; 2];
 
 /// Room that no pass uses at the moment: as much as the most threads at the same time needed.
@@ -105,18 +106,14 @@ impl Encoder {
         let _seat = team.meeting.seat();
         let (kernel, width) = (self.kernel, self.shape.width);
         let own = team.rows_of(index);
-        room.states.clear();
         room.states.resize(own.len() * width, 0.0);
         room.contexts.resize(own.len() * width, 0.0);
         self.look_up(team, &own, &mut room.states);
         self.weights.norm.apply(kernel, &mut room.states);
-        let tile = own
-            .len()
-            .div_ceil(own.len().div_ceil(TILE_ROWS).max(1))
-            .max(1);
+        let tile = tile_rows(own.len());
         for (number, layer) in self.weights.layers.iter().enumerate() {
             {
-                let looks = &team.looks[index][number % 2];
+                let looks = &team.looks[index][team.side(number)];
                 let mut looks = looks.write().unwrap_or_else(PoisonError::into_inner);
                 looks.resize(own.len() * 3 * width, 0.0);
                 let tiles = room.states.chunks(tile * width);
@@ -162,25 +159,32 @@ impl Encoder {
         let looks: [_; THREADS_MAX] = std::array::from_fn(|thread| {
             let looks = team.looks.get(thread)?;
             Some(
-                looks[layer % 2]
+                looks[team.side(layer)]
                     .read()
                     .unwrap_or_else(PoisonError::into_inner),
             )
         });
-        let row = |row: usize| {
-            let looks = looks[row / team.rows_each].as_ref();
-            let at = row % team.rows_each * 3 * width;
-            &looks.expect("a thread for each row")[at..at + 3 * width]
-        };
         let own = team.rows_of(index);
         let own_looks = looks[index].as_ref().expect("a thread has looks");
         for (_, span, part) in team.parts(&own) {
             let (first, last) = (part.start - own.start, part.end - own.start);
+            // Thread by thread: a division per row and head would count.
+            let tokens = looks
+                .iter()
+                .flatten()
+                .enumerate()
+                .flat_map(|(thread, looks)| {
+                    let theirs = team.rows_of(thread);
+                    let at = |row: usize| {
+                        (row.clamp(theirs.start, theirs.end) - theirs.start) * 3 * width
+                    };
+                    looks[at(span.start)..at(span.end)].chunks_exact(3 * width)
+                });
             attend(
                 self.kernel.floats(),
                 heads,
                 &own_looks[first * 3 * width..last * 3 * width],
-                &span.map(row),
+                (span.len(), &tokens),
                 &mut room.contexts[first * width..last * width],
                 &mut room.attention,
             );
@@ -209,7 +213,18 @@ impl Encoder {
     }
 }
 
+/// Rows of a tile where there are so many in all: nearly as many in each, in whole blocks of a product.
+fn tile_rows(rows: usize) -> usize {
+    let tiles = rows.div_ceil(TILE_ROWS).max(1);
+    rows.div_ceil(tiles).max(1).next_multiple_of(BLOCK_ROWS)
+}
+
 impl Team<'_> {
+    /// Which of its looks a thread fills in a layer.
+    fn side(&self, layer: usize) -> usize {
+        layer % self.looks.len().min(2)
+    }
+
     /// The rows of a thread.
     fn rows_of(&self, index: usize) -> Range<usize> {
         let first = index * self.rows_each;

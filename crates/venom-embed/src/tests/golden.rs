@@ -115,11 +115,11 @@ fn every_kernel_gives_the_same_int8_vectors() {
             let found = &other.embed(&[text, &long]).unwrap();
             let cosine = dot(found[0].as_slice(), expected.as_slice());
             // Integers are the same; what is between them differs in the last bits, which tips a few of
-            // them over.
-            assert!(cosine >= 0.9999, "{kernel}: {cosine}");
+            // them over, and these some more in the next layer: as far off as half of the quantisation.
+            assert!(cosine >= 0.9993, "{kernel}: {cosine}");
             let again = &int8_model().embed(&[&long]).unwrap()[0];
             let cosine = dot(found[1].as_slice(), again.as_slice());
-            assert!(cosine >= 0.9999, "{kernel}: {cosine}");
+            assert!(cosine >= 0.9993, "{kernel}: {cosine}");
         }
     }
 }
@@ -171,7 +171,7 @@ fn no_texts_give_no_vectors() {
 fn batches_are_bounded_and_complete() {
     let texts: Vec<Vec<u32>> = [256, 256, 1, 600, 3, 509, 1].map(|n| vec![0; n]).to_vec();
     let expected: [&[usize]; 4] = [&[0, 1], &[2], &[3], &[4, 5]];
-    let found = batches(&texts);
+    let found = batches(&texts, 512);
     assert_eq!(found[..4], expected);
     assert_eq!(found.concat(), (0..texts.len()).collect::<Vec<_>>());
 }

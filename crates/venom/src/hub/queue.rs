@@ -2,8 +2,9 @@
 //!
 //! Inference takes milliseconds of pure CPU and a commit waits for the disk; neither may block the
 //! event loop. Work waits in two lanes. `Quick` (searches, look-ups) goes before `Bulk` (stores), and
-//! one extra worker takes quick work only, so a search never waits behind a burst of long stores.
-//! Over the limit a caller is told to try again, at once.
+//! one extra worker takes quick work only, so a search never waits behind a burst of long stores. Each
+//! lane has its own limit, so it is not refused for them either. Over the limit a caller is told to try
+//! again, at once.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,7 +56,7 @@ impl Shared {
 /// The queue was full, or closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// As many calls wait as may wait.
+    /// As many calls wait in the lane as may wait.
     Full,
     /// The process is stopping.
     Closed,
@@ -64,6 +65,7 @@ pub(super) enum Refused {
 /// The queue and its workers.
 pub(super) struct Queue {
     shared: Arc<Shared>,
+    /// Jobs that may wait in each lane.
     jobs_max: usize,
     workers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -100,13 +102,14 @@ impl Queue {
         if waiting.closed {
             return Err(Refused::Closed);
         }
-        if waiting.quick.len() + waiting.bulk.len() >= self.jobs_max {
+        let jobs = match lane {
+            Lane::Quick => &mut waiting.quick,
+            Lane::Bulk => &mut waiting.bulk,
+        };
+        if jobs.len() >= self.jobs_max {
             return Err(Refused::Full);
         }
-        match lane {
-            Lane::Quick => waiting.quick.push_back(Box::new(job)),
-            Lane::Bulk => waiting.bulk.push_back(Box::new(job)),
-        }
+        jobs.push_back(Box::new(job));
         drop(waiting);
         self.shared.changed.notify_all();
         Ok(())
@@ -183,9 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn quick_work_passes_blocked_bulk_work() {
-        let queue = Queue::start(2, 10).unwrap();
+    fn quick_work_passes_blocked_bulk_work_and_a_full_lane_of_it() {
+        let queue = Queue::start(2, 2).unwrap();
         let release = block_workers(&queue, 2);
+        for _ in 0..2 {
+            queue.submit(Lane::Bulk, || ()).unwrap();
+        }
+        assert_eq!(queue.submit(Lane::Bulk, || ()), Err(Refused::Full));
         let (done, answer) = mpsc::channel();
         queue
             .submit(Lane::Quick, move || done.send(7).unwrap())
@@ -206,7 +213,7 @@ mod tests {
                 .submit(Lane::Bulk, move || done.send(index).unwrap())
                 .unwrap();
         }
-        assert_eq!(queue.submit(Lane::Quick, || ()), Err(Refused::Full));
+        assert_eq!(queue.submit(Lane::Bulk, || ()), Err(Refused::Full));
         drop(release);
         queue.close();
         assert_eq!(answers.try_iter().collect::<Vec<_>>(), [0, 1, 2]);

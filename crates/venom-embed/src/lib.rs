@@ -30,6 +30,7 @@ mod tests;
 mod tokenizer;
 mod vocabulary;
 mod weights;
+mod word_pieces;
 
 use bytes::Bytes;
 use encoder::Encoder;
@@ -90,7 +91,7 @@ impl MiniLm {
             stamp: folder.model.stamp(),
             tokens_max: folder.model.tokens_max,
             tokenizer: opened.tokenizer,
-            words: opened.words,
+            words: Words::default(),
             encoder: Encoder::new(folder.model.shape, opened.weights, kernel),
             precision: options.precision,
             threads_per_text: options.threads_per_text.max(1),
@@ -100,10 +101,7 @@ impl MiniLm {
 
     /// The token ids that [`Embedder::embed`] reads of a text: at most 256, the first is `[CLS]`, the
     /// last `[SEP]`.
-    ///
-    /// # Errors
-    /// [`EmbedError::Inference`] if the tokenizer fails, which would be a bug.
-    pub fn token_ids(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
+    pub fn token_ids(&self, text: &str) -> Vec<u32> {
         self.tokenizer.window(text, self.tokens_max)
     }
 
@@ -138,7 +136,6 @@ pub fn pack(folder: &ModelFolder) -> Result<Vec<u8>, EmbedError> {
 /// What a model is made of.
 struct Opened {
     tokenizer: Tokenizer,
-    words: Words,
     weights: encoder::Weights,
 }
 
@@ -157,8 +154,7 @@ fn open_packed(folder: &ModelFolder, bundled: Option<&'static [u8]>) -> Result<O
             .then(|| scope.spawn(|| packed::check(&bytes)));
         let opened = packed::read(&bytes, folder.model).map(|packed| {
             Ok(Opened {
-                tokenizer: Tokenizer::new(&packed.vocabulary)?,
-                words: Words::new(&packed.vocabulary),
+                tokenizer: Tokenizer::new(packed.vocabulary)?,
                 weights: packed.weights,
             })
         });
@@ -171,20 +167,9 @@ fn open_packed(folder: &ModelFolder, bundled: Option<&'static [u8]>) -> Result<O
 
 /// From the files of the model's makers.
 fn open_weights(folder: &ModelFolder, precision: Precision) -> Result<Opened, EmbedError> {
-    let (texts, weights) = thread::scope(|scope| {
-        let texts = scope.spawn(|| {
-            let vocabulary = read_vocabulary(folder)?;
-            Ok((Tokenizer::new(&vocabulary)?, Words::new(&vocabulary)))
-        });
-        let weights = read_weights(folder, precision);
-        (texts.join(), weights)
-    });
-    let (tokenizer, words) = texts.map_err(|_| failed("the tokenizer could not be built"))??;
-    Ok(Opened {
-        tokenizer,
-        words,
-        weights: weights?,
-    })
+    let tokenizer = Tokenizer::new(read_vocabulary(folder)?)?;
+    let weights = read_weights(folder, precision)?;
+    Ok(Opened { tokenizer, weights })
 }
 
 fn read_vocabulary(folder: &ModelFolder) -> Result<String, EmbedError> {
@@ -218,10 +203,7 @@ impl Embedder for MiniLm {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        let tokens: Vec<Vec<u32>> = texts
-            .iter()
-            .map(|text| self.token_ids(text))
-            .collect::<Result<_, _>>()?;
+        let tokens: Vec<Vec<u32>> = texts.iter().map(|text| self.token_ids(text)).collect();
         self.embed_tokens(&tokens)
     }
 
@@ -229,7 +211,7 @@ impl Embedder for MiniLm {
         let mut spans = Vec::with_capacity(texts.len());
         let mut tokens = Vec::with_capacity(texts.len());
         for text in texts {
-            let cut = passages::cut(&self.tokenizer, text, self.tokens_max)?;
+            let cut = passages::cut(&self.tokenizer, text, self.tokens_max);
             let (text_spans, text_tokens): (Vec<_>, Vec<_>) = cut
                 .into_iter()
                 .map(|passage| (passage.span, passage.ids))
@@ -269,7 +251,7 @@ impl Vocabulary for MiniLm {
     }
 
     fn words(&self) -> &[String] {
-        &self.words.common
+        self.words.common(&self.tokenizer)
     }
 
     fn has_word(&self, word: &str) -> bool {

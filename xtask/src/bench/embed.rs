@@ -93,7 +93,7 @@ fn compare(venom: &Engines, rival: &mut Rival) -> Outcome<()> {
     let (mut own, mut exact, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..COMPARED {
         let text = texts::memory(number);
-        let ids = vec![venom.f32.token_ids(&text)?];
+        let ids = vec![venom.f32.token_ids(&text)];
         let reference = &rival.run("f32", 1, &ids, 1)?.vectors[0];
         exact.push(dot(venom.f32.embed(&[&text])?[0].as_slice(), reference));
         own.push(dot(venom.int8.embed(&[&text])?[0].as_slice(), reference));
@@ -170,10 +170,7 @@ fn take_turn(
         }
     }
     if let Some(rival) = rival {
-        let ids = texts
-            .iter()
-            .map(|text| venom.f32.token_ids(text))
-            .collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<_> = texts.iter().map(|text| venom.f32.token_ids(text)).collect();
         for (precision, times) in ["f32", "int8"].iter().zip(&mut times[3..]) {
             times.extend(rival.run(precision, threads, &ids, calls)?.times);
         }
@@ -204,7 +201,7 @@ fn text_of(model: &MiniLm, tokens: usize, number: usize) -> Outcome<String> {
     let words = source.iter().flat_map(|text| text.split_whitespace());
     for word in words.chain(std::iter::repeat("tea")) {
         let longer = format!("{text} {word}");
-        match model.token_ids(&longer)?.len() {
+        match model.token_ids(&longer).len() {
             count if count == tokens && longer.len() < 16 * tokens => return Ok(longer),
             count if count < tokens => text = longer,
             _ if word == "tea" => return Err("no text of that many tokens".into()),

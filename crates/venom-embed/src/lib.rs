@@ -39,7 +39,6 @@ pub use options::{Options, Precision, kernels_here};
 pub use packed::PACKED_FILE;
 pub use shape::Shape;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, ScopedJoinHandle};
 use tokenizer::Tokenizer;
 use venom_core::ports::Vocabulary;
 use venom_core::{EmbedError, Embedder, Embedding, ModelStamp, Passage, PassageSpan};
@@ -73,8 +72,8 @@ impl std::fmt::Debug for MiniLm {
 
 impl MiniLm {
     /// Opens a model: the one in the program, the packed file of the folder, or its weights, whichever is
-    /// first there and fits the precision. Every byte that is read is checked: of a packed file by the hash
-    /// in its header (23 MB), of weights by the known hash (91 MB).
+    /// first there and fits the precision. Every byte that is read is checked: of a packed file by the
+    /// checksum in its header (23 MB), of weights by the known hash (91 MB).
     ///
     /// # Errors
     /// [`EmbedError::ModelDamaged`] if a file is not the known one, [`EmbedError::ModelNotFound`] if
@@ -85,6 +84,7 @@ impl MiniLm {
         let has_packed = || packed::is_usable(&folder.path, folder.model);
         let opened = match options.precision {
             Precision::Int8 if bundled.is_some() || has_packed() => open_packed(folder, bundled)?,
+            Precision::Float32 if !folder.has_weights() => return Err(folder.no_weights()),
             precision => open_weights(folder, precision)?,
         };
         Ok(Self {
@@ -139,30 +139,19 @@ struct Opened {
     weights: encoder::Weights,
 }
 
-/// From the packed model in the program, else the file of the folder, which is hashed while the tokenizer is
-/// built.
+/// From the packed model in the program, which is as sound as its code, else the file of the folder.
 fn open_packed(folder: &ModelFolder, bundled: Option<&'static [u8]>) -> Result<Opened, EmbedError> {
     let path = folder.path.join(PACKED_FILE);
     let bytes = match bundled {
         Some(bytes) => Bytes::Static(bytes),
         None => weights::read_packed(&path)?,
     };
-    let (checked, opened) = thread::scope(|scope| {
-        // Those of the program are as sound as its code.
-        let check = bundled
-            .is_none()
-            .then(|| scope.spawn(|| packed::check(&bytes)));
-        let opened = packed::read(&bytes, folder.model).map(|packed| {
-            Ok(Opened {
-                tokenizer: Tokenizer::new(packed.vocabulary)?,
-                weights: packed.weights,
-            })
-        });
-        (check.map_or(Ok(Ok(())), ScopedJoinHandle::join), opened)
-    });
-    let checked = checked.map_err(|_| failed("the hashing thread died"))?;
-    checked.map_err(|found| weights::packed_damaged(&path, &found))?;
-    opened.map_err(|found| weights::packed_damaged(&path, &found))?
+    let packed = packed::read(&bytes, folder.model)
+        .map_err(|found| weights::packed_damaged(&path, &found))?;
+    Ok(Opened {
+        tokenizer: Tokenizer::new(packed.vocabulary)?,
+        weights: packed.weights,
+    })
 }
 
 /// From the files of the model's makers.

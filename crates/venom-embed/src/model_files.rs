@@ -76,6 +76,22 @@ impl ModelFolder {
     pub fn stamp(&self) -> ModelStamp {
         self.model.stamp()
     }
+
+    /// Whether the weights are there, beside a packed model or in its place.
+    pub(crate) fn has_weights(&self) -> bool {
+        self.path.join(self.model.weights.name).is_file()
+    }
+
+    /// What to say to somebody who wants the exact mode of a packed model.
+    pub(crate) fn no_weights(&self) -> EmbedError {
+        EmbedError::ModelNotFound(format!(
+            "the precision f32 needs the weights of the model, which its packed form has not: put {} and {} into \
+             {}, or use the precision int8",
+            self.model.weights.name,
+            self.model.vocabulary.name,
+            self.path.display()
+        ))
+    }
 }
 
 impl KnownModel {

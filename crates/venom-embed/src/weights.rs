@@ -22,6 +22,8 @@ use venom_core::EmbedError;
 const BLOCK_BYTES: usize = 1 << 20;
 /// Blocks that may wait for the hashing thread.
 const BLOCKS_WAITING_MAX: usize = 8;
+/// Bytes of a packed model read and checked at a time: they fit the second-level cache.
+const CHECKED_BYTES: usize = 256 << 10;
 /// Longest header of a weights file, in bytes. The known files have about 10,000.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 
@@ -187,16 +189,11 @@ fn parse(tee: &mut Tee<'_>, file_bytes: u64) -> io::Result<Weights> {
     Ok(weights)
 }
 
-/// The SHA-256 of some bytes in two parts.
-pub(crate) fn digest(parts: [&[u8]; 2]) -> [u8; 32] {
-    let hash = parts.into_iter().fold(Sha256::new(), Digest::chain_update);
-    hash.finalize().into()
-}
-
-/// Reads a packed model, unchecked.
+/// Reads a packed model and checks it, block by block while each is in the cache.
 ///
 /// # Errors
-/// [`EmbedError::ModelNotFound`] if it cannot be read, [`EmbedError::ModelDamaged`] if it is far too long.
+/// [`EmbedError::ModelNotFound`] if it cannot be read, [`EmbedError::ModelDamaged`] if it has not the checksum
+/// in its header, or is far too long.
 pub(crate) fn read_packed(path: &Path) -> Result<Bytes, EmbedError> {
     let unreadable = |error: io::Error| {
         EmbedError::ModelNotFound(format!(
@@ -206,13 +203,22 @@ pub(crate) fn read_packed(path: &Path) -> Result<Bytes, EmbedError> {
     };
     let mut file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
-    match usize::try_from(bytes)
+    let count = usize::try_from(bytes)
         .ok()
         .filter(|_| bytes <= packed::BYTES_MAX)
-    {
-        Some(count) => Bytes::filled(count, |room| file.read_exact(room)).map_err(unreadable),
-        None => Err(packed_damaged(path, &format!("{bytes} bytes"))),
-    }
+        .ok_or_else(|| packed_damaged(path, &format!("{bytes} bytes")))?;
+    let mut checksum = packed::Checksum::default();
+    let read = |room: &mut [u8]| {
+        for block in room.chunks_mut(CHECKED_BYTES) {
+            file.read_exact(block)?;
+            checksum.update(block);
+        }
+        Ok(())
+    };
+    let packed = Bytes::filled(count, read).map_err(unreadable)?;
+    let whole = packed::check_version(packed.as_slice()).and_then(|()| checksum.compare());
+    whole.map_err(|found| packed_damaged(path, &found))?;
+    Ok(packed)
 }
 
 /// A packed model that is not the expected one.

@@ -7,6 +7,7 @@ use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{Embedder, ErrorKind, MemoryStore, RequestKey};
@@ -139,7 +140,13 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> 
     let folder = venom_embed::locate(&config.model, &config.model_folders)?;
     let stamp = folder.stamp();
     let (store, embedder) = std::thread::scope(|scope| {
-        let embedder = scope.spawn(|| MiniLm::open(&folder, &config.embedding));
+        let embedder = scope.spawn(|| {
+            let began = Instant::now();
+            let opened = MiniLm::open(&folder, &config.embedding);
+            let took_ms = began.elapsed().as_secs_f64() * 1e3;
+            tracing::debug!("the model was loaded in {took_ms:.1} ms");
+            opened
+        });
         let store = SqliteStore::open_with(&lease, &stamp, &config.index_options());
         let embedder = embedder
             .join()

@@ -13,6 +13,7 @@ mod attention;
 #[cfg(feature = "bundled-model")]
 mod bundled;
 mod bytes;
+mod description;
 mod encoder;
 mod float_matrix;
 mod int8_matrix;
@@ -34,10 +35,10 @@ mod word_pieces;
 
 use bytes::Bytes;
 use encoder::Encoder;
-pub use model_files::{DIMENSIONS, KNOWN_MODELS, KnownFile, KnownModel, ModelFolder, locate};
+pub use model_files::{KNOWN_MODELS, KnownFile, KnownModel, Model, ModelFolder, locate};
 pub use options::{Options, Precision, kernels_here};
 pub use packed::PACKED_FILE;
-pub use shape::Shape;
+pub use shape::{Pooling, Shape};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokenizer::Tokenizer;
 use venom_core::ports::Vocabulary;
@@ -81,18 +82,25 @@ impl MiniLm {
     pub fn open(folder: &ModelFolder, options: &Options) -> Result<Self, EmbedError> {
         let kernel = options.kernel()?;
         let bundled = bundled_model().filter(|_| folder.is_bundled);
-        let has_packed = || packed::is_usable(&folder.path, folder.model);
         let opened = match options.precision {
-            Precision::Int8 if bundled.is_some() || has_packed() => open_packed(folder, bundled)?,
+            Precision::Int8 if bundled.is_some() || packed::is_usable(&folder.path) => {
+                open_packed(folder, bundled)?
+            }
             Precision::Float32 if !folder.has_weights() => return Err(folder.no_weights()),
             precision => open_weights(folder, precision)?,
         };
+        let Model {
+            shape,
+            tokens_max,
+            pooling,
+            ..
+        } = folder.model;
         Ok(Self {
-            stamp: folder.model.stamp(),
-            tokens_max: folder.model.tokens_max,
+            stamp: opened.stamp,
+            tokens_max,
             tokenizer: opened.tokenizer,
             words: Words::default(),
-            encoder: Encoder::new(folder.model.shape, opened.weights, kernel),
+            encoder: Encoder::new((shape, pooling), opened.weights, kernel),
             precision: options.precision,
             threads_per_text: options.threads_per_text.max(1),
             calls: AtomicUsize::new(0),
@@ -128,13 +136,13 @@ impl MiniLm {
 /// # Errors
 /// As [`MiniLm::open`].
 pub fn pack(folder: &ModelFolder) -> Result<Vec<u8>, EmbedError> {
-    let vocabulary = read_vocabulary(folder)?;
-    let weights = read_weights(folder, Precision::Int8)?;
-    Ok(packed::write(folder.model, &vocabulary, &weights))
+    let (vocabulary, weights, sha256) = read_sources(folder, Precision::Int8)?;
+    Ok(packed::write(&folder.model, &sha256, &vocabulary, &weights))
 }
 
 /// What a model is made of.
 struct Opened {
+    stamp: ModelStamp,
     tokenizer: Tokenizer,
     weights: encoder::Weights,
 }
@@ -146,9 +154,17 @@ fn open_packed(folder: &ModelFolder, bundled: Option<&'static [u8]>) -> Result<O
         Some(bytes) => Bytes::Static(bytes),
         None => weights::read_packed(&path)?,
     };
-    let packed = packed::read(&bytes, folder.model)
-        .map_err(|found| weights::packed_damaged(&path, &found))?;
+    let damaged = |found: &str| weights::packed_damaged(&path, found);
+    let packed = packed::read(&bytes).map_err(|found| damaged(&found))?;
+    let (found, expected) = (&packed.model, &folder.model);
+    let is_expected = (found.shape, found.tokens_max, found.pooling)
+        == (expected.shape, expected.tokens_max, expected.pooling)
+        && (expected.sha256.is_none() || found.sha256 == expected.sha256);
+    if !is_expected {
+        return Err(damaged("another model"));
+    }
     Ok(Opened {
+        stamp: found.stamp(found.sha256.clone().unwrap_or_default()),
         tokenizer: Tokenizer::new(packed.vocabulary)?,
         weights: packed.weights,
     })
@@ -156,22 +172,43 @@ fn open_packed(folder: &ModelFolder, bundled: Option<&'static [u8]>) -> Result<O
 
 /// From the files of the model's makers.
 fn open_weights(folder: &ModelFolder, precision: Precision) -> Result<Opened, EmbedError> {
-    let tokenizer = Tokenizer::new(read_vocabulary(folder)?)?;
-    let weights = read_weights(folder, precision)?;
-    Ok(Opened { tokenizer, weights })
+    let (vocabulary, weights, sha256) = read_sources(folder, precision)?;
+    let packed_from = folder.model.sha256.as_ref();
+    if packed_from.is_some_and(|expected| *expected != sha256) {
+        let found = "one made from other weights than lie beside it";
+        return Err(weights::packed_damaged(
+            &folder.path.join(PACKED_FILE),
+            found,
+        ));
+    }
+    Ok(Opened {
+        stamp: folder.model.stamp(sha256),
+        tokenizer: Tokenizer::new(vocabulary)?,
+        weights,
+    })
 }
 
-fn read_vocabulary(folder: &ModelFolder) -> Result<String, EmbedError> {
-    weights::read_text(&folder.path, &folder.model.vocabulary)
-}
-
-fn read_weights(
+/// The vocabulary, the weights, and their SHA-256.
+fn read_sources(
     folder: &ModelFolder,
     precision: Precision,
-) -> Result<encoder::Weights, EmbedError> {
-    let model = folder.model;
-    let tensors = weights::read_weights(&folder.path, &model.weights)?;
-    encoder::from_weights(tensors, model.shape, model.tokens_max, precision).map_err(failed)
+) -> Result<(String, encoder::Weights, String), EmbedError> {
+    let (path, model) = (&folder.path, &folder.model);
+    let unsupported = |why: String| {
+        let shown = path.display();
+        EmbedError::ModelUnsupported(format!("the model in {shown} cannot be run: {why}"))
+    };
+    let vocabulary = weights::read_vocabulary(path, model.known.map(|known| &known.vocabulary))?;
+    let (tensors, sha256) = weights::read_weights(path, model.known.map(|known| &known.weights))?;
+    let weights = encoder::from_weights(tensors, model.shape, model.tokens_max, precision)
+        .map_err(|why| unsupported(format!("of its weights in f32 {why}")))?;
+    let tokens = vocabulary.lines().count();
+    let last = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
+    if !weights.words.has(last, model.shape) {
+        let why = format!("vocab.txt has {tokens} tokens, more than the weights");
+        return Err(unsupported(why));
+    }
+    Ok((vocabulary, weights, sha256))
 }
 
 /// Whether a model was compiled into this program.

@@ -5,7 +5,7 @@
 //!   8  version of the format  u32
 //!  12  CRC-32 of all bytes from 16 on
 //!  16  width, heads, inner width, layers, words, tokens_max, bytes of the vocabulary: u32 each
-//!  44  zeros
+//!  44  pooling u32: 0 the mean of the tokens, 1 the first token
 //!  48  name of the model      48 bytes, zeros behind it
 //!  96  SHA-256 of the weights that it was made from
 //! 128  the vocabulary, one token a line
@@ -25,8 +25,9 @@
 use crate::bytes::{Bytes, LINE_BYTES, Shared};
 use crate::encoder::{Layer, Linear, Matrix, Norm, Table, Weights};
 use crate::int8_matrix::Int8Matrix;
-use crate::model_files::KnownModel;
-use crate::shape::Shape;
+use crate::model_files::{Model, WEIGHTS_FILE};
+use crate::shape::{Pooling, Shape};
+use crate::weights::hex;
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
@@ -49,12 +50,13 @@ pub(crate) const BYTES_MAX: u64 = 256 << 20;
 
 /// A model that was read.
 pub(crate) struct Packed {
+    pub(crate) model: Model,
     pub(crate) vocabulary: String,
     pub(crate) weights: Weights,
 }
 
-/// A model as a file. The same for the same weights on every machine.
-pub(crate) fn write(model: &KnownModel, vocabulary: &str, weights: &Weights) -> Vec<u8> {
+/// A model as a file, made from weights of this hash. The same for the same weights on every machine.
+pub(crate) fn write(model: &Model, sha256: &str, vocabulary: &str, weights: &Weights) -> Vec<u8> {
     let mut out = vec![0; HEADER_BYTES];
     put(&mut out, vocabulary.as_bytes());
     if let Table::Bytes(rows, scales) = &weights.words {
@@ -95,6 +97,10 @@ pub(crate) fn write(model: &KnownModel, vocabulary: &str, weights: &Weights) -> 
         words,
         model.tokens_max,
         vocabulary.len(),
+        match model.pooling {
+            Pooling::Mean => 0,
+            Pooling::FirstToken => 1,
+        },
     ];
     let numbers = numbers.map(|n| {
         u32::try_from(n)
@@ -104,7 +110,7 @@ pub(crate) fn write(model: &KnownModel, vocabulary: &str, weights: &Weights) -> 
     out[CHECKSUM.end..][..4 * numbers.len()].copy_from_slice(numbers.as_flattened());
     let name = &model.name.as_bytes()[..model.name.len().min(NAME.len())];
     out[NAME][..name.len()].copy_from_slice(name);
-    out[NAME.end..HEADER_BYTES].copy_from_slice(&bytes_of_hex(model.weights.sha256));
+    out[NAME.end..HEADER_BYTES].copy_from_slice(&bytes_of_hex(sha256));
     out[..8].copy_from_slice(MAGIC);
     out[8..12].copy_from_slice(&VERSION.to_le_bytes());
     let checksum = crc32fast::hash(&out[CHECKSUM.end..]);
@@ -114,13 +120,13 @@ pub(crate) fn write(model: &KnownModel, vocabulary: &str, weights: &Weights) -> 
 
 /// Whether a folder has a packed model to open: one of this version, or any if the weights are not there,
 /// for then its error is the one to tell.
-pub(crate) fn is_usable(folder: &Path, model: &KnownModel) -> bool {
+pub(crate) fn is_usable(folder: &Path) -> bool {
     let mut start = [0; CHECKSUM.start];
     let file = File::open(folder.join(PACKED_FILE));
     let is_current = file
         .and_then(|mut file| file.read_exact(&mut start))
         .is_ok_and(|()| check_version(&start).is_ok());
-    is_current || !folder.join(model.weights.name).is_file()
+    is_current || !folder.join(WEIGHTS_FILE).is_file()
 }
 
 /// Whether a file begins as one of this version.
@@ -170,53 +176,66 @@ impl Checksum {
     }
 }
 
-/// Reads a file that was made from the weights of `model`. Its bytes are checked elsewhere.
+/// What the header of a file says of its model, unchecked; `None` if it is no packed model of this version.
+pub(crate) fn describe(file: &Path) -> Option<Model> {
+    let mut header = [0; HEADER_BYTES];
+    File::open(file).ok()?.read_exact(&mut header).ok()?;
+    let (model, _) = model_of(&header).ok()?;
+    Some(model)
+}
+
+/// The model of a header; words and bytes of the vocabulary.
+fn model_of(header: &[u8; HEADER_BYTES]) -> Result<(Model, [usize; 2]), String> {
+    check_version(header)?;
+    let (numbers, _) = header[CHECKSUM.end..].as_chunks();
+    let number = |at: usize| usize::try_from(u32::from_le_bytes(numbers[at])).unwrap_or(usize::MAX);
+    let shape = Shape {
+        width: number(0),
+        heads: number(1),
+        inner_width: number(2),
+        layers: number(3),
+    };
+    shape.check()?;
+    let name = header[NAME]
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default();
+    let model = Model {
+        name: String::from_utf8_lossy(name).into_owned(),
+        shape,
+        tokens_max: number(5),
+        pooling: match number(7) {
+            0 => Pooling::Mean,
+            1 => Pooling::FirstToken,
+            other => return Err(format!("pooling {other}, expected 0 or 1")),
+        },
+        sha256: Some(hex(&header[NAME.end..])),
+        known: None,
+    };
+    Ok((model, [number(4), number(6)]))
+}
+
+/// Reads a file. Its bytes are checked elsewhere.
 ///
 /// # Errors
 /// What was found instead, for a sentence that ends with it.
-pub(crate) fn read(bytes: &Bytes, model: &KnownModel) -> Result<Packed, String> {
+pub(crate) fn read(bytes: &Bytes) -> Result<Packed, String> {
     let all = bytes.as_slice();
-    check_version(all)?;
-    let header = all
-        .get(..HEADER_BYTES)
-        .ok_or("fewer bytes than a header has")?;
-    let number = |at: usize| {
-        let number = header[at..]
-            .first_chunk()
-            .map_or(0, |four| u32::from_le_bytes(*four));
-        usize::try_from(number).unwrap_or(usize::MAX)
-    };
-    let [
-        width,
-        heads,
-        inner_width,
-        layers,
-        words,
-        tokens_max,
-        vocabulary_bytes,
-    ] = std::array::from_fn(|at| number(CHECKSUM.end + 4 * at));
-    let shape = Shape {
-        width,
-        heads,
-        inner_width,
-        layers,
-    };
-    if header[NAME.end..] != bytes_of_hex(model.weights.sha256)
-        || shape != model.shape
-        || tokens_max != model.tokens_max
-    {
-        return Err("another model".to_owned());
-    }
+    let header = all.first_chunk().ok_or("fewer bytes than a header has")?;
+    let (model, [words, vocabulary_bytes]) = model_of(header)?;
+    let Model {
+        shape, tokens_max, ..
+    } = model;
     let mut parts = Parts {
         bytes,
         next: HEADER_BYTES,
     };
     let vocabulary = parts.take(vocabulary_bytes)?.as_slice().to_vec();
     let vocabulary = String::from_utf8(vocabulary).map_err(|_| "a vocabulary that is not UTF-8")?;
-    let rows = parts.take(words.saturating_mul(width))?;
+    let rows = parts.take(words.saturating_mul(shape.width))?;
     let weights = Weights {
         words: Table::Bytes(rows, parts.floats(words)?),
-        position_rows: parts.floats(tokens_max * width)?,
+        position_rows: parts.floats(tokens_max.saturating_mul(shape.width))?,
         norm: parts.norm(shape)?,
         layers: (0..shape.layers)
             .map(|_| parts.layer(shape))
@@ -226,6 +245,7 @@ pub(crate) fn read(bytes: &Bytes, model: &KnownModel) -> Result<Packed, String> 
         return Err("bytes behind its end".to_owned());
     }
     Ok(Packed {
+        model,
         vocabulary,
         weights,
     })
@@ -300,7 +320,7 @@ fn put_norm(out: &mut Vec<u8>, norm: &Norm) {
     put_floats(out, &norm.shift);
 }
 
-/// A digest from its 64 hex digits, which are those of a known file.
+/// A digest from its 64 hex digits.
 fn bytes_of_hex(hex: &str) -> [u8; 32] {
     let digit = |at: usize| {
         let digit = hex

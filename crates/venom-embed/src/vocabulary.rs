@@ -2,7 +2,6 @@
 //! in, read as vectors of words.
 
 use crate::encoder::Encoder;
-use crate::model_files::DIMENSIONS;
 use crate::tokenizer::Tokenizer;
 use std::sync::OnceLock;
 use venom_core::Embedding;
@@ -71,7 +70,7 @@ impl Words {
 }
 
 fn mean_row(ids: &[u32], encoder: &Encoder) -> Vec<f32> {
-    let mut mean = vec![0.0; DIMENSIONS];
+    let mut mean = vec![0.0; encoder.width()];
     for id in ids {
         encoder.add_word_row(*id, &mut mean);
     }

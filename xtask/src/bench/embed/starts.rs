@@ -58,7 +58,7 @@ pub(super) fn report(folder: &ModelFolder) -> Outcome<()> {
 }
 
 fn forms(folder: &ModelFolder, work: &Folder) -> Outcome<Vec<Form>> {
-    let packed = work.join("packed").join(folder.model.name);
+    let packed = work.join("packed").join(&folder.model.name);
     fs::create_dir_all(&packed)?;
     fs::write(packed.join(PACKED_FILE), venom_embed::pack(folder)?)?;
     // Both builds have the same path.

@@ -1,4 +1,4 @@
-# Venom in a container: one static binary, the model and the personas, nothing else.
+# Venom in a container: one static binary with the model inside, and the personas; nothing else.
 #   docker build -t venom .
 # Every choice and its reason: docs/container.md.
 
@@ -29,14 +29,20 @@ COPY crates/venom-store/Cargo.toml crates/venom-store/
 COPY crates/venom-testing/Cargo.toml crates/venom-testing/
 COPY xtask/Cargo.toml xtask/
 RUN sh dependencies.sh && sh notices.sh >THIRD-PARTY.txt
-COPY personalities personalities
+# The model in the form that the binary has inside: a layer that only the encoder's code makes anew.
+COPY scripts/image/pack.sh ./
+COPY --from=model-builder /out/models models
 COPY crates/venom-core/src crates/venom-core/src
+COPY crates/venom-embed/build.rs crates/venom-embed/
 COPY crates/venom-embed/src crates/venom-embed/src
+# Newer than the empty sources that the dependencies were built beside.
+RUN touch crates/*/src/lib.rs && sh pack.sh
+COPY personalities personalities
 COPY crates/venom-store/src crates/venom-store/src
 COPY crates/venom/src crates/venom/src
-# Newer than the empty sources that the dependencies were built beside.
 RUN touch crates/*/src/lib.rs crates/*/src/main.rs \
-    && cargo build --release --locked --package venom \
+    && VENOM_PACKED_MODEL=/build/model.packed \
+       cargo build --release --locked --package venom --features bundled-model \
     && mkdir -p /out/licences /out/data \
     && cp target/*/release/venom /out/venom \
     && cp THIRD-PARTY.txt /out/licences/
@@ -53,7 +59,6 @@ LABEL org.opencontainers.image.title="Venom" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.licenses="(MIT OR Apache-2.0) AND Apache-2.0 AND LGPL-2.1-or-later"
 WORKDIR /app
-COPY --from=model-builder /out/models /app/models
 COPY LICENSE-MIT LICENSE-APACHE /app/licences/
 COPY --from=builder /out/licences /app/licences
 COPY personalities /app/personalities

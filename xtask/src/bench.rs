@@ -83,17 +83,30 @@ fn step(what: &str) {
 /// The path of a fresh release build.
 fn build() -> Outcome<PathBuf> {
     step("building in release mode");
+    run_build(&mut cargo_build())
+}
+
+/// The same with a packed model inside; each takes the place of the other.
+fn build_bundled(packed: &Path) -> Outcome<PathBuf> {
+    step("building in release mode, with the model inside");
+    let features = ["--features", "bundled-model"];
+    run_build(
+        cargo_build()
+            .args(features)
+            .env("VENOM_PACKED_MODEL", packed),
+    )
+}
+
+fn cargo_build() -> std::process::Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = std::process::Command::new(cargo)
-        .args([
-            "build",
-            "--release",
-            "-p",
-            "venom",
-            "--message-format=json-render-diagnostics",
-        ])
-        .stderr(std::process::Stdio::inherit())
-        .output()?;
+    let mut command = std::process::Command::new(cargo);
+    command.args(["build", "--release", "-p", "venom"]);
+    command.arg("--message-format=json-render-diagnostics");
+    command
+}
+
+fn run_build(command: &mut std::process::Command) -> Outcome<PathBuf> {
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err("the release build failed".into());
     }

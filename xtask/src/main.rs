@@ -30,9 +30,6 @@ fn main() -> ExitCode {
         }
         ["bench", "embed"] => bench::embed::run(false),
         ["bench", "embed", "--against", "onnxruntime"] => bench::embed::run(true),
-        ["bench", "embed-probe", precision, folder] => {
-            bench::embed::probe(precision, folder.as_ref())
-        }
         ["bench", "scale", "--memories", counts]
             if let Some(counts) = bench::index::counts(counts) =>
         {

@@ -136,6 +136,9 @@ pub enum EmbedError {
     /// A model file is not the one expected: says both.
     #[error("{0}")]
     ModelDamaged(String),
+    /// A model that this build cannot run: says why.
+    #[error("{0}")]
+    ModelUnsupported(String),
     /// The forward pass failed.
     #[error("the embedding model failed: {0}")]
     Inference(String),
@@ -145,7 +148,9 @@ impl EmbedError {
     /// The kind a protocol maps.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::ModelNotFound(_) | Self::ModelDamaged(_) => ErrorKind::NotReady,
+            Self::ModelNotFound(_) | Self::ModelDamaged(_) | Self::ModelUnsupported(_) => {
+                ErrorKind::NotReady
+            }
             Self::Inference(_) => ErrorKind::Internal,
         }
     }

@@ -17,7 +17,7 @@ mod tests;
 use crate::bytes::Shared;
 use crate::int8_matrix::quantise_weights;
 use crate::kernels::Kernel;
-use crate::shape::Shape;
+use crate::shape::{Pooling, Shape};
 pub(crate) use layer::{Layer, Linear, Matrix, Norm};
 use pass::Workspaces;
 pub(crate) use tensors::from_weights;
@@ -25,6 +25,7 @@ pub(crate) use tensors::from_weights;
 /// A model, and the passes over it.
 pub(crate) struct Encoder {
     shape: Shape,
+    pooling: Pooling,
     kernel: Kernel,
     weights: Weights,
     workspaces: Workspaces,
@@ -50,20 +51,29 @@ pub(crate) enum Table {
 
 impl Encoder {
     /// Checks nothing: the parts are of the same shape.
-    pub(crate) fn new(shape: Shape, weights: Weights, kernel: Kernel) -> Self {
+    pub(crate) fn new(
+        (shape, pooling): (Shape, Pooling),
+        weights: Weights,
+        kernel: Kernel,
+    ) -> Self {
         Self {
             shape,
+            pooling,
             kernel,
             weights,
             workspaces: Workspaces::default(),
         }
     }
 
+    pub(crate) const fn width(&self) -> usize {
+        self.shape.width
+    }
+
     pub(crate) const fn kernel(&self) -> Kernel {
         self.kernel
     }
 
-    /// The mean of the last layer's token states, one vector per text, not yet normalised. Each text has
+    /// The last layer's token states pooled, one vector per text, not yet normalised. Each text has
     /// 1 to `tokens_max` tokens. At most `threads` threads, this one among them, share the work.
     ///
     /// For MiniLM 21.2 million operations per token and 4 * 384 * 6 more per pair of tokens of a text.
@@ -114,7 +124,8 @@ impl Table {
         Self::Bytes(Shared::copy(&bytes), scales)
     }
 
-    fn has(&self, id: u32, shape: Shape) -> bool {
+    /// Whether there is a row for a token.
+    pub(crate) fn has(&self, id: u32, shape: Shape) -> bool {
         let numbers = match self {
             Self::Floats(values) => values.len(),
             Self::Bytes(values, _) => values.as_slice().len(),

@@ -13,6 +13,7 @@ mod attention;
 #[cfg(feature = "bundled-model")]
 mod bundled;
 mod bytes;
+mod description;
 mod encoder;
 mod float_matrix;
 mod int8_matrix;
@@ -30,15 +31,15 @@ mod tests;
 mod tokenizer;
 mod vocabulary;
 mod weights;
+mod word_pieces;
 
 use bytes::Bytes;
 use encoder::Encoder;
-pub use model_files::{DIMENSIONS, KNOWN_MODELS, KnownFile, KnownModel, ModelFolder, locate};
+pub use model_files::{KNOWN_MODELS, KnownFile, KnownModel, Model, ModelFolder, locate};
 pub use options::{Options, Precision, kernels_here};
 pub use packed::PACKED_FILE;
-pub use shape::Shape;
+pub use shape::{Pooling, Shape};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, ScopedJoinHandle};
 use tokenizer::Tokenizer;
 use venom_core::ports::Vocabulary;
 use venom_core::{EmbedError, Embedder, Embedding, ModelStamp, Passage, PassageSpan};
@@ -73,8 +74,8 @@ impl std::fmt::Debug for MiniLm {
 
 impl MiniLm {
     /// Opens a model: the one in the program, the packed file of the folder, or its weights, whichever is
-    /// first there and fits the precision. Every byte that is read is checked: of a packed file by the hash
-    /// in its header (23 MB), of weights by the known hash (91 MB).
+    /// first there and fits the precision. Every byte that is read is checked: of a packed file by the
+    /// checksum in its header (23 MB), of weights by the known hash (91 MB).
     ///
     /// # Errors
     /// [`EmbedError::ModelDamaged`] if a file is not the known one, [`EmbedError::ModelNotFound`] if
@@ -82,17 +83,25 @@ impl MiniLm {
     pub fn open(folder: &ModelFolder, options: &Options) -> Result<Self, EmbedError> {
         let kernel = options.kernel()?;
         let bundled = bundled_model().filter(|_| folder.is_bundled);
-        let has_packed = || packed::is_usable(&folder.path, folder.model);
         let opened = match options.precision {
-            Precision::Int8 if bundled.is_some() || has_packed() => open_packed(folder, bundled)?,
+            Precision::Int8 if bundled.is_some() || packed::is_usable(&folder.path) => {
+                open_packed(folder, bundled)?
+            }
+            Precision::Float32 if !folder.has_weights() => return Err(folder.no_weights()),
             precision => open_weights(folder, precision)?,
         };
+        let Model {
+            shape,
+            tokens_max,
+            pooling,
+            ..
+        } = folder.model;
         Ok(Self {
-            stamp: folder.model.stamp(),
-            tokens_max: folder.model.tokens_max,
+            stamp: opened.stamp,
+            tokens_max,
             tokenizer: opened.tokenizer,
-            words: opened.words,
-            encoder: Encoder::new(folder.model.shape, opened.weights, kernel),
+            words: Words::default(),
+            encoder: Encoder::new((shape, pooling), opened.weights, kernel),
             precision: options.precision,
             threads_per_text: options.threads_per_text.max(1),
             calls: AtomicUsize::new(0),
@@ -101,10 +110,7 @@ impl MiniLm {
 
     /// The token ids that [`Embedder::embed`] reads of a text: at most 256, the first is `[CLS]`, the
     /// last `[SEP]`.
-    ///
-    /// # Errors
-    /// [`EmbedError::Inference`] if the tokenizer fails, which would be a bug.
-    pub fn token_ids(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
+    pub fn token_ids(&self, text: &str) -> Vec<u32> {
         self.tokenizer.window(text, self.tokens_max)
     }
 
@@ -131,74 +137,79 @@ impl MiniLm {
 /// # Errors
 /// As [`MiniLm::open`].
 pub fn pack(folder: &ModelFolder) -> Result<Vec<u8>, EmbedError> {
-    let vocabulary = read_vocabulary(folder)?;
-    let weights = read_weights(folder, Precision::Int8)?;
-    Ok(packed::write(folder.model, &vocabulary, &weights))
+    let (vocabulary, weights, sha256) = read_sources(folder, Precision::Int8)?;
+    Ok(packed::write(&folder.model, &sha256, &vocabulary, &weights))
 }
 
 /// What a model is made of.
 struct Opened {
+    stamp: ModelStamp,
     tokenizer: Tokenizer,
-    words: Words,
     weights: encoder::Weights,
 }
 
-/// From the packed model in the program, else the file of the folder, which is hashed while the tokenizer is
-/// built.
+/// From the packed model in the program, which is as sound as its code, else the file of the folder.
 fn open_packed(folder: &ModelFolder, bundled: Option<&'static [u8]>) -> Result<Opened, EmbedError> {
     let path = folder.path.join(PACKED_FILE);
     let bytes = match bundled {
         Some(bytes) => Bytes::Static(bytes),
         None => weights::read_packed(&path)?,
     };
-    let (checked, opened) = thread::scope(|scope| {
-        // Those of the program are as sound as its code.
-        let check = bundled
-            .is_none()
-            .then(|| scope.spawn(|| packed::check(&bytes)));
-        let opened = packed::read(&bytes, folder.model).map(|packed| {
-            Ok(Opened {
-                tokenizer: Tokenizer::new(&packed.vocabulary)?,
-                words: Words::new(&packed.vocabulary),
-                weights: packed.weights,
-            })
-        });
-        (check.map_or(Ok(Ok(())), ScopedJoinHandle::join), opened)
-    });
-    let checked = checked.map_err(|_| failed("the hashing thread died"))?;
-    checked.map_err(|found| weights::packed_damaged(&path, &found))?;
-    opened.map_err(|found| weights::packed_damaged(&path, &found))?
+    let damaged = |found: &str| weights::packed_damaged(&path, found);
+    let packed = packed::read(&bytes).map_err(|found| damaged(&found))?;
+    let (found, expected) = (&packed.model, &folder.model);
+    let is_expected = (found.shape, found.tokens_max, found.pooling)
+        == (expected.shape, expected.tokens_max, expected.pooling)
+        && (expected.sha256.is_none() || found.sha256 == expected.sha256);
+    if !is_expected {
+        return Err(damaged("another model"));
+    }
+    Ok(Opened {
+        stamp: found.stamp(found.sha256.clone().unwrap_or_default()),
+        tokenizer: Tokenizer::new(packed.vocabulary)?,
+        weights: packed.weights,
+    })
 }
 
 /// From the files of the model's makers.
 fn open_weights(folder: &ModelFolder, precision: Precision) -> Result<Opened, EmbedError> {
-    let (texts, weights) = thread::scope(|scope| {
-        let texts = scope.spawn(|| {
-            let vocabulary = read_vocabulary(folder)?;
-            Ok((Tokenizer::new(&vocabulary)?, Words::new(&vocabulary)))
-        });
-        let weights = read_weights(folder, precision);
-        (texts.join(), weights)
-    });
-    let (tokenizer, words) = texts.map_err(|_| failed("the tokenizer could not be built"))??;
+    let (vocabulary, weights, sha256) = read_sources(folder, precision)?;
+    let packed_from = folder.model.sha256.as_ref();
+    if packed_from.is_some_and(|expected| *expected != sha256) {
+        let found = "one made from other weights than lie beside it";
+        return Err(weights::packed_damaged(
+            &folder.path.join(PACKED_FILE),
+            found,
+        ));
+    }
     Ok(Opened {
-        tokenizer,
-        words,
-        weights: weights?,
+        stamp: folder.model.stamp(sha256),
+        tokenizer: Tokenizer::new(vocabulary)?,
+        weights,
     })
 }
 
-fn read_vocabulary(folder: &ModelFolder) -> Result<String, EmbedError> {
-    weights::read_text(&folder.path, &folder.model.vocabulary)
-}
-
-fn read_weights(
+/// The vocabulary, the weights, and their SHA-256.
+fn read_sources(
     folder: &ModelFolder,
     precision: Precision,
-) -> Result<encoder::Weights, EmbedError> {
-    let model = folder.model;
-    let tensors = weights::read_weights(&folder.path, &model.weights)?;
-    encoder::from_weights(tensors, model.shape, model.tokens_max, precision).map_err(failed)
+) -> Result<(String, encoder::Weights, String), EmbedError> {
+    let (path, model) = (&folder.path, &folder.model);
+    let unsupported = |why: String| {
+        let shown = path.display();
+        EmbedError::ModelUnsupported(format!("the model in {shown} cannot be run: {why}"))
+    };
+    let vocabulary = weights::read_vocabulary(path, model.known.map(|known| &known.vocabulary))?;
+    let (tensors, sha256) = weights::read_weights(path, model.known.map(|known| &known.weights))?;
+    let weights = encoder::from_weights(tensors, model.shape, model.tokens_max, precision)
+        .map_err(|why| unsupported(format!("of its weights in f32 {why}")))?;
+    let tokens = vocabulary.lines().count();
+    let last = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
+    if !weights.words.has(last, model.shape) {
+        let why = format!("vocab.txt has {tokens} tokens, more than the weights");
+        return Err(unsupported(why));
+    }
+    Ok((vocabulary, weights, sha256))
 }
 
 /// Whether a model was compiled into this program.
@@ -219,10 +230,7 @@ impl Embedder for MiniLm {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        let tokens: Vec<Vec<u32>> = texts
-            .iter()
-            .map(|text| self.token_ids(text))
-            .collect::<Result<_, _>>()?;
+        let tokens: Vec<Vec<u32>> = texts.iter().map(|text| self.token_ids(text)).collect();
         self.embed_tokens(&tokens)
     }
 
@@ -230,7 +238,7 @@ impl Embedder for MiniLm {
         let mut spans = Vec::with_capacity(texts.len());
         let mut tokens = Vec::with_capacity(texts.len());
         for text in texts {
-            let cut = passages::cut(&self.tokenizer, text, self.tokens_max)?;
+            let cut = passages::cut(&self.tokenizer, text, self.tokens_max);
             let (text_spans, text_tokens): (Vec<_>, Vec<_>) = cut
                 .into_iter()
                 .map(|passage| (passage.span, passage.ids))
@@ -270,11 +278,12 @@ impl Vocabulary for MiniLm {
     }
 
     fn words(&self) -> &[String] {
-        &self.words.common
+        self.words.common(&self.tokenizer)
     }
 
     fn vector_of_place(&self, place: usize) -> Option<Vec<f32>> {
-        self.words.vector_of_place(place, &self.encoder)
+        self.words
+            .vector_of_place(place, &self.tokenizer, &self.encoder)
     }
 
     fn has_word(&self, word: &str) -> bool {

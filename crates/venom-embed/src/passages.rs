@@ -6,7 +6,6 @@
 
 use crate::tokenizer::{SPECIAL_TOKENS, Tokenizer, Word};
 use std::ops::Range;
-use venom_core::EmbedError;
 
 /// The part of a window that the next passage repeats, so that a thought on a cut is whole in one of
 /// them: one in so many tokens.
@@ -27,12 +26,8 @@ pub(crate) struct TokenizedPassage {
 /// The passages of `text`: in order, at least one, each overlapping or touching the next, together
 /// all of the text. Text of at most `tokens_max` tokens (special ones included) is one passage.
 /// O(bytes of text).
-pub(crate) fn cut(
-    tokenizer: &Tokenizer,
-    text: &str,
-    tokens_max: usize,
-) -> Result<Vec<TokenizedPassage>, EmbedError> {
-    let all = tokenizer.words(text)?;
+pub(crate) fn cut(tokenizer: &Tokenizer, text: &str, tokens_max: usize) -> Vec<TokenizedPassage> {
+    let all = tokenizer.words(text);
     let words = &all.words;
     let windows = windows(
         text,
@@ -64,12 +59,12 @@ pub(crate) fn cut(
     };
     if windows.is_empty() {
         let ids = tokenizer.enclose(&all.ids);
-        return Ok(vec![TokenizedPassage {
+        return vec![TokenizedPassage {
             span: 0..text.len(),
             ids,
-        }]);
+        }];
     }
-    Ok(windows.iter().map(passage).collect())
+    windows.iter().map(passage).collect()
 }
 
 /// Ranges of `words`, each of at most `tokens_max` tokens unless a single word has more; every range

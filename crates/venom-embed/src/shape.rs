@@ -15,6 +15,15 @@ pub struct Shape {
     pub layers: usize,
 }
 
+/// What becomes of the states of a text's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their mean.
+    Mean,
+    /// That of the first one, `[CLS]`.
+    FirstToken,
+}
+
 /// all-MiniLM-L6-v2, 22.7 million parameters.
 pub(crate) const MINILM_L6: Shape = Shape {
     width: 384,
@@ -34,6 +43,14 @@ impl Shape {
         let text = |key: &str| config[key].as_str().unwrap_or_default();
         if text("model_type") != "bert" || text("hidden_act") != "gelu" {
             return Err("expected a BERT encoder with GELU in config.json".to_owned());
+        }
+        let positions = config["position_embedding_type"].as_str();
+        let epsilon = config["layer_norm_eps"].as_f64();
+        if !matches!(positions, None | Some("absolute")) || !matches!(epsilon, None | Some(1e-12)) {
+            return Err(
+                "expected absolute positions and a layer_norm_eps of 1e-12 in config.json"
+                    .to_owned(),
+            );
         }
         let number = |key: &str| {
             let value = config[key].as_u64().and_then(|n| usize::try_from(n).ok());
@@ -110,6 +127,11 @@ mod tests {
             ("bert", "gpt2"),
             ("gelu", "relu"),
             ("384", "512"),
+            ("gelu\"", "gelu\", \"layer_norm_eps\": 1e-5"),
+            (
+                "gelu\"",
+                "gelu\", \"position_embedding_type\": \"relative_key\"",
+            ),
             (": 12", ": 0"),
             (": 12", ": 7"),
             (": 6", ": 24"),

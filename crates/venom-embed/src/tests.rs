@@ -6,6 +6,7 @@ mod files;
 mod golden;
 mod packed;
 mod passages;
+mod tokenizer;
 mod vocabulary;
 
 use crate::{MiniLm, ModelFolder, Options, Precision, locate};

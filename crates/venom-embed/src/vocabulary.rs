@@ -2,7 +2,6 @@
 //! in, read as vectors of words.
 
 use crate::encoder::Encoder;
-use crate::model_files::DIMENSIONS;
 use crate::tokenizer::Tokenizer;
 use std::sync::OnceLock;
 use venom_core::Embedding;
@@ -14,30 +13,36 @@ const LETTERS_MIN: usize = 4;
 /// letters of only, like Cyrillic, stay below.
 const PIECE_LETTERS_MIN: usize = 2;
 
-/// The whole words of a vocabulary.
+/// The whole words of a vocabulary. They are listed when they are first asked for, not at a start.
+#[derive(Default)]
 pub(crate) struct Words {
-    /// Words of a to z of at least [`LETTERS_MIN`] letters. Vocabularies are made commonest first.
-    pub(crate) common: Vec<String>,
-    /// Their ids.
-    ids: Vec<u32>,
+    common: OnceLock<CommonWords>,
     /// The mean of their rows: what all words have in common says nothing about one.
     mean: OnceLock<Vec<f32>>,
 }
 
+/// Words of a to z of at least [`LETTERS_MIN`] letters. Vocabularies are made commonest first.
+struct CommonWords {
+    words: Vec<String>,
+    ids: Vec<u32>,
+}
+
 impl Words {
-    /// The words of a vocabulary of one token a line.
-    pub(crate) fn new(vocabulary: &str) -> Self {
-        let is_word = |token: &str| {
-            token.len() >= LETTERS_MIN && token.bytes().all(|byte| byte.is_ascii_lowercase())
-        };
-        let tokens = vocabulary.lines().zip(0_u32..);
-        let words = tokens.filter(|(token, _)| is_word(token));
-        let (common, ids) = words.map(|(token, id)| (token.to_owned(), id)).unzip();
-        Self {
-            common,
-            ids,
-            mean: OnceLock::new(),
-        }
+    /// Words of a to z of at least [`LETTERS_MIN`] letters, commonest first.
+    pub(crate) fn common(&self, tokenizer: &Tokenizer) -> &[String] {
+        &self.list(tokenizer).words
+    }
+
+    fn list(&self, tokenizer: &Tokenizer) -> &CommonWords {
+        self.common.get_or_init(|| {
+            let is_word = |token: &str| {
+                token.len() >= LETTERS_MIN && token.bytes().all(|byte| byte.is_ascii_lowercase())
+            };
+            let tokens = tokenizer.vocabulary().zip(0_u32..);
+            let words = tokens.filter(|(token, _)| is_word(token));
+            let (words, ids) = words.map(|(token, id)| (token.to_owned(), id)).unzip();
+            CommonWords { words, ids }
+        })
     }
 
     /// The mean of a word's rows, less the mean of all words, of unit length. `None` for a word with a part
@@ -53,16 +58,24 @@ impl Words {
         if word.chars().count() < ids.len() * PIECE_LETTERS_MIN {
             return None;
         }
-        self.of_pieces(&ids, encoder)
+        self.of_pieces(&ids, tokenizer, encoder)
     }
 
-    /// The same of the word at a place of [`Words::common`], which is one piece. O(dimensions).
-    pub(crate) fn vector_of_place(&self, place: usize, encoder: &Encoder) -> Option<Vec<f32>> {
-        self.of_pieces(&[*self.ids.get(place)?], encoder)
+    /// The same of the word at a place of [`Self::common`], which is one piece. O(dimensions).
+    pub(crate) fn vector_of_place(
+        &self,
+        place: usize,
+        tokenizer: &Tokenizer,
+        encoder: &Encoder,
+    ) -> Option<Vec<f32>> {
+        let id = *self.list(tokenizer).ids.get(place)?;
+        self.of_pieces(&[id], tokenizer, encoder)
     }
 
-    fn of_pieces(&self, ids: &[u32], encoder: &Encoder) -> Option<Vec<f32>> {
-        let mean = self.mean.get_or_init(|| mean_row(&self.ids, encoder));
+    fn of_pieces(&self, ids: &[u32], tokenizer: &Tokenizer, encoder: &Encoder) -> Option<Vec<f32>> {
+        let mean = self
+            .mean
+            .get_or_init(|| mean_row(&self.list(tokenizer).ids, encoder));
         let mut vector = mean_row(ids, encoder);
         for (component, common) in vector.iter_mut().zip(mean) {
             *component -= common;
@@ -72,7 +85,7 @@ impl Words {
 }
 
 fn mean_row(ids: &[u32], encoder: &Encoder) -> Vec<f32> {
-    let mut mean = vec![0.0; DIMENSIONS];
+    let mut mean = vec![0.0; encoder.width()];
     for id in ids {
         encoder.add_word_row(*id, &mut mean);
     }

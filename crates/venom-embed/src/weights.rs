@@ -4,7 +4,7 @@
 //! hashes it. So no second copy of the 91 MB ever exists, and nothing unchecked leaves this module.
 
 use crate::bytes::Bytes;
-use crate::model_files::{KnownFile, damaged};
+use crate::model_files::{KnownFile, VOCABULARY_FILE, WEIGHTS_FILE, damaged};
 use crate::packed;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
@@ -22,19 +22,31 @@ use venom_core::EmbedError;
 const BLOCK_BYTES: usize = 1 << 20;
 /// Blocks that may wait for the hashing thread.
 const BLOCKS_WAITING_MAX: usize = 8;
-/// Longest header of a weights file, in bytes. The known files have about 10,000.
+/// Bytes of a packed model read and checked at a time: they fit the second-level cache.
+const CHECKED_BYTES: usize = 256 << 10;
+/// Longest vocabulary, in bytes. Those of BERT have about 230,000.
+const VOCABULARY_BYTES_MAX: u64 = 16 << 20;
+/// Longest header of a weights file, in bytes. Those of BERT have 10,000 to 30,000.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 
 /// Tensors by name, each row-major as in the file.
 pub(crate) type Weights = HashMap<String, Vec<f32>>;
 
-/// Reads the f32 tensors of a safetensors file.
+/// Reads the f32 tensors of a safetensors file, and its SHA-256 in 64 lower-case hex digits.
 ///
 /// # Errors
 /// [`EmbedError::ModelDamaged`] if the content is not the expected one, [`EmbedError::ModelNotFound`]
 /// if it cannot be read.
-pub(crate) fn read_weights(folder: &Path, file: &KnownFile) -> Result<Weights, EmbedError> {
+pub(crate) fn read_weights(
+    folder: &Path,
+    known: Option<&KnownFile>,
+) -> Result<(Weights, String), EmbedError> {
+    let file = WEIGHTS_FILE;
     let mut input = open(folder, file)?;
+    let metadata = input.metadata();
+    let bytes = metadata
+        .map_err(|error| unreadable(folder, file, &error))?
+        .len();
     let (blocks, incoming) = sync_channel::<Vec<u8>>(BLOCKS_WAITING_MAX);
     let (parsed, sha256) = thread::scope(|scope| {
         let hasher = scope.spawn(move || {
@@ -42,13 +54,13 @@ pub(crate) fn read_weights(folder: &Path, file: &KnownFile) -> Result<Weights, E
             for block in incoming {
                 hash.update(block);
             }
-            hex(hash)
+            hex(&hash.finalize())
         });
         let mut tee = Tee {
             input: &mut input,
             blocks,
         };
-        let parsed = parse(&mut tee, file.bytes);
+        let parsed = parse(&mut tee, bytes);
         let rest = tee.drain();
         drop(tee);
         (
@@ -57,40 +69,41 @@ pub(crate) fn read_weights(folder: &Path, file: &KnownFile) -> Result<Weights, E
         )
     });
     let sha256 = sha256.map_err(|_| EmbedError::Inference("the hashing thread died".into()))?;
-    match parsed {
-        _ if sha256 != file.sha256 => Err(damaged(folder, file, &format!("sha256 {sha256}"))),
-        Ok(weights) => Ok(weights),
-        Err(error) => Err(unreadable(folder, file, &error)),
+    if let Some(file) = known.filter(|file| file.sha256 != sha256) {
+        return Err(damaged(folder, file, &format!("sha256 {sha256}")));
     }
+    let weights = parsed.map_err(|error| unreadable(folder, file, &error))?;
+    Ok((weights, sha256))
 }
 
-/// Reads a whole small file.
+/// Reads a vocabulary.
 ///
 /// # Errors
 /// As [`read_weights`].
-pub(crate) fn read_text(folder: &Path, file: &KnownFile) -> Result<String, EmbedError> {
+pub(crate) fn read_vocabulary(
+    folder: &Path,
+    known: Option<&KnownFile>,
+) -> Result<String, EmbedError> {
+    let file = VOCABULARY_FILE;
     let mut bytes = Vec::new();
     open(folder, file)?
-        .take(file.bytes + 1)
+        .take(known.map_or(VOCABULARY_BYTES_MAX, |file| file.bytes) + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| unreadable(folder, file, &error))?;
-    let sha256 = hex(Sha256::new().chain_update(&bytes));
-    if sha256 != file.sha256 {
-        return Err(damaged(
-            folder,
-            file,
-            &format!("{} bytes with sha256 {sha256}", bytes.len()),
-        ));
+    let sha256 = hex(&Sha256::digest(&bytes));
+    if let Some(file) = known.filter(|file| file.sha256 != sha256) {
+        let found = format!("{} bytes with sha256 {sha256}", bytes.len());
+        return Err(damaged(folder, file, &found));
     }
-    String::from_utf8(bytes).map_err(|_| damaged(folder, file, "bytes that are not UTF-8"))
+    String::from_utf8(bytes).map_err(|error| unreadable(folder, file, &io::Error::other(error)))
 }
 
-fn open(folder: &Path, file: &KnownFile) -> Result<File, EmbedError> {
-    File::open(folder.join(file.name)).map_err(|error| unreadable(folder, file, &error))
+fn open(folder: &Path, file: &str) -> Result<File, EmbedError> {
+    File::open(folder.join(file)).map_err(|error| unreadable(folder, file, &error))
 }
 
-fn unreadable(folder: &Path, file: &KnownFile, error: &io::Error) -> EmbedError {
-    let path = folder.join(file.name);
+fn unreadable(folder: &Path, file: &str, error: &io::Error) -> EmbedError {
+    let path = folder.join(file);
     EmbedError::ModelNotFound(format!(
         "the model file {} cannot be read: {error}",
         path.display()
@@ -187,16 +200,11 @@ fn parse(tee: &mut Tee<'_>, file_bytes: u64) -> io::Result<Weights> {
     Ok(weights)
 }
 
-/// The SHA-256 of some bytes in two parts.
-pub(crate) fn digest(parts: [&[u8]; 2]) -> [u8; 32] {
-    let hash = parts.into_iter().fold(Sha256::new(), Digest::chain_update);
-    hash.finalize().into()
-}
-
-/// Reads a packed model, unchecked.
+/// Reads a packed model and checks it, block by block while each is in the cache.
 ///
 /// # Errors
-/// [`EmbedError::ModelNotFound`] if it cannot be read, [`EmbedError::ModelDamaged`] if it is far too long.
+/// [`EmbedError::ModelNotFound`] if it cannot be read, [`EmbedError::ModelDamaged`] if it has not the checksum
+/// in its header, or is far too long.
 pub(crate) fn read_packed(path: &Path) -> Result<Bytes, EmbedError> {
     let unreadable = |error: io::Error| {
         EmbedError::ModelNotFound(format!(
@@ -206,13 +214,22 @@ pub(crate) fn read_packed(path: &Path) -> Result<Bytes, EmbedError> {
     };
     let mut file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
-    match usize::try_from(bytes)
+    let count = usize::try_from(bytes)
         .ok()
         .filter(|_| bytes <= packed::BYTES_MAX)
-    {
-        Some(count) => Bytes::filled(count, |room| file.read_exact(room)).map_err(unreadable),
-        None => Err(packed_damaged(path, &format!("{bytes} bytes"))),
-    }
+        .ok_or_else(|| packed_damaged(path, &format!("{bytes} bytes")))?;
+    let mut checksum = packed::Checksum::default();
+    let read = |room: &mut [u8]| {
+        for block in room.chunks_mut(CHECKED_BYTES) {
+            file.read_exact(block)?;
+            checksum.update(block);
+        }
+        Ok(())
+    };
+    let packed = Bytes::filled(count, read).map_err(unreadable)?;
+    let whole = packed::check_version(packed.as_slice()).and_then(|()| checksum.compare());
+    whole.map_err(|found| packed_damaged(path, &found))?;
+    Ok(packed)
 }
 
 /// A packed model that is not the expected one.
@@ -224,9 +241,9 @@ pub(crate) fn packed_damaged(path: &Path, found: &str) -> EmbedError {
     ))
 }
 
-/// The digest as 64 lower-case hex digits.
-fn hex(hash: Sha256) -> String {
-    hash.finalize()
+/// A digest as 64 lower-case hex digits.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest
         .iter()
         .fold(String::with_capacity(64), |mut text, byte| {
             // Writing into a `String` cannot fail.

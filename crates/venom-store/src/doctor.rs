@@ -326,7 +326,7 @@ impl Patient<'_> {
                 Ok(false)
             }
             active => {
-                let says = format!("{configured}, every byte as published");
+                let says = format!("{configured}, every byte checked");
                 self.found("model", Verdict::Sound, says);
                 Ok(active.is_some() && !empty)
             }

@@ -21,7 +21,7 @@ use engine::Engine;
 use link::Link;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::{
@@ -57,6 +57,7 @@ enum Role {
 pub(crate) struct Hub {
     config: Arc<Config>,
     role: Arc<Mutex<Option<Role>>>,
+    dimensions: Arc<OnceCell<usize>>,
     closed: CancellationToken,
 }
 
@@ -70,6 +71,7 @@ impl Hub {
         let hub = Self {
             config,
             role: Arc::default(),
+            dimensions: Arc::default(),
             closed: CancellationToken::new(),
         };
         hub.role().await?;
@@ -164,6 +166,19 @@ impl Hub {
     /// What the store holds.
     pub(crate) async fn stats(&self, space: SpaceName) -> Result<Stats, Failure> {
         self.call(Call::Stats(space)).await?.stats()
+    }
+
+    /// Components of the model's vectors. The owner is asked once: to change the model, all who use the folder
+    /// are stopped.
+    pub(crate) async fn dimensions(&self) -> Result<usize, Failure> {
+        let ask = || async {
+            Ok(self
+                .stats(self.config.space.clone())
+                .await?
+                .model
+                .dimensions)
+        };
+        self.dimensions.get_or_try_init(ask).await.copied()
     }
 
     /// Whether store and model can serve now.

@@ -69,7 +69,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variables: &["EMBEDDING_MODEL"],
         value: "MODEL",
         default: "all-MiniLM-L6-v2",
-        help: "Embedding model: a known name, or a folder that holds its files",
+        help: "Embedding model: a known name, or the path of a folder with a BERT encoder and its description",
     },
     Setting {
         flag: "model-dir",

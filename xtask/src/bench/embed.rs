@@ -6,20 +6,18 @@
 
 mod products;
 mod rival;
+mod starts;
 
 use super::recall::product::model_folder;
 use super::sample::Sample;
-use super::{Outcome, build, step, texts};
+use super::{Outcome, step, texts};
 use rival::Rival;
 use rustix::time::{ClockId, clock_gettime};
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use venom_core::Embedder as _;
 use venom_core::embedding::dot;
 use venom_embed::{MiniLm, ModelFolder, Options, Precision, kernels_here};
-use venom_testing::{Folder, Server};
+use venom_testing::Folder;
 
 /// Lengths of the texts, in tokens.
 const TOKENS: [usize; 5] = [8, 32, 64, 128, 256];
@@ -34,8 +32,8 @@ const BATCHES: (usize, usize) = (3, 1);
 /// Pause between two engines where there are several threads: those of ONNX Runtime wait for their next call
 /// by turning in circles for some milliseconds, on the core that the next engine is to have.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Starts of a process.
-const STARTS: usize = 9;
+/// Calls of the tokenizer that are measured together.
+const TOKENIZED: u32 = 100;
 
 /// Measures and prints the report; `against` also ONNX Runtime.
 pub(crate) fn run(against: bool) -> Outcome<()> {
@@ -49,12 +47,13 @@ pub(crate) fn run(against: bool) -> Outcome<()> {
         compare(&venom, &mut started)?;
         rival = Some(started);
     }
+    tokenizing(&venom)?;
     for threads in [1, 2] {
         let venom = Engines::with_threads(&folder, threads)?;
         print_times(&venom, rival.as_mut(), threads)?;
     }
     products::report();
-    starts(&folder)
+    starts::report(&folder)
 }
 
 /// The ways in which Venom runs the model.
@@ -98,7 +97,7 @@ fn compare(venom: &Engines, rival: &mut Rival) -> Outcome<()> {
     let (mut own, mut exact, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..COMPARED {
         let text = texts::memory(number);
-        let ids = vec![venom.f32.token_ids(&text)?];
+        let ids = vec![venom.f32.token_ids(&text)];
         let reference = &rival.run("f32", 1, &ids, 1)?.vectors[0];
         exact.push(dot(venom.f32.embed(&[&text])?[0].as_slice(), reference));
         own.push(dot(venom.int8.embed(&[&text])?[0].as_slice(), reference));
@@ -182,10 +181,7 @@ fn take_turn(
         }
     }
     if let Some(rival) = rival {
-        let ids = texts
-            .iter()
-            .map(|text| venom.f32.token_ids(text))
-            .collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<_> = texts.iter().map(|text| venom.f32.token_ids(text)).collect();
         for (precision, times) in ["f32", "int8"].iter().zip(&mut times[3..]) {
             pause();
             times.extend(rival.run(precision, threads, &ids, calls)?.times);
@@ -220,6 +216,30 @@ fn print_row(name: &str, medians: [Option<f64>; 5]) {
     println!("| {name} | {} |", cells.join(" | "));
 }
 
+/// Prints what the tokenizer has of the time of an embedding.
+fn tokenizing(venom: &Engines) -> Outcome<()> {
+    println!("\n| tokens | tokenizing, µs | of an embedding |\n|---|---|---|");
+    for tokens in TOKENS {
+        let text = text_of(&venom.f32, tokens, 0)?;
+        let mut times: [Vec<Duration>; 2] = Default::default();
+        for _ in 0..SINGLE.0 {
+            let began = Instant::now();
+            (0..TOKENIZED).for_each(|_| drop(venom.int8.token_ids(&text)));
+            times[0].push(began.elapsed() / TOKENIZED);
+            let began = Instant::now();
+            venom.int8.embed(&[&text])?;
+            times[1].push(began.elapsed());
+        }
+        let [own, all] = times.map(|times| Sample::new(times).p50_ms());
+        println!(
+            "| {tokens} | {:.1} | {:.2} % |",
+            1e3 * own,
+            100.0 * own / all
+        );
+    }
+    Ok(())
+}
+
 /// A made-up text of so many tokens.
 fn text_of(model: &MiniLm, tokens: usize, number: usize) -> Outcome<String> {
     let mut text = String::new();
@@ -227,7 +247,7 @@ fn text_of(model: &MiniLm, tokens: usize, number: usize) -> Outcome<String> {
     let words = source.iter().flat_map(|text| text.split_whitespace());
     for word in words.chain(std::iter::repeat("tea")) {
         let longer = format!("{text} {word}");
-        match model.token_ids(&longer)?.len() {
+        match model.token_ids(&longer).len() {
             count if count == tokens && longer.len() < 16 * tokens => return Ok(longer),
             count if count < tokens => text = longer,
             _ if word == "tea" => return Err("no text of that many tokens".into()),
@@ -235,54 +255,4 @@ fn text_of(model: &MiniLm, tokens: usize, number: usize) -> Outcome<String> {
         }
     }
     Ok(text)
-}
-
-/// From the start of a process to its first vector, and what an idle server holds in memory.
-fn starts(folder: &ModelFolder) -> Outcome<()> {
-    step("starting");
-    let once = |precision: &str| -> Outcome<Duration> {
-        let began = Instant::now();
-        let mut probe = Command::new(std::env::current_exe()?)
-            .args(["bench", "embed-probe", precision])
-            .arg(&folder.path)
-            .stdout(Stdio::piped())
-            .spawn()?;
-        if let Some(output) = probe.stdout.take() {
-            BufReader::new(output).read_line(&mut String::new())?;
-        }
-        let took = began.elapsed();
-        Some(probe.wait()?.success())
-            .filter(|done| *done)
-            .map(|_| took)
-            .ok_or_else(|| "the probe failed".into())
-    };
-    println!();
-    for precision in ["int8", "f32"] {
-        let times: Outcome<Vec<_>> = (0..STARTS).map(|_| once(precision)).collect();
-        println!(
-            "Process start to first vector, {precision}: {}.",
-            Sample::new(times?)
-        );
-    }
-    let binary = build()?;
-    let data = Folder::new();
-    let server = Server::start(&binary, data.path());
-    let bytes = server.process.resident_bytes().unwrap_or_default();
-    println!(
-        "Resident memory of an idle server: {:.0} MB.",
-        bytes as f64 / 1e6
-    );
-    Ok(())
-}
-
-/// What [`starts`] starts: opens the model, embeds a text, says so.
-pub(crate) fn probe(precision: &str, folder: &Path) -> Outcome<()> {
-    let options = Options {
-        precision: precision.parse()?,
-        ..Options::default()
-    };
-    let folder = folder.to_str().ok_or("a path that is not UTF-8")?;
-    let model = MiniLm::open(&venom_embed::locate(folder, &[])?, &options)?;
-    println!("{}", model.embed(&["where are the keys?"])?.len());
-    Ok(())
 }

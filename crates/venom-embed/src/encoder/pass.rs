@@ -4,6 +4,7 @@ use super::{Encoder, layer};
 use crate::attention::{self, Heads, attend};
 use crate::kernels::BLOCK_ROWS;
 use crate::meeting::Meeting;
+use crate::shape::Pooling;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread;
@@ -198,7 +199,10 @@ impl Encoder {
             let at = row % team.rows_each * width;
             &rooms[row / team.rows_each].states[at..at + width]
         };
-        let mean = |(_, span, _): (_, Range<usize>, _)| {
+        let mean = |(_, mut span, _): (_, Range<usize>, _)| {
+            if self.pooling == Pooling::FirstToken {
+                span.end = span.start + 1;
+            }
             let mut mean = vec![0.0; width];
             for row in span.clone() {
                 mean.iter_mut().zip(states(row)).for_each(|(x, y)| *x += y);

@@ -3,7 +3,7 @@
 use super::{Encoder, from_weights};
 use crate::Precision;
 use crate::kernels::Kernel;
-use crate::shape::Shape;
+use crate::shape::{Pooling, Shape};
 use crate::weights::Weights;
 use venom_core::Embedding;
 use venom_core::embedding::dot;
@@ -74,7 +74,7 @@ fn tensors() -> Weights {
 
 fn encoder(precision: Precision) -> Encoder {
     let weights = from_weights(tensors(), WIDE, TOKENS_MAX, precision).expect("all are there");
-    Encoder::new(WIDE, weights, Kernel::best())
+    Encoder::new((WIDE, Pooling::Mean), weights, Kernel::best())
 }
 
 fn texts() -> Vec<Vec<u32>> {
@@ -101,6 +101,23 @@ fn other_widths_and_any_number_of_threads_give_the_same() {
         let cosine = dot(found.as_slice(), expected.as_slice());
         assert!(cosine >= 0.999, "{cosine}");
     }
+}
+
+#[test]
+fn the_first_token_alone_can_stand_for_a_text() {
+    let mean = encoder(Precision::Float32);
+    let first = Encoder {
+        pooling: Pooling::FirstToken,
+        ..encoder(Precision::Float32)
+    };
+    let texts: [&[u32]; 3] = [&[2], &[2, 7, 9, 3], &[2, 9]];
+    let (means, firsts) = (mean.forward(&texts, 1), first.forward(&texts, 1));
+    let (means, firsts) = (means.unwrap(), firsts.unwrap());
+    assert_eq!(means[0], firsts[0]);
+    assert_ne!(means[1], firsts[1]);
+    // The same token in the same place, seen from other texts.
+    assert_ne!(firsts[1], firsts[2]);
+    assert_eq!(first.forward(&texts[2..], 1).unwrap()[0], firsts[2]);
 }
 
 #[test]

@@ -119,6 +119,6 @@ fn a_folder_that_lost_a_file_names_it() {
 fn a_known_name_is_sought_in_order() {
     let model = folder();
     let models = model.path.parent().map(Path::to_owned).unwrap();
-    let found = locate(model.model.name, &["/nowhere".into(), models]).unwrap();
+    let found = locate(&model.model.name, &["/nowhere".into(), models]).unwrap();
     assert_eq!(found, model);
 }

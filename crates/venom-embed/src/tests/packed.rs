@@ -1,6 +1,8 @@
 //! The packed form: made, opened, damaged.
 
 use super::{folder, int8_model};
+#[cfg(feature = "bundled-model")]
+use crate::packed::Checksum;
 use crate::{MiniLm, ModelFolder, Options, PACKED_FILE, Precision, locate, pack};
 use std::fs;
 use std::path::PathBuf;
@@ -60,18 +62,25 @@ fn the_exact_mode_says_that_it_needs_the_weights() {
         .map(drop)
         .unwrap_err();
     assert!(matches!(error, EmbedError::ModelNotFound(_)), "{error}");
+    let says = format!(
+        "put model.safetensors and vocab.txt into {}",
+        place.0.display()
+    );
+    assert!(error.to_string().contains(&says), "{error}");
 }
 
 #[test]
 fn a_damaged_packed_model_is_refused_wherever_the_damage_is() {
     let last = packed().len() - 1;
-    for at in [0, 8, 12, 36, 64, 100, 128, 300_000, 12_000_000, last] {
+    for at in [
+        0, 8, 12, 16, 40, 44, 60, 100, 128, 300_000, 12_000_000, last,
+    ] {
         let mut bytes = packed().to_vec();
         bytes[at] ^= 0x10;
         let place = Place::new(&format!("damaged-{at}"), &bytes);
         check_refused(&place);
     }
-    for count in [0, 100, 128, 1_000_000, last] {
+    for count in [0, 10, 100, 128, 1_000_000, last] {
         let place = Place::new(&format!("short-{count}"), &packed()[..count]);
         check_refused(&place);
     }
@@ -102,11 +111,14 @@ fn check_refused(place: &Place) {
 
 #[test]
 #[cfg(feature = "bundled-model")]
-fn a_bundled_model_needs_no_folder() {
-    if !crate::has_bundled_model() {
+fn a_bundled_model_is_whole_and_needs_no_folder() {
+    let Some(bytes) = crate::bundled_model() else {
         println!("skipped: no model was named when this was built (VENOM_PACKED_MODEL)");
         return;
-    }
+    };
+    let mut checksum = Checksum::default();
+    checksum.update(bytes);
+    checksum.compare().unwrap();
     let found = locate("all-MiniLM-L6-v2", &["/nowhere".into()]).unwrap();
     let model = MiniLm::open(&found, &Options::default()).unwrap();
     let texts = ["where are the keys?"];

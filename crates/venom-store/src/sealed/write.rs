@@ -74,9 +74,10 @@ pub(crate) fn write(
         let from_first = from_first.and_then(|row| u32::try_from(row).ok());
         from_first.expect("rows are among those covered, fewer than 2^32")
     });
-    let rows = match covered.rows() == Some(columns.rows.len()) {
-        true => Vec::new(),
-        false => layout::encode_u32(rows),
+    let rows = if covered.rows() == Some(columns.rows.len()) {
+        Vec::new()
+    } else {
+        layout::encode_u32(rows)
     };
     writer.part(Part::Rows, &rows)?;
     let mut starts = vec![0];

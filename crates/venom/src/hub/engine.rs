@@ -7,9 +7,10 @@ use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use venom_core::use_cases::{TimeIds, Venom};
-use venom_core::{Embedder, ErrorKind, MemoryStore, RequestKey};
+use venom_core::{Embedder, ErrorKind, MemoryStore, ModelStamp, RequestKey};
 use venom_embed::MiniLm;
 use venom_store::{Lease, SqliteStore};
 
@@ -134,27 +135,35 @@ fn log_cause(error: &venom_core::Error) {
     }
 }
 
-/// Opens store and model side by side: each takes tens of milliseconds.
+/// Opens store and model, side by side where it is known before what the vectors are stamped with.
 fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> {
     let folder = venom_embed::locate(&config.model, &config.model_folders)?;
-    let stamp = folder.stamp();
     let options = config.index_options();
+    let open_store = |stamp: &ModelStamp| SqliteStore::open_with(&lease, stamp, &options);
     let open_model = || {
-        let embedder = MiniLm::open(&folder, &config.embedding)?;
+        let began = Instant::now();
+        let opened = MiniLm::open(&folder, &config.embedding)?;
+        let took_ms = began.elapsed().as_secs_f64() * 1e3;
+        tracing::debug!("the model was loaded in {took_ms:.1} ms");
         // The store of a large space takes longer to open.
         if SqliteStore::has_large_space(&config.data) {
-            options.near.prepare(embedder.vocabulary());
+            options.near.prepare(opened.vocabulary());
         }
-        Ok::<_, Failure>(embedder)
+        Ok::<_, Failure>(opened)
     };
-    let (store, embedder) = std::thread::scope(|scope| {
-        let embedder = scope.spawn(open_model);
-        let store = SqliteStore::open_with(&lease, &stamp, &options);
-        let embedder = embedder
-            .join()
-            .expect("opening a model returns errors, it does not panic");
-        (store, embedder)
-    });
+    let (store, embedder) = if let Some(stamp) = folder.stamp() {
+        std::thread::scope(|scope| {
+            let embedder = scope.spawn(open_model);
+            let store = open_store(&stamp);
+            let embedder = embedder
+                .join()
+                .expect("opening a model returns errors, it does not panic");
+            (store, embedder)
+        })
+    } else {
+        let embedder = open_model()?;
+        (open_store(embedder.model()), Ok(embedder))
+    };
     let (store, embedder) = (store?, embedder?);
     let ids = Arc::new(TimeIds::after(store.largest_id()));
     let store: Arc<dyn MemoryStore> = Arc::new(store);

@@ -96,13 +96,14 @@ impl VenomServer {
             origin: origin(arguments)?,
             duplicates: self.config.duplicates,
         };
+        let dimensions = self.hub.dimensions().await?;
         let remembered = self.hub.remember(new).await?;
         let memory = remembered.memory;
         let mut answer = json!({
             "memory_id": memory.id.to_string(),
             "success": true,
             "timestamp": memory.stored_at.to_string(),
-            "embedding_dimensions": venom_embed::DIMENSIONS,
+            "embedding_dimensions": dimensions,
         });
         if remembered.duplicate {
             answer["duplicate_of"] = json!(memory.id.to_string());

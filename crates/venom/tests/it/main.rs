@@ -17,6 +17,7 @@ mod doctor;
 mod durability;
 mod faults;
 mod memories;
+mod models;
 mod owner;
 mod routes;
 mod sandbox;

@@ -345,7 +345,12 @@ fn a_cancelled_call_does_not_hold_up_the_end() {
 #[test]
 fn a_call_that_takes_too_long_does_not_hold_up_the_end() {
     let folder = Folder::new();
-    let mut client = stdio(&folder);
+    // The slowest way there is: by the best kernel a quiet machine is done in time.
+    let slowly = venom(&folder, [])
+        .env("VENOM_KERNEL", "scalar")
+        .env("VENOM_THREADS", "1");
+    let mut client = StdioClient::start(slowly);
+    client.initialize(venom_testing::mcp::REVISION);
     let slow = "every sentence of this book is embedded ".repeat(6_000);
     let call = json!({"name": "store_memory", "arguments": {"content": slow}});
     let line = json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": call});

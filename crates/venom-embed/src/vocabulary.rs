@@ -4,7 +4,7 @@
 use crate::encoder::Encoder;
 use crate::tokenizer::Tokenizer;
 use std::sync::OnceLock;
-use venom_core::Embedding;
+use venom_core::embedding::dot;
 
 /// Shorter words are left out of [`Words::common`] and of the mean, in letters.
 const LETTERS_MIN: usize = 4;
@@ -80,7 +80,16 @@ impl Words {
         for (component, common) in vector.iter_mut().zip(mean) {
             *component -= common;
         }
-        Some(Embedding::normalize(vector)?.as_slice().to_vec())
+        // All words of a vocabulary are made unit vectors at the start of a large space: not by doubles and divisions.
+        let length = dot(&vector, &vector).sqrt();
+        let is_vector = length.is_finite() && length > f32::EPSILON;
+        is_vector.then(|| {
+            let scale = 1.0 / length;
+            for component in &mut vector {
+                *component *= scale;
+            }
+            vector
+        })
     }
 }
 
@@ -89,8 +98,11 @@ fn mean_row(ids: &[u32], encoder: &Encoder) -> Vec<f32> {
     for id in ids {
         encoder.add_word_row(*id, &mut mean);
     }
-    for sum in &mut mean {
-        *sum /= ids.len().max(1) as f32;
+    if ids.len() > 1 {
+        let share = 1.0 / ids.len() as f32;
+        for sum in &mut mean {
+            *sum *= share;
+        }
     }
     mean
 }

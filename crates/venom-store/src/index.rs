@@ -471,8 +471,10 @@ fn found_in_segment(
 ) -> impl Iterator<Item = Found> {
     parts.into_iter().filter_map(move |(slot, parts)| {
         let similarity = candidates.similarity(slot);
-        let is_near = least.is_none_or(|least| similarity >= least - BYTES_ERROR);
-        is_near.then_some(Found {
+        if least.is_some_and(|least| similarity < least - BYTES_ERROR) {
+            return None;
+        }
+        Some(Found {
             parts,
             similarity,
             id: segment.text.id(slot)?,
@@ -600,27 +602,33 @@ impl SpaceIndex {
     }
 
     /// The rows of neighbours none of which is larger than the others together, so that no memory is written more
-    /// than some times over; of several runs the smallest. Fewer neighbours than usual become one where that is too
-    /// large to become part of another.
+    /// than some times over; of several runs the smallest. Fewer neighbours than usual, none of them larger than two
+    /// thirds of all, become one where another of them would be too much.
     fn to_merge(&self, sizes: &IndexSizes) -> Option<(i64, i64)> {
         let slots = |segment: &Segment| segment.text.slots();
+        let words = |segment: &Segment| segment.text.terms_count();
         let total = |run: &[Segment]| run.iter().map(slots).sum::<usize>();
-        let words = |run: &[Segment]| run.iter().map(|s| s.text.terms_count()).sum::<u64>();
+        let total_words = |run: &[Segment]| run.iter().map(words).sum::<u64>();
+        let largest = |run: &[Segment]| run.iter().map(slots).max().unwrap_or(0);
         let is_one = |run: &&[Segment]| {
-            let largest = run.iter().map(slots).max().unwrap_or(0);
-            largest * 2 <= total(run)
-                && run
-                    .windows(2)
-                    .all(|two| two[1].name.covered.first == two[0].name.covered.last + 1)
+            let follows =
+                |two: &[Segment]| two[1].name.covered.first == two[0].name.covered.last + 1;
+            run.windows(2).all(follows)
                 && total(run) <= sizes.segment_memories_max
-                && words(run) <= sizes.segment_words_max
+                && total_words(run) <= sizes.segment_words_max
         };
+        let is_even = |run: &&[Segment]| largest(run) * 2 <= total(run);
+        // One more like the smallest of them would be too much.
         let is_last = |run: &&[Segment]| {
-            total(run) * 2 > sizes.segment_memories_max || words(run) * 2 > sizes.segment_words_max
+            let smallest = run.iter().map(slots).min().unwrap_or(0);
+            let shortest = run.iter().map(words).min().unwrap_or(0);
+            largest(run) * 3 <= total(run) * 2
+                && (total(run) + smallest > sizes.segment_memories_max
+                    || total_words(run) + shortest > sizes.segment_words_max)
         };
         let segments = self.archive.segments();
         let most = sizes.segments_merged.max(2);
-        let runs = segments.windows(most);
+        let runs = segments.windows(most).filter(is_even);
         let short_runs = (2..most).flat_map(|count| segments.windows(count).filter(is_last));
         let runs = runs.chain(short_runs).filter(is_one);
         let run = runs.min_by_key(|run| total(run))?;

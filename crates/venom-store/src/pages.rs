@@ -22,6 +22,8 @@ use std::sync::{Arc, OnceLock};
 pub const PAGE: usize = 4_096;
 /// Most bytes that are read at once.
 const READ_AT_ONCE: usize = 64 * PAGE;
+/// Most bytes that the system is asked to fetch at once.
+const EXPECTED_AT_ONCE: usize = 32 * PAGE;
 /// Last bytes of a whole file.
 const MAGIC: [u8; 8] = *b"VenomPg1";
 /// Length of the content, checksum of both, magic.
@@ -399,9 +401,13 @@ impl Pages {
     pub fn expect(&self, start: u64, length: u64) {
         let end = start.saturating_add(length).min(self.length);
         let mut pages = start / PAGE as u64..end.div_ceil(PAGE as u64);
-        if !pages.all(|page| self.was_checked(page)) {
-            let length = NonZeroU64::new(length);
-            let _ = rustix::fs::fadvise(&self.file, start, length, Advice::WillNeed);
+        if pages.all(|page| self.was_checked(page)) {
+            return;
+        }
+        // Of a longer piece the system may fetch the beginning only.
+        for at in (start..end).step_by(EXPECTED_AT_ONCE) {
+            let length = NonZeroU64::new((end - at).min(EXPECTED_AT_ONCE as u64));
+            let _ = rustix::fs::fadvise(&self.file, at, length, Advice::WillNeed);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::index::{Found, Selection};
 use crate::rows;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use venom_core::ports::Search;
 use venom_core::recall::{Document, NewEntry};
@@ -13,6 +13,11 @@ use venom_core::{
     Content, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, Origin, SpaceName, Speaker,
     Stats, StoreError, Tag, Timestamp,
 };
+
+/// Most words of a question that are looked up in the full-text index.
+const WORDS_MAX: usize = 16;
+/// A word that more memories have is common.
+const WITH_WORD_MAX: usize = 1_000;
 
 /// The model whose vectors are searched, with its row.
 pub(crate) fn active_model(connection: &Connection) -> Result<Option<(i64, ModelStamp)>, Fault> {
@@ -216,8 +221,9 @@ pub(crate) fn scan(
     Ok(reached)
 }
 
-/// Up to `limit` rows from `first` to `last` of the visible memories of a filter that have most of these words as they
-/// stand, by the full-text index. O(memories with a word).
+/// Up to `limit` rows from `first` to `last` of the visible memories of a filter that have the rarest of these words, by
+/// the full-text index; common words and all but the first [`WORDS_MAX`] are not looked up, so that writers wait no
+/// longer than for another step of a scan. O(1).
 pub(crate) fn with_words<'a>(
     connection: &Connection,
     filter: &Filter,
@@ -225,23 +231,43 @@ pub(crate) fn with_words<'a>(
     words: impl Iterator<Item = &'a str>,
     limit: usize,
 ) -> Result<Vec<i64>, Fault> {
-    // Words have no quotation marks in them.
-    let quoted: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
-    if quoted.is_empty() {
-        return Ok(Vec::new());
+    let sql = "SELECT rowid FROM memories_fts
+               WHERE memories_fts MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut distinct: BTreeSet<&str> = BTreeSet::new();
+    for word in words {
+        if distinct.len() < WORDS_MAX {
+            distinct.insert(word);
+        }
     }
+    let mut scores: BTreeMap<i64, f64> = BTreeMap::new();
+    for word in distinct {
+        // Words have no quotation marks in them.
+        let values = params![format!("\"{word}\""), first, last, WITH_WORD_MAX + 1];
+        let found = statement.query_map(values, |row| row.get(0));
+        // Vectors answer alone where the full-text index is damaged.
+        let rows: Vec<i64> = found.map_or_else(|_| Vec::new(), |rows| rows.flatten().collect());
+        if rows.len() <= WITH_WORD_MAX {
+            for row in &rows {
+                *scores.entry(*row).or_default() += 1.0 / rows.len() as f64;
+            }
+        }
+    }
+    let mut best: Vec<(i64, f64)> = scores.into_iter().collect();
+    best.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    best.truncate(WITH_WORD_MAX);
     let (condition, mut values) = condition(connection, filter)?;
-    let sql = format!(
-        "SELECT m.seq FROM memories_fts AS f CROSS JOIN memories AS m ON m.seq = f.rowid
-         WHERE {condition} AND f.rowid BETWEEN ? AND ? AND memories_fts MATCH ?
-         ORDER BY f.rank LIMIT ?"
-    );
-    values.extend([first, last].map(Value::from));
-    values.push(Value::from(quoted.join(" OR ")));
-    values.push(Value::from(rows::count_column(limit)));
+    let sql = format!("SELECT 1 FROM memories AS m WHERE {condition} AND m.seq = ?");
     let mut statement = connection.prepare_cached(&sql)?;
-    let found = statement.query_map(params_from_iter(values), |row| row.get(0))?;
-    Ok(found.collect::<Result<_, _>>()?)
+    let mut passed = Vec::new();
+    for (row, _) in best {
+        values.push(Value::from(row));
+        if passed.len() < limit && statement.exists(params_from_iter(&values))? {
+            passed.push(row);
+        }
+        values.pop();
+    }
+    Ok(passed)
 }
 
 /// The visible memory with this id.

@@ -1,6 +1,6 @@
 //! The text side of a segment in a file: what [`venom_core::recall`] reads of its memories, as a [`Section`].
 //!
-//! `docs/file-format.md` describes the file byte by byte. In memory are the dictionary of terms and 36 bytes a
+//! `docs/file-format.md` describes the file byte by byte. In memory are the dictionary of terms and 16 to 24 bytes a
 //! memory; postings, lists of terms and everything that only filters need are read when they are wanted. A section
 //! cannot fail in the middle of a score: what cannot be read counts as nothing, and [`Sealed::broken`] tells it
 //! afterwards.
@@ -77,15 +77,15 @@ impl Sealed {
                 header.about
             )));
         }
-        let facts = layout::decode_facts(&header.bytes(&pages, Part::Facts)?);
+        let facts = header.decoded(&pages, Part::Facts, layout::decode_facts)?;
         let speakers = layout::decode_names(&header.bytes(&pages, Part::Speakers)?);
         let text_words = layout::decode_counts(&header.bytes(&pages, Part::TextWords)?);
         let (Some(speakers), Some(text_words)) = (speakers, text_words) else {
             return Err(pages.damaged("expected counts and names, found something else".to_owned()));
         };
         let dictionary = Dictionary::new(header.bytes(&pages, Part::Terms)?);
-        let rows = layout::decode_u32(&header.bytes(&pages, Part::Rows)?);
-        let vectors = layout::decode_u32(&header.bytes(&pages, Part::Vectors)?);
+        let rows = header.decoded(&pages, Part::Rows, layout::decode_u32)?;
+        let vectors = header.decoded(&pages, Part::Vectors, layout::decode_u32)?;
         let memories = header.memories;
         let span = header.covered.last - header.covered.first;
         let has_every_row = header.covered.rows() == Some(memories);

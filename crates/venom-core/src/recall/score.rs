@@ -392,6 +392,8 @@ impl<'a> Asked<'a> {
         };
         let lists = match scope {
             Scope::All(_) => Lists::All(section),
+            // There are neither pairs nor a phrase.
+            Scope::Some(_) if self.sought.len() < 2 => Lists::Some(Vec::new()),
             Scope::Some(_) => {
                 Lists::Some(slots.iter().copied().zip(section.lists(&slots)).collect())
             }
@@ -583,6 +585,9 @@ impl Counts {
     }
 
     fn add_units(&mut self, slot: Slot, units: u32) {
+        if units == 0 {
+            return;
+        }
         let sum = &mut self.units[slot];
         if *sum == 0 {
             self.touched.push(slot);

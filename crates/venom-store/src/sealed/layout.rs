@@ -14,6 +14,8 @@ const VERSION: u32 = 2;
 const ANALYSIS: u32 = 1;
 /// Bytes of [`Facts`].
 const FACTS: usize = 16;
+/// Bytes of a column that are read before they are decoded.
+const DECODED_AT_ONCE: usize = 16 * PAGE;
 /// Where the places of the parts begin in the header.
 const PARTS_AT: usize = 64;
 /// Where [`About`] begins in the header, as its length and its bytes.
@@ -184,6 +186,26 @@ impl Header {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         pages.read(start, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// All of a part, decoded some pages at a time: fresh memory costs more than reading.
+    pub(super) fn decoded<T>(
+        &self,
+        pages: &Pages,
+        part: Part,
+        decode: impl Fn(&[u8]) -> Vec<T>,
+    ) -> Result<Vec<T>, PageError> {
+        let length = self.length(part);
+        // They are as large in memory.
+        let count = usize::try_from(length).unwrap_or(0) / size_of::<T>();
+        let (mut decoded, mut some) = (Vec::with_capacity(count), vec![0; DECODED_AT_ONCE]);
+        for at in (0..length).step_by(DECODED_AT_ONCE) {
+            let rest = usize::try_from(length - at).unwrap_or(usize::MAX);
+            let some = &mut some[..rest.min(DECODED_AT_ONCE)];
+            self.read_part(pages, part, at, some)?;
+            decoded.extend(decode(some));
+        }
+        Ok(decoded)
     }
 
     /// Says that something of a part will be read.

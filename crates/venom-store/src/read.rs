@@ -261,8 +261,11 @@ pub(crate) fn with_words<'a>(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut passed = Vec::new();
     for (row, _) in best {
+        if passed.len() == limit {
+            break;
+        }
         values.push(Value::from(row));
-        if passed.len() < limit && statement.exists(params_from_iter(&values))? {
+        if statement.exists(params_from_iter(&values))? {
             passed.push(row);
         }
         values.pop();

@@ -265,6 +265,17 @@ impl Sealed {
         Some((start, length))
     }
 
+    /// The terms of the list in this place, as [`Self::list`] tells it.
+    fn terms_at(&self, place: Option<(u64, usize)>) -> Cow<'_, [u32]> {
+        let bytes = place.and_then(|(start, length)| self.some(Part::Lists, start, length));
+        let (bytes, mut terms) = (bytes.unwrap_or_default(), Vec::new());
+        let mut rest = bytes.as_slice();
+        while let Some(term) = varint::take_u32(&mut rest) {
+            terms.push(term);
+        }
+        Cow::Owned(terms)
+    }
+
     /// Who said a memory, as a place in `speakers`.
     fn speaker(&self, slot: Slot) -> Option<usize> {
         let place = self.number(Part::SpeakerOf, slot)?;
@@ -370,15 +381,7 @@ impl Section for Sealed {
     }
 
     fn terms(&self, slot: Slot) -> Cow<'_, [u32]> {
-        let Some((start, length)) = self.list(slot) else {
-            return Cow::Borrowed(&[]);
-        };
-        let bytes = self.some(Part::Lists, start, length).unwrap_or_default();
-        let (mut rest, mut terms) = (bytes.as_slice(), Vec::new());
-        while let Some(term) = varint::take_u32(&mut rest) {
-            terms.push(term);
-        }
-        Cow::Owned(terms)
+        self.terms_at(self.list(slot))
     }
 
     fn lists(&self, slots: &[Slot]) -> Vec<Cow<'_, [u32]>> {
@@ -387,11 +390,13 @@ impl Section for Sealed {
             let place = 8 * *slot as u64;
             self.header.expect(&self.pages, Part::ListEnds, place, 16);
         }
-        for (start, length) in slots.iter().filter_map(|slot| self.list(*slot)) {
-            self.header
-                .expect(&self.pages, Part::Lists, start, length as u64);
+        let places: Vec<_> = slots.iter().map(|slot| self.list(*slot)).collect();
+        for (start, length) in places.iter().flatten() {
+            let length = *length as u64;
+            self.header.expect(&self.pages, Part::Lists, *start, length);
         }
-        slots.iter().map(|slot| self.terms(*slot)).collect()
+        let lists = places.into_iter().map(|place| self.terms_at(place));
+        lists.collect()
     }
 
     fn name(&self, slot: Slot) -> Option<&str> {

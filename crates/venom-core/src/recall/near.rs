@@ -140,10 +140,7 @@ impl WordSigns {
 
     /// The words near a word, nearest first, of equal ones by name. O(words of the model * dimensions / 64).
     fn near(&self, word: &str, vocabulary: &dyn Vocabulary) -> Vec<NearWord> {
-        if !may_have_near(word) {
-            return Vec::new();
-        }
-        let Some(vector) = vocabulary.vector(word) else {
+        let Some(vector) = vector_of(word, vocabulary) else {
             return Vec::new();
         };
         let (query, query_signs) = (row(&vector), signs(&vector).collect::<Vec<u64>>());
@@ -192,8 +189,14 @@ const fn least_cosine() -> f32 {
 
 /// The row of a word, if it is one that may have near words.
 fn row_of(word: &str, vocabulary: &dyn Vocabulary) -> Option<Vec<i8>> {
-    may_have_near(word).then_some(())?;
-    Some(row(&vocabulary.vector(word)?))
+    Some(row(&vector_of(word, vocabulary)?))
+}
+
+/// The vector of a word, if it is one that may have near words.
+fn vector_of(word: &str, vocabulary: &dyn Vocabulary) -> Option<Vec<f32>> {
+    may_have_near(word)
+        .then(|| vocabulary.vector(word))
+        .flatten()
 }
 
 fn row(vector: &[f32]) -> Vec<i8> {

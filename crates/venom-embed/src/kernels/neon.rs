@@ -17,7 +17,7 @@ proof!(
     /// This processor has NEON, as all but a few have.
     Neon(()),
     is_aarch64_feature_detected!("neon").then_some(()),
-    neon::multiply_block
+    widened::multiply_block
 );
 
 proof!(
@@ -58,11 +58,21 @@ fn load_registers<const N: usize>(step: &Step, at: usize) -> [int8x16_t; N] {
     weights
 }
 
-/// Stores registers of sums to the places from the `at`th register's on.
+/// The weights of 16 columns.
 #[inline]
 #[target_feature(enable = "neon")]
-fn store_registers<const N: usize>(totals: [int32x4_t; N], at: usize, sums: &mut Sums) {
-    for (total, sums) in totals.iter().zip(&mut sums.as_chunks_mut::<4>().0[at..]) {
+fn load_sixteen(step: &Step, group: usize) -> [int8x16_t; 4] {
+    load_registers(step, 4 * group)
+}
+
+/// Stores the sums of 16 columns.
+#[inline]
+#[target_feature(enable = "neon")]
+fn store_sixteen(totals: [int32x4_t; 4], group: usize, sums: &mut Sums) {
+    for (total, sums) in totals
+        .iter()
+        .zip(&mut sums.as_chunks_mut::<4>().0[4 * group..])
+    {
         // SAFETY: the reference is to 16 bytes; no alignment is asked for.
         unsafe { vst1q_s32(sums.as_mut_ptr(), *total) };
     }
@@ -70,7 +80,7 @@ fn store_registers<const N: usize>(totals: [int32x4_t; N], at: usize, sums: &mut
 
 /// Bytes are widened and multiplied as words. Four columns at a time: a row has a register for each, with
 /// the sums of the four inputs of a step.
-mod neon {
+mod widened {
     #[allow(clippy::wildcard_imports, reason = "the same as around it")]
     use super::*;
 
@@ -118,6 +128,7 @@ mod neon {
 mod dot_product {
     #[allow(clippy::wildcard_imports, reason = "the same as around it")]
     use super::*;
+    use super::{load_sixteen as load, store_sixteen as store};
 
     const GROUPS: usize = 4;
 
@@ -151,12 +162,6 @@ mod dot_product {
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn load(step: &Step, group: usize) -> [int8x16_t; 4] {
-        load_registers(step, 4 * group)
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon")]
     fn spread(activations: Activations) -> int8x16_t {
         let less_128 = u32::from_le_bytes(activations) ^ 0x8080_8080;
         vreinterpretq_s8_u32(vdupq_n_u32(less_128))
@@ -172,28 +177,17 @@ mod dot_product {
         }
         total
     }
-
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn store(totals: [int32x4_t; 4], group: usize, sums: &mut Sums) {
-        store_registers(totals, 4 * group, sums);
-    }
 }
 
 /// `usdot` takes both kinds of bytes as they are. 16 columns at a time.
 mod i8mm {
     #[allow(clippy::wildcard_imports, reason = "the same as around it")]
     use super::*;
+    use super::{load_sixteen as load, store_sixteen as store};
 
     const GROUPS: usize = 4;
 
     multiply_block!("neon,i8mm", Activations);
-
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn load(step: &Step, group: usize) -> [int8x16_t; 4] {
-        load_registers(step, 4 * group)
-    }
 
     #[inline]
     #[target_feature(enable = "neon")]
@@ -210,11 +204,5 @@ mod i8mm {
                 in(vreg) activations, in(vreg) weights, options(pure, nomem, nostack, preserves_flags));
         }
         total
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn store(totals: [int32x4_t; 4], group: usize, sums: &mut Sums) {
-        store_registers(totals, 4 * group, sums);
     }
 }

@@ -1,0 +1,137 @@
+//! The owner's passphrase, kept as an Argon2id hash (RFC 9106).
+
+use crate::audit::{Event, note};
+use crate::{Access, AccessError, Secret};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use rusqlite::{OptionalExtension as _, params};
+use venom_core::Timestamp;
+
+/// Shortest passphrase that an owner may choose, in characters.
+pub const PASSPHRASE_CHARS_MIN: usize = 12;
+/// Longest, in bytes.
+pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
+
+/// Memory of one hash, in KiB, and passes over it: the first choice of OWASP's password storage guide.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+
+fn argon2() -> Result<Argon2<'static>, AccessError> {
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None)
+        .map_err(|error| AccessError::Failed(format!("argon2: {error}")))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// Checks a passphrase that an owner chose.
+///
+/// # Errors
+/// [`AccessError::Invalid`] if it is too short or too long.
+pub fn check_passphrase(text: &str) -> Result<Secret, AccessError> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    let chars = text.chars().count();
+    if chars < PASSPHRASE_CHARS_MIN || text.len() > PASSPHRASE_BYTES_MAX {
+        return Err(AccessError::Invalid(format!(
+            "the passphrase cannot be taken: expected {PASSPHRASE_CHARS_MIN} characters to \
+             {PASSPHRASE_BYTES_MAX} bytes, received {chars} characters"
+        )));
+    }
+    Ok(Secret::shown(text))
+}
+
+impl Access {
+    /// Whether a passphrase was set.
+    ///
+    /// # Errors
+    /// [`AccessError::Failed`] if the file cannot be read.
+    pub fn has_passphrase(&self) -> Result<bool, AccessError> {
+        Ok(self.passphrase_hash()?.is_some())
+    }
+
+    /// Sets the passphrase. Browser sessions end with the old one.
+    ///
+    /// # Errors
+    /// [`AccessError::Failed`] if the file cannot be written.
+    pub fn set_passphrase(
+        &self,
+        passphrase: &Secret,
+        now: Timestamp,
+        source: &str,
+    ) -> Result<(), AccessError> {
+        let salt: [u8; 16] = crate::secret::random()?;
+        let hash = argon2()?
+            .hash_password_with_salt(passphrase.reveal().as_bytes(), &salt)
+            .map_err(|error| AccessError::Failed(format!("argon2: {error}")))?;
+        self.write(|transaction| {
+            let set = "INSERT INTO owner (owner, passphrase) VALUES (1, ?1)
+                       ON CONFLICT DO UPDATE SET passphrase = excluded.passphrase";
+            transaction.execute(set, [hash.to_string()])?;
+            transaction.execute("DELETE FROM sessions", [])?;
+            note(transaction, now, Event::PassphraseSet, "owner", source, "")
+        })
+    }
+
+    /// Whether this is the passphrase. Takes some tens of milliseconds and 19 MiB, as it is meant to; the
+    /// caller limits how many run at a time.
+    ///
+    /// # Errors
+    /// [`AccessError::Failed`] if the file cannot be read.
+    pub fn is_passphrase(&self, shown: &str) -> Result<bool, AccessError> {
+        let Some(kept) = self.passphrase_hash()? else {
+            return Ok(false);
+        };
+        if shown.len() > PASSPHRASE_BYTES_MAX {
+            return Ok(false);
+        }
+        let kept = PasswordHash::new(&kept).map_err(|error| {
+            AccessError::Failed(format!("the passphrase's hash is broken: {error}"))
+        })?;
+        Ok(argon2()?.verify_password(shown.as_bytes(), &kept).is_ok())
+    }
+
+    fn passphrase_hash(&self) -> Result<Option<String>, AccessError> {
+        let select = "SELECT passphrase FROM owner";
+        Ok(self
+            .lock()
+            .query_row(select, params![], |row| row.get(0))
+            .optional()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::tests::{at, fresh};
+
+    #[test]
+    fn only_the_passphrase_set_last_is_the_passphrase() {
+        let fresh = fresh();
+        let access = &fresh.access;
+        assert!(!access.has_passphrase().unwrap() && !access.is_passphrase("").unwrap());
+        let first = Secret::passphrase().unwrap();
+        access.set_passphrase(&first, at(0), "cli").unwrap();
+        assert!(access.is_passphrase(first.reveal()).unwrap());
+        assert!(
+            !access
+                .is_passphrase(&first.reveal().to_uppercase())
+                .unwrap()
+        );
+        access
+            .set_passphrase(
+                &check_passphrase("correct horse battery\n").unwrap(),
+                at(1),
+                "cli",
+            )
+            .unwrap();
+        assert!(!access.is_passphrase(first.reveal()).unwrap());
+        assert!(access.is_passphrase("correct horse battery").unwrap());
+        let bytes = std::fs::read(access.path()).unwrap();
+        assert!(!bytes.windows(13).any(|window| window == b"correct horse"));
+        assert!(bytes.windows(9).any(|window| window == b"$argon2id"));
+    }
+
+    #[test]
+    fn short_passphrases_are_refused() {
+        assert!(check_passphrase("hunter2").is_err());
+        assert!(check_passphrase(&"x".repeat(1025)).is_err());
+    }
+}

@@ -135,6 +135,15 @@ impl Access {
         })
     }
 
+    /// Whether any token was ever made here, revoked ones included.
+    ///
+    /// # Errors
+    /// [`AccessError::Failed`] if the file cannot be read.
+    pub fn was_token_made(&self) -> Result<bool, AccessError> {
+        let select = "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0)";
+        Ok(self.lock().query_row(select, [], |row| row.get(0))?)
+    }
+
     /// All tokens, by name.
     ///
     /// # Errors
@@ -311,6 +320,7 @@ mod tests {
         );
         access.revoke_token("laptop", at(20), "cli").unwrap();
         assert_eq!(used(21), None, "revoked");
+        assert!(access.was_token_made().unwrap());
         assert!(matches!(
             access.revoke_token("laptop", at(20), "cli"),
             Err(AccessError::NotFound(_))

@@ -13,6 +13,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// The caller sent more than a named limit allows.
     TooLarge,
+    /// The caller may not do this.
+    Forbidden,
     /// What the caller named does not exist.
     NotFound,
     /// A queue is full: the same call may work in a moment.
@@ -25,9 +27,10 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tables and their tests.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::InvalidInput,
         Self::TooLarge,
+        Self::Forbidden,
         Self::NotFound,
         Self::Overloaded,
         Self::NotReady,

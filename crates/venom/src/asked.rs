@@ -86,7 +86,7 @@ impl FilterWords<'_> {
     }
 }
 
-fn period(field: &'static str, text: &str) -> Result<Period, Failure> {
+pub(crate) fn period(field: &'static str, text: &str) -> Result<Period, Failure> {
     Period::parse(text, SystemClock.now())
         .ok_or_else(|| InputError::malformed(field, PERIOD_FORMS, text).into())
 }

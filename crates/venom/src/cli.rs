@@ -1,5 +1,6 @@
 //! The command line: from words to a command, from an outcome to an exit code.
 
+mod access;
 mod commands;
 mod doctor;
 mod healthcheck;
@@ -73,6 +74,9 @@ fn act(matches: &ArgMatches) -> Result<(), Failures> {
             None | Some(("serve", _)) => serve::http(config).await,
             Some(("stdio", _)) => serve::stdio(config).await,
             Some(("healthcheck", _)) => healthcheck::run(&config),
+            Some((name @ ("auth" | "token" | "grant" | "audit"), arguments)) => {
+                access::run(name, arguments, &config)
+            }
             Some((name, arguments)) => commands::run(name, arguments, config).await,
         }
         .map_err(|failure| vec![failure])

@@ -1,5 +1,6 @@
 //! From texts to a valid configuration: every value parsed, every mistake reported at once.
 
+use crate::addresses::PublicUrl;
 use crate::settings::{Given, Values};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) persona_folders: Vec<PathBuf>,
     /// Icon for clients; the built-in one if `None`.
     pub(crate) icon_url: Option<String>,
+    /// Where callers reach this server from outside.
+    pub(crate) public_url: Option<PublicUrl>,
     /// Host names taken besides loopback.
     pub(crate) allowed_hosts: Vec<String>,
     /// Origins taken besides loopback.
@@ -85,7 +88,8 @@ impl Config {
     /// Whether callers must show the owner token: as soon as they may come from another machine, be it
     /// directly or through a proxy that addresses us by another name.
     pub(crate) fn asks_for_token(&self) -> bool {
-        let reachable = !self.is_loopback() || !self.allowed_hosts.is_empty();
+        let has_name = !self.allowed_hosts.is_empty() || self.public_url.is_some();
+        let reachable = !self.is_loopback() || has_name;
         reachable && !self.open_to_everyone
     }
 }
@@ -195,6 +199,15 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
                     None
                 }
             }),
+        public_url: values.get("public-url").and_then(|given| {
+            match PublicUrl::parse(given.text.trim()) {
+                Ok(url) => Some(url),
+                Err(expected) => {
+                    note(wrong(given, &expected));
+                    None
+                }
+            }
+        }),
         allowed_hosts: list(values, "allowed-hosts"),
         allowed_origins: list(values, "allowed-origins"),
         open_to_everyone: parsed(values, "open-to-everyone", "no", &mut note, parse_yes_no),
@@ -363,6 +376,7 @@ mod tests {
             ("persona", "../etc"),
             ("icon-url", "ftp://x"),
             ("open-to-everyone", "maybe"),
+            ("public-url", "http://venom.example"),
             ("workers", "0"),
             ("threads", "17"),
             ("precision", "f16"),

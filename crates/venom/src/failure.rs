@@ -60,6 +60,7 @@ const fn row(kind: ErrorKind) -> Row {
     let (name, http_status, exit_code) = match kind {
         ErrorKind::InvalidInput => ("invalid_input", 400, 2),
         ErrorKind::TooLarge => ("too_large", 413, 2),
+        ErrorKind::Forbidden => ("forbidden", 403, 77),
         ErrorKind::NotFound => ("not_found", 404, 1),
         ErrorKind::Overloaded => ("overloaded", 429, 75),
         ErrorKind::NotReady => ("not_ready", 503, 69),

@@ -3,11 +3,18 @@
 mod guard;
 mod health;
 mod landing;
+mod limits;
 mod mcp;
+mod oauth;
+mod peer;
+mod rate;
 mod sse;
 
-pub(crate) use guard::{Guard, owner_token};
+pub(crate) use guard::Guard;
+pub(crate) use oauth::Site;
 
+use crate::access_file::AccessFile;
+use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -37,8 +44,23 @@ struct Shared {
     server: VenomServer,
     mcp: mcp::StreamableHttp,
     sessions: sse::Sessions,
+    site: Option<Arc<Site>>,
     /// Cancelled when the server is told to stop: long-lived streams end then.
     stop: CancellationToken,
+}
+
+/// What stands behind the doors.
+pub(crate) struct Doors {
+    /// The use cases.
+    pub(crate) hub: Hub,
+    /// Who may come in.
+    pub(crate) file: AccessFile,
+    /// The configuration.
+    pub(crate) config: Arc<Config>,
+    /// Who stands in front of every route.
+    pub(crate) guard: Guard,
+    /// Where the owner signs in, if anywhere.
+    pub(crate) site: Option<Arc<Site>>,
 }
 
 /// Binds the address of the configuration.
@@ -62,21 +84,28 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
 /// [`Failure`] if the listener fails.
 pub(crate) async fn serve(
     listener: TcpListener,
-    hub: Hub,
-    config: Arc<Config>,
-    guard: Guard,
+    doors: Doors,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let server = VenomServer::new(hub.clone(), config.clone());
+    let Doors {
+        hub,
+        file,
+        config,
+        guard,
+        site,
+    } = doors;
+    // The guard says with each request who calls; a request without its word may do nothing.
+    let server = VenomServer::new(hub.clone(), file, config.clone(), Caller::nobody());
     let shared = Shared {
         hub,
         config,
         mcp: mcp::StreamableHttp::new(server.clone()),
         server,
         sessions: sse::Sessions::default(),
+        site: site.clone(),
         stop: stop.clone(),
     };
-    let serving = axum::serve(listener, router(shared, guard))
+    let serving = axum::serve(listener, router(shared, guard, site))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let serving = std::future::IntoFuture::into_future(serving);
     let too_late = async {
@@ -92,8 +121,8 @@ pub(crate) async fn serve(
     }
 }
 
-fn router(shared: Shared, guard: Guard) -> Router {
-    Router::new()
+fn router(shared: Shared, guard: Guard, site: Option<Arc<Site>>) -> Router {
+    let router = Router::new()
         .route("/", get(landing::landing))
         .route("/health", get(health::health))
         .route("/icon.svg", get(icon))
@@ -104,11 +133,15 @@ fn router(shared: Shared, guard: Guard) -> Router {
         .route("/messages/", post(sse::message))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(
-            Arc::new(guard),
-            guard::check,
-        ))
-        .with_state(shared)
+        .with_state(shared);
+    let router = match site {
+        Some(site) => router.merge(oauth::router(site)),
+        None => router,
+    };
+    router.layer(axum::middleware::from_fn_with_state(
+        Arc::new(guard),
+        guard::check,
+    ))
 }
 
 /// A whole request body. A length that is announced is checked before anything is read.

@@ -2,9 +2,14 @@
 //!
 //! The binary wires the crates together: settings ([`settings`], [`config`]), the use cases behind one
 //! owner per data folder ([`hub`]), and the doors: MCP ([`mcp`]), HTTP ([`http`]) and the command line
-//! ([`cli`]). Start reading at [`cli::run`].
+//! ([`cli`]). Who calls is settled at the door ([`caller`]); what it may do is held against every use case
+//! ([`admitted`]). Start reading at [`cli::run`].
 
+mod access_file;
+mod addresses;
+mod admitted;
 mod asked;
+mod caller;
 mod cli;
 mod config;
 mod failure;

@@ -11,7 +11,11 @@ pub(crate) mod stdio;
 mod tools;
 
 pub(crate) use answers::{excerpt, memory_json, relevance_score, result_json};
+pub(crate) use definitions::writes;
 
+use crate::access_file::AccessFile;
+use crate::admitted::Admitted;
+use crate::caller::Caller;
 use crate::config::{Config, ConnectorTools};
 use crate::hub::Hub;
 use crate::personas::FilePersonas;
@@ -44,19 +48,44 @@ pub(crate) const ICON_SVG: &str = include_str!("icon.svg");
 #[derive(Clone)]
 pub(crate) struct VenomServer {
     hub: Hub,
+    file: AccessFile,
     personas: Arc<FilePersonas>,
     config: Arc<Config>,
+    /// Who calls, where a request does not say.
+    caller: Caller,
 }
 
 impl VenomServer {
-    /// A server over the hub.
-    pub(crate) fn new(hub: Hub, config: Arc<Config>) -> Self {
+    /// A server over the hub, for this caller unless a request brings another.
+    pub(crate) fn new(hub: Hub, file: AccessFile, config: Arc<Config>, caller: Caller) -> Self {
         let personas = Arc::new(FilePersonas::new(config.persona_folders.clone()));
         Self {
             hub,
+            file,
             personas,
             config,
+            caller,
         }
+    }
+
+    /// The same server for another caller.
+    pub(crate) fn with_caller(&self, caller: Caller) -> Self {
+        Self {
+            caller,
+            ..self.clone()
+        }
+    }
+
+    /// Who makes a request: the guard of the HTTP server puts it there.
+    fn caller<'a>(&'a self, context: &'a RequestContext<RoleServer>) -> &'a Caller {
+        let parts = context.extensions.get::<axum::http::request::Parts>();
+        let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+        caller.unwrap_or(&self.caller)
+    }
+
+    /// The use cases as a caller may use them.
+    fn admitted<'a>(&'a self, caller: &'a Caller) -> Admitted<'a> {
+        Admitted::new(&self.hub, &self.file, caller)
     }
 }
 
@@ -121,9 +150,11 @@ impl ServerHandler for VenomServer {
             ConnectorTools::Never => false,
             ConnectorTools::Auto => is_connector(&context),
         };
-        Ok(ListToolsResult::with_all_items(definitions::list(
-            connector,
-        )))
+        let mut tools = definitions::list(connector);
+        if !self.caller(&context).rights.write {
+            tools.retain(|tool| !definitions::writes(&tool.name));
+        }
+        Ok(ListToolsResult::with_all_items(tools))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -133,10 +164,11 @@ impl ServerHandler for VenomServer {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let result = self.call(&request.name, &arguments).await?;
+        let caller = self.caller(&context);
+        let result = self.call(&request.name, &arguments, caller).await?;
         Ok(result.into())
     }
 

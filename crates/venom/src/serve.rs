@@ -1,8 +1,11 @@
 //! The two servers: start, announce, stop in order.
 
+use crate::access_file::AccessFile;
+use crate::asked::SystemClock;
+use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::http::{self, Guard};
+use crate::http::{self, Guard, Site};
 use crate::hub::{self, Hub};
 use crate::mcp::{VenomServer, stdio as mcp_stdio};
 use rustix::process::WaitOptions;
@@ -12,7 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use venom_access::{Access, NewToken, OWNER, Rights, Secret, SecretHash};
+use venom_core::ports::Clock as _;
 
+/// Where earlier versions kept the hash of the owner token, in hex.
+const OLD_TOKEN_FILE: &str = "owner-token.sha256";
 /// How long the store may take to close after the last request.
 const CLOSE_TIME_MAX: Duration = Duration::from_millis(1_500);
 
@@ -28,11 +35,20 @@ pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
         return Ok(());
     };
     hub.keep_ready();
-    let token = token(&config)?;
+    let file = AccessFile::new(config.data.clone());
+    credentials(&config, &file)?;
     announce(&config);
-    let guard = Guard::new(&config, token);
-    let served = http::serve(listener, hub.clone(), config, guard, stop).await;
-    close(&hub).await;
+    let site = Site::new(&config, &hub, &file);
+    let guard = Guard::new(&config, file.clone(), site.clone());
+    let doors = http::Doors {
+        hub: hub.clone(),
+        file: file.clone(),
+        config,
+        guard,
+        site,
+    };
+    let served = http::serve(listener, doors, stop).await;
+    close(&hub, file).await;
     served
 }
 
@@ -51,9 +67,11 @@ pub(crate) async fn stdio(config: Arc<Config>) -> Result<(), Failure> {
         "serving MCP on stdin and stdout; memories in {}",
         config.data.display()
     );
-    let served = mcp_stdio::serve(VenomServer::new(hub.clone(), config), stop).await;
-    close(&hub).await;
-    served
+    let file = AccessFile::new(config.data.clone());
+    let server = VenomServer::new(hub.clone(), file.clone(), config, Caller::local("stdio"));
+    let outcome = mcp_stdio::serve(server, stop).await;
+    close(&hub, file).await;
+    outcome
 }
 
 /// Opens the data folder; `None` if a signal came first. It may have to wait for another process.
@@ -64,12 +82,16 @@ async fn open(config: &Arc<Config>, stop: &CancellationToken) -> Result<Option<H
     }
 }
 
-async fn close(hub: &Hub) {
+async fn close(hub: &Hub, file: AccessFile) {
     if tokio::time::timeout(CLOSE_TIME_MAX, hub.close())
         .await
         .is_err()
     {
         tracing::warn!("calls that nobody waits for any more were cut off");
+    }
+    let written = tokio::task::spawn_blocking(move || file.close());
+    if tokio::time::timeout(CLOSE_TIME_MAX, written).await.is_err() {
+        tracing::warn!("the last lines of the audit log were cut off");
     }
 }
 
@@ -116,9 +138,9 @@ fn check_persona_folder(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// The hash of the token that callers must show, if this server asks for one. A new token is printed
-/// once.
-fn token(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
+/// What the owner needs to come in from elsewhere: a token for clients that send a header and, where
+/// apps sign in, a passphrase. What is made now is shown, once.
+fn credentials(config: &Config, file: &AccessFile) -> Result<(), Failure> {
     if !config.asks_for_token() {
         if config.open_to_everyone {
             tracing::warn!(
@@ -126,21 +148,84 @@ fn token(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
                 config.host
             );
         }
-        return Ok(None);
+        return Ok(());
     }
-    let (hash, fresh) = http::owner_token(&config.data)?;
-    if let Some(token) = fresh {
-        let _ = writeln!(
-            std::io::stderr(),
-            "\nThis server can be reached from other machines, so callers must show the owner token:\n\
-             \n    Authorization: Bearer {token}\n\n\
-             It is shown only now; Venom keeps its hash. Lost it? Delete owner-token.sha256 in the\n\
-             data folder and start again for a new one.\n"
+    let access = file.open()?;
+    let token = owner_token(&access, &config.data)?;
+    let passphrase = match config.public_url {
+        Some(_) if !access.has_passphrase()? => Some(new_passphrase(&access, "first start")?),
+        _ => None,
+    };
+    if token.is_none() && passphrase.is_none() {
+        tracing::info!("callers must show a token");
+        return Ok(());
+    }
+    let mut shown = String::from(
+        "\nThis server can be reached from other machines, so callers must show who they are.\n",
+    );
+    if let Some(token) = token {
+        shown.push_str(
+            "\nThe owner token, for clients that send a header:\n\n    Authorization: Bearer ",
         );
-    } else {
-        tracing::info!("callers must show the owner token");
+        shown.push_str(token.reveal());
+        shown.push('\n');
     }
-    Ok(Some(hash))
+    if let Some(passphrase) = passphrase {
+        shown.push_str("\nThe owner's passphrase, for the page where apps sign in:\n\n    ");
+        shown.push_str(passphrase.reveal());
+        shown.push('\n');
+    }
+    shown.push_str("\nThis is shown only now; Venom keeps hashes. Lost it? Run: venom auth init\n");
+    let _ = writeln!(std::io::stderr(), "{shown}");
+    Ok(())
+}
+
+/// The owner token, if it is made now: at the first start of a server that asks for one. Afterwards it
+/// is a token like others. One of an earlier version, kept as a hash in a file of its own, is taken over.
+fn owner_token(access: &Access, data: &Path) -> Result<Option<Secret>, Failure> {
+    let now = SystemClock.now();
+    let new = NewToken {
+        name: OWNER.to_owned(),
+        rights: Rights::ALL,
+        expires: None,
+    };
+    let old = data.join(OLD_TOKEN_FILE);
+    match std::fs::read_to_string(&old) {
+        Ok(hex) => {
+            let shown = old.display();
+            let hash = SecretHash::from_hex(hex.trim()).ok_or_else(|| {
+                Failure::not_ready(format!(
+                    "the owner token's hash in {shown} cannot be used: expected 64 hex digits; delete the \
+                     file to get a new token"
+                ))
+            })?;
+            if access.tokens()?.iter().all(|token| token.name != OWNER) {
+                access.add_token(&new, hash, now, "earlier version")?;
+            }
+            std::fs::remove_file(&old).map_err(|error| {
+                Failure::not_ready(format!("{shown} cannot be removed: {error}"))
+            })?;
+            Ok(None)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // Who revoked it did so on purpose: it is made with the file, and never again by itself.
+            if access.was_token_made()? {
+                return Ok(None);
+            }
+            Ok(Some(access.create_token(&new, now, "first start")?))
+        }
+        Err(error) => Err(Failure::not_ready(format!(
+            "{} cannot be read: {error}",
+            old.display()
+        ))),
+    }
+}
+
+/// Sets a passphrase that is made up.
+pub(crate) fn new_passphrase(access: &Access, source: &str) -> Result<Secret, Failure> {
+    let passphrase = Secret::passphrase()?;
+    access.set_passphrase(&passphrase, SystemClock.now(), source)?;
+    Ok(passphrase)
 }
 
 /// The three lines that a newcomer needs.
@@ -157,6 +242,10 @@ fn announce(config: &Config) {
     } else {
         ""
     };
+    let url = config
+        .public_url
+        .as_ref()
+        .map_or(url, |public| format!("{}/mcp", public.origin()));
     let mut out = std::io::stdout().lock();
     // Nobody may be reading stdout; the server runs all the same.
     let _ = writeln!(

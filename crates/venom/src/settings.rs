@@ -126,6 +126,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
                clients, always or never",
     },
     Setting {
+        flag: "public-url",
+        variables: &["VENOM_PUBLIC_URL"],
+        value: "URL",
+        default: "none",
+        help: "Where clients reach this server from outside, such as https://venom.example. With it, apps sign in \
+               by OAuth, and every call needs a token",
+    },
+    Setting {
         flag: "allowed-hosts",
         variables: &["VENOM_ALLOWED_HOSTS"],
         value: "HOSTS",

@@ -1,7 +1,10 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
 use super::{doctor, output};
+use crate::access_file::AccessFile;
+use crate::admitted::Admitted;
 use crate::asked::{self, FilterWords, OriginWords};
+use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -43,8 +46,12 @@ pub(super) async fn run(
     // Bad input is found before the data folder is touched.
     let command = Command::parse(name, arguments, &config)?;
     let hub = Hub::open(config.clone()).await?;
-    let outcome = command.carry_out(&hub).await;
+    let file = AccessFile::new(config.data.clone());
+    let caller = Caller::local("command line");
+    let admitted = Admitted::new(&hub, &file, &caller);
+    let outcome = command.carry_out(&admitted, &hub).await;
     hub.close().await;
+    file.close();
     outcome
 }
 
@@ -152,24 +159,24 @@ impl Command {
         })
     }
 
-    async fn carry_out(self, hub: &Hub) -> Result<(), Failure> {
+    async fn carry_out(self, admitted: &Admitted<'_>, hub: &Hub) -> Result<(), Failure> {
         match self {
-            Self::Store { new, json } => output::stored(&hub.remember(new).await?, json),
+            Self::Store { new, json } => output::stored(&admitted.remember(new).await?, json),
             Self::StoreConversation { new, json } => {
-                output::stored_conversation(&hub.remember_conversation(new).await?, json)
+                output::stored_conversation(&admitted.remember_conversation(new).await?, json)
             }
-            Self::Update { change, json } => output::changed(&hub.update(change).await?, json),
+            Self::Update { change, json } => output::changed(&admitted.update(change).await?, json),
             Self::Search { query, json } => {
                 let explain = query.explain;
-                output::hits(&hub.recall(query).await?, json, explain)
+                output::hits(&admitted.recall(query).await?, json, explain)
             }
-            Self::List { query, json } => output::memories(&hub.list(query).await?, json),
-            Self::Show { id, json } => output::memory(&hub.show(id).await?, json),
+            Self::List { query, json } => output::memories(&admitted.list(query).await?, json),
+            Self::Show { id, json } => output::memory(&admitted.show(id).await?, json),
             Self::Forget { id } => {
-                hub.forget(id).await?;
+                admitted.forget(id).await?;
                 output::line(&format!("Forgot {id}."))
             }
-            Self::Restore { id, json } => output::changed(&hub.restore(id).await?, json),
+            Self::Restore { id, json } => output::changed(&admitted.restore(id).await?, json),
             Self::Stats { config, json } => {
                 let stats = hub.stats(config.space.clone()).await?;
                 output::stats(&stats, &config.space, &hub.describe().await, json)

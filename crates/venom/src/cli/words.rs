@@ -51,6 +51,10 @@ pub(super) fn command() -> Command {
                                 .help("Where to (default: model.packed in the model's folder)"),
                         ),
                 ),
+            auth(),
+            token(),
+            grant(),
+            audit(),
             Command::new("doctor")
                 .about("Look at everything in the data folder and say what is wrong with it")
                 .arg(
@@ -171,6 +175,101 @@ fn persona() -> Command {
                 .about("Print a persona")
                 .arg(Arg::new("name").help("Its name; the configured one if left out")),
         )
+}
+
+fn auth() -> Command {
+    Command::new("auth")
+        .about("The owner's own way in")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("init")
+                .about("Set a new passphrase and make a new owner token; the old ones are void")
+                .arg(
+                    Arg::new("passphrase-stdin")
+                        .long("passphrase-stdin")
+                        .action(ArgAction::SetTrue)
+                        .help("Take the passphrase from stdin instead of making one up"),
+                ),
+        )
+}
+
+fn token() -> Command {
+    let name = |help| {
+        Arg::new("name")
+            .long("name")
+            .value_name("NAME")
+            .required(true)
+            .help(help)
+    };
+    Command::new("token")
+        .about("Tokens for clients that send a header")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("create")
+                .about("Make a token; it is shown once")
+                .after_help(
+                    "With --space NAME it reaches that space only; several are separated by commas. Without, it \
+                     reaches all.",
+                )
+                .arg(name("What you call it, such as laptop"))
+                .arg(
+                    Arg::new("read-only")
+                        .long("read-only")
+                        .action(ArgAction::SetTrue)
+                        .help("It may search and read, and change nothing"),
+                )
+                .arg(
+                    Arg::new("expires")
+                        .long("expires")
+                        .value_name("TIME")
+                        .help("When it ends: 90d, 12h, 4w or a date such as 2027-03-01 (default: never)"),
+                )
+                .arg(json()),
+        )
+        .subcommand(Command::new("list").about("List the tokens and when they were used").arg(json()))
+        .subcommand(
+            Command::new("revoke")
+                .about("Make a token void, at once")
+                .arg(Arg::new("name").value_name("NAME").required(true).help("Its name")),
+        )
+}
+
+fn grant() -> Command {
+    Command::new("grant")
+        .about("Apps that were let in, and browsers that are signed in")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("list")
+                .about("List apps, browsers and passkeys")
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("revoke")
+                .about("Shut an app out, at once")
+                .arg(
+                    Arg::new("number")
+                        .value_name("NUMBER")
+                        .required(true)
+                        .value_parser(value_parser!(i64))
+                        .help("The number that venom grant list shows"),
+                ),
+        )
+        .subcommand(
+            Command::new("revoke-all").about("Shut every app out and sign every browser out"),
+        )
+}
+
+fn audit() -> Command {
+    Command::new("audit")
+        .about("Show who signed in, who was let in, and what was stored, changed and forgotten")
+        .arg(limit("50", "Most lines, 1 to 100000; the newest"))
+        .arg(
+            Arg::new("since")
+                .long("since")
+                .value_name("TIME")
+                .help("Only what happened then or later: 2026-03-01, yesterday, 3 days ago"),
+        )
+        .arg(json())
 }
 
 fn memory_id() -> Arg {

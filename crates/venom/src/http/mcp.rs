@@ -5,14 +5,15 @@
 //! answer broken ones with one clear JSON-RPC error, and splits the batches of revision 2025-03-26.
 
 use super::{Shared, read_body};
-use crate::mcp::VenomServer;
+use crate::caller::{Caller, Pass};
 use crate::mcp::messages::{MESSAGE_BYTES_MAX, Parsed, parse};
+use crate::mcp::{VenomServer, writes};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
@@ -62,9 +63,45 @@ pub(super) async fn mcp(State(shared): State<Shared>, request: Request) -> Respo
     };
     accept_what_we_send(&mut parts);
     match parse(&bytes) {
-        Ok(Parsed::Single(_)) => shared.mcp.pass(parts, bytes).await,
+        Ok(Parsed::Single(message)) => {
+            if let Some(refused) = shared.step_up(&parts, &message) {
+                return refused;
+            }
+            shared.mcp.pass(parts, bytes).await
+        }
         Ok(Parsed::Batch(messages)) => batch(&shared.mcp, &parts, messages).await,
         Err(error) => answer(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+impl Shared {
+    /// The answer to a client that may only read and wants to write: 403, and what to ask the owner for
+    /// (RFC 6750, section 3.1). Callers with a token have nobody to ask; they get the tool's error.
+    fn step_up(&self, parts: &Parts, message: &ClientJsonRpcMessage) -> Option<Response> {
+        let caller = parts.extensions.get::<Caller>()?;
+        let site = self.site.as_ref()?;
+        let ClientJsonRpcMessage::Request(request) = message else {
+            return None;
+        };
+        let ClientRequest::CallToolRequest(call) = &request.request else {
+            return None;
+        };
+        let is_grant = matches!(caller.pass, Pass::Grant { .. });
+        if !is_grant || caller.rights.write || !writes(&call.params.name) {
+            return None;
+        }
+        let why = "this grant may read and not write: expected one with the scope write";
+        let mut response = super::error(StatusCode::FORBIDDEN, why);
+        let challenge = format!(
+            "Bearer realm=\"venom\", error=\"insufficient_scope\", error_description=\"{why}\"{}",
+            site.challenge_parameters()
+        );
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        Some(response)
     }
 }
 

@@ -5,9 +5,10 @@
 //! server behind a session needs nothing from it.
 
 use super::{Shared, error, read_body};
+use crate::caller::Caller;
 use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse};
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
@@ -32,6 +33,8 @@ const SESSION_ID_BYTES: usize = 16;
 /// The two ways into a session.
 #[derive(Clone)]
 struct Session {
+    /// Who opened it: nobody else may speak in it.
+    caller: Caller,
     incoming: mpsc::Sender<ClientJsonRpcMessage>,
     outgoing: mpsc::Sender<ServerJsonRpcMessage>,
 }
@@ -61,7 +64,10 @@ impl Drop for Open {
 }
 
 /// `GET /sse`.
-pub(super) async fn open(State(shared): State<Shared>) -> Response {
+pub(super) async fn open(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
     let mut bytes = [0; SESSION_ID_BYTES];
     if getrandom::fill(&mut bytes).is_err() {
         return error(
@@ -84,6 +90,7 @@ pub(super) async fn open(State(shared): State<Shared>) -> Response {
         sessions.insert(
             id.clone(),
             Session {
+                caller: caller.clone(),
                 incoming,
                 outgoing: outgoing.clone(),
             },
@@ -91,7 +98,7 @@ pub(super) async fn open(State(shared): State<Shared>) -> Response {
     }
     let ended = shared.stop.child_token();
     let transport = ChannelTransport::new(messages, outgoing, ended.clone());
-    let server = shared.server.clone();
+    let server = shared.server.with_caller(caller);
     let running = serve_directly_with_ct(server, transport, None, CancellationToken::new());
     let sessions = shared.sessions.clone();
     let ended_id = id.clone();
@@ -133,6 +140,7 @@ fn events(
 /// `POST /messages/?session_id=…`.
 pub(super) async fn message(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
     body: Body,
 ) -> Response {
@@ -140,7 +148,12 @@ pub(super) async fn message(
         let message = "session_id is missing: expected the address that /sse sent first";
         return error(StatusCode::BAD_REQUEST, message);
     };
-    let Some(session) = shared.sessions.lock().get(id).cloned() else {
+    let session = shared.sessions.lock().get(id).cloned();
+    // To anybody else the session is as good as none. The rights are those of whoever opened it.
+    let session = session.filter(|session| {
+        session.caller.pass == caller.pass && session.caller.rights == caller.rights
+    });
+    let Some(session) = session else {
         let id: String = id.chars().take(60).collect();
         let message = format!("no session {id:?} is open: open /sse again for a new one");
         return error(StatusCode::NOT_FOUND, &message);

@@ -37,6 +37,12 @@ pub(super) fn find(name: &str) -> Option<Tool> {
     list(true).into_iter().find(|tool| tool.name == name)
 }
 
+/// Whether a tool of this name changes memories.
+pub(crate) fn writes(name: &str) -> bool {
+    let annotations = find(name).and_then(|tool| tool.annotations);
+    annotations.is_some_and(|annotations| annotations.read_only_hint == Some(false))
+}
+
 /// What a tool does to the memories, for clients that ask the user.
 #[derive(Clone, Copy)]
 enum Effect {

@@ -7,7 +7,9 @@ use super::arguments::{
     required_text,
 };
 use super::definitions;
+use crate::admitted::Admitted;
 use crate::asked::{self, texts};
+use crate::caller::Caller;
 use crate::failure::Failure;
 use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject};
@@ -33,17 +35,19 @@ impl VenomServer {
         &self,
         tool: &str,
         arguments: &JsonObject,
+        caller: &Caller,
     ) -> Result<CallToolResult, ErrorData> {
+        let hub = self.admitted(caller);
         let answer = match tool {
-            "search_memory" => self.search_memory(arguments).await,
-            "store_memory" => self.store_memory(arguments).await,
-            "store_conversation" => self.store_conversation(arguments).await,
-            "list_memories" => self.list_memories(arguments).await,
-            "get_memory" => self.get_memory(arguments).await,
-            "update_memory" => self.update_memory(arguments).await,
-            "forget_memory" => self.forget_memory(arguments).await,
-            "search" => self.search(arguments).await,
-            "fetch" => self.fetch(arguments).await,
+            "search_memory" => self.search_memory(arguments, &hub).await,
+            "store_memory" => self.store_memory(arguments, &hub).await,
+            "store_conversation" => self.store_conversation(arguments, &hub).await,
+            "list_memories" => self.list_memories(arguments, &hub).await,
+            "get_memory" => get_memory(arguments, &hub).await,
+            "update_memory" => update_memory(arguments, &hub).await,
+            "forget_memory" => forget_memory(arguments, &hub).await,
+            "search" => self.search(arguments, &hub).await,
+            "fetch" => fetch(arguments, &hub).await,
             "spawn_venom" => {
                 let persona = self.spawn_venom(arguments);
                 return Ok(persona.map_or_else(failed, |markdown| {
@@ -61,7 +65,11 @@ impl VenomServer {
         Ok(answer.map_or_else(failed, CallToolResult::structured))
     }
 
-    async fn search_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+    async fn search_memory(
+        &self,
+        arguments: &JsonObject,
+        hub: &Admitted<'_>,
+    ) -> Result<Value, Failure> {
         let text = QueryText::parse(required_text(arguments, "query")?)?;
         let limit = number(arguments, "limit", "a whole number from 1 to 20")?;
         let explain = flag(arguments, "explain")?;
@@ -69,11 +77,11 @@ impl VenomServer {
         let query = RecallQuery {
             text,
             limit: limit.map_or_else(|| Ok(ResultLimit::default()), ResultLimit::parse)?,
-            filter: filter(arguments, &self.config.space)?,
+            filter: filter(arguments, hub.default_space(&self.config.space))?,
             similarity_min: least_similarity(arguments)?,
             explain,
         };
-        let hits = self.hub.recall(query).await?;
+        let hits = hub.recall(query).await?;
         let results = hits.iter().enumerate();
         let results = results.map(|(at, hit)| short_result_json(hit, at + 1, explain));
         let results = budget.fitting(results.collect());
@@ -88,16 +96,23 @@ impl VenomServer {
         Ok(answer)
     }
 
-    async fn store_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+    async fn store_memory(
+        &self,
+        arguments: &JsonObject,
+        hub: &Admitted<'_>,
+    ) -> Result<Value, Failure> {
         let new = NewMemory {
-            space: asked::space(optional_text(arguments, "space")?, &self.config.space)?,
+            space: asked::space(
+                optional_text(arguments, "space")?,
+                hub.default_space(&self.config.space),
+            )?,
             content: Content::parse(required_text(arguments, "content")?)?,
             tags: Tags::parse(&texts(arguments, "tags")?)?,
             origin: origin(arguments)?,
             duplicates: self.config.duplicates,
         };
         let dimensions = self.hub.dimensions().await?;
-        let remembered = self.hub.remember(new).await?;
+        let remembered = hub.remember(new).await?;
         let memory = remembered.memory;
         let mut answer = json!({
             "memory_id": memory.id.to_string(),
@@ -111,15 +126,22 @@ impl VenomServer {
         Ok(answer)
     }
 
-    async fn store_conversation(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+    async fn store_conversation(
+        &self,
+        arguments: &JsonObject,
+        hub: &Admitted<'_>,
+    ) -> Result<Value, Failure> {
         let Some(Value::Array(turns)) = arguments.get("turns") else {
             let expected = "turns is missing: expected a list of objects with content and speaker";
             return Err(Failure::invalid(expected));
         };
-        let space = asked::space(optional_text(arguments, "space")?, &self.config.space)?;
+        let space = asked::space(
+            optional_text(arguments, "space")?,
+            hub.default_space(&self.config.space),
+        )?;
         let session = optional_text(arguments, "session")?;
         let new = asked::conversation(space, session, turns)?;
-        let memories = self.hub.remember_conversation(new).await?;
+        let memories = hub.remember_conversation(new).await?;
         let session = memories
             .first()
             .and_then(|first| first.origin.session.as_ref());
@@ -134,7 +156,11 @@ impl VenomServer {
         }))
     }
 
-    async fn list_memories(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+    async fn list_memories(
+        &self,
+        arguments: &JsonObject,
+        hub: &Admitted<'_>,
+    ) -> Result<Value, Failure> {
         let limit = number_within(arguments, "limit", PAGE_MEMORIES)?;
         let cursor = optional_text(arguments, "cursor")?;
         let cursor = cursor.map(|text| {
@@ -145,12 +171,12 @@ impl VenomServer {
         let budget = budget(arguments)?;
         let page = limit.unwrap_or(venom_core::limits::PAGE_MEMORIES_DEFAULT);
         let query = ListQuery {
-            filter: filter(arguments, &self.config.space)?,
+            filter: filter(arguments, hub.default_space(&self.config.space))?,
             // One more tells whether there is another page.
             limit: ListPage::parse(i64::try_from(page + 1).unwrap_or(i64::MAX))?,
             before: cursor.transpose()?,
         };
-        let mut memories = self.hub.list(query).await?;
+        let mut memories = hub.list(query).await?;
         let mut is_last = memories.len() <= page;
         memories.truncate(page);
         let listed = budget.fitting(memories.iter().map(short_memory_json).collect());
@@ -160,63 +186,16 @@ impl VenomServer {
         Ok(json!({"memories": listed, "next_cursor": next_cursor}))
     }
 
-    async fn get_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
-        let id = memory_id(arguments, "memory_id")?;
-        let offset = number_within(arguments, "offset", OFFSETS)?.unwrap_or(0);
-        let budget = budget(arguments)?;
-        let memory = self.hub.show(id).await?;
-        let mut answer = memory_json(&memory);
-        let content = memory.content.as_str();
-        let start = content
-            .char_indices()
-            .nth(offset)
-            .map_or(content.len(), |(at, _)| at);
-        let part = budget.start_of(&content[start..]);
-        answer["content"] = json!(part);
-        if start + part.len() < content.len() {
-            answer["next_offset"] = json!(offset + part.chars().count());
-        }
-        Ok(answer)
-    }
-
-    async fn update_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
-        let content = optional_text(arguments, "content")?;
-        let tags = optional_texts(arguments, "tags")?;
-        let change = MemoryChange {
-            id: memory_id(arguments, "memory_id")?,
-            content: content.map(Content::parse).transpose()?,
-            tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
-            origin: origin(arguments)?,
-        };
-        if change.is_empty() {
-            return Err(Failure::invalid(
-                "nothing to change: expected content, tags, speaker, session or occurred_at",
-            ));
-        }
-        Ok(memory_json(&self.hub.update(change).await?))
-    }
-
-    async fn forget_memory(&self, arguments: &JsonObject) -> Result<Value, Failure> {
-        let id = memory_id(arguments, "memory_id")?;
-        let undo = flag(arguments, "undo")?;
-        if undo {
-            self.hub.restore(id).await?;
-        } else {
-            self.hub.forget(id).await?;
-        }
-        Ok(json!({"memory_id": id.to_string(), "forgotten": !undo}))
-    }
-
     /// The connector's search: what it finds is fetched one by one.
-    async fn search(&self, arguments: &JsonObject) -> Result<Value, Failure> {
+    async fn search(&self, arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
         let query = RecallQuery {
             text: QueryText::parse(required_text(arguments, "query")?)?,
             limit: ResultLimit::parse(10)?,
-            filter: Filter::everything_in(self.config.space.clone()),
+            filter: Filter::everything_in(hub.default_space(&self.config.space).clone()),
             similarity_min: None,
             explain: false,
         };
-        let hits = self.hub.recall(query).await?;
+        let hits = hub.recall(query).await?;
         let result = |memory: &Memory| {
             json!({
                 "id": memory.id.to_string(),
@@ -228,22 +207,6 @@ impl VenomServer {
         Ok(json!({ "results": results }))
     }
 
-    async fn fetch(&self, arguments: &JsonObject) -> Result<Value, Failure> {
-        let memory = self.hub.show(memory_id(arguments, "id")?).await?;
-        let mut metadata = memory_json(&memory);
-        if let Value::Object(fields) = &mut metadata {
-            fields
-                .retain(|name, value| name != "memory_id" && name != "content" && !value.is_null());
-        }
-        Ok(json!({
-            "id": memory.id.to_string(),
-            "title": title(&memory),
-            "text": memory.content.as_str(),
-            "url": url(&memory),
-            "metadata": metadata,
-        }))
-    }
-
     fn spawn_venom(&self, arguments: &JsonObject) -> Result<String, Failure> {
         let persona = match optional_text(arguments, "persona")? {
             None => self.personas.load_or_default(&self.config.persona)?,
@@ -251,6 +214,68 @@ impl VenomServer {
         };
         Ok(persona.markdown)
     }
+}
+
+async fn get_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
+    let id = memory_id(arguments, "memory_id")?;
+    let offset = number_within(arguments, "offset", OFFSETS)?.unwrap_or(0);
+    let budget = budget(arguments)?;
+    let memory = hub.show(id).await?;
+    let mut answer = memory_json(&memory);
+    let content = memory.content.as_str();
+    let start = content
+        .char_indices()
+        .nth(offset)
+        .map_or(content.len(), |(at, _)| at);
+    let part = budget.start_of(&content[start..]);
+    answer["content"] = json!(part);
+    if start + part.len() < content.len() {
+        answer["next_offset"] = json!(offset + part.chars().count());
+    }
+    Ok(answer)
+}
+
+async fn update_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
+    let content = optional_text(arguments, "content")?;
+    let tags = optional_texts(arguments, "tags")?;
+    let change = MemoryChange {
+        id: memory_id(arguments, "memory_id")?,
+        content: content.map(Content::parse).transpose()?,
+        tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
+        origin: origin(arguments)?,
+    };
+    if change.is_empty() {
+        return Err(Failure::invalid(
+            "nothing to change: expected content, tags, speaker, session or occurred_at",
+        ));
+    }
+    Ok(memory_json(&hub.update(change).await?))
+}
+
+async fn forget_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
+    let id = memory_id(arguments, "memory_id")?;
+    let undo = flag(arguments, "undo")?;
+    if undo {
+        hub.restore(id).await?;
+    } else {
+        hub.forget(id).await?;
+    }
+    Ok(json!({"memory_id": id.to_string(), "forgotten": !undo}))
+}
+
+async fn fetch(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
+    let memory = hub.show(memory_id(arguments, "id")?).await?;
+    let mut metadata = memory_json(&memory);
+    if let Value::Object(fields) = &mut metadata {
+        fields.retain(|name, value| name != "memory_id" && name != "content" && !value.is_null());
+    }
+    Ok(json!({
+        "id": memory.id.to_string(),
+        "title": title(&memory),
+        "text": memory.content.as_str(),
+        "url": url(&memory),
+        "metadata": metadata,
+    }))
 }
 
 fn failed(failure: Failure) -> CallToolResult {

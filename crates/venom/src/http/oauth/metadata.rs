@@ -1,0 +1,68 @@
+//! What clients read first: the protected resource (RFC 9728) and its authorization server (RFC 8414).
+
+use super::Site;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Where the resource's metadata lies, as the challenge names it.
+pub(super) const RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource/mcp";
+/// The same for clients that look at the root, or come for the older transport.
+pub(super) const RESOURCE_PATHS: [&str; 3] = [
+    RESOURCE_PATH,
+    "/.well-known/oauth-protected-resource",
+    "/.well-known/oauth-protected-resource/sse",
+];
+/// Where the authorization server's metadata lies; some clients append the path of the resource.
+pub(super) const SERVER_PATHS: [&str; 2] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-authorization-server/mcp",
+];
+/// All of them.
+pub(super) const PATHS: [&str; 5] = [
+    RESOURCE_PATHS[0],
+    RESOURCE_PATHS[1],
+    RESOURCE_PATHS[2],
+    SERVER_PATHS[0],
+    SERVER_PATHS[1],
+];
+
+/// The resource.
+pub(super) async fn resource(State(site): State<Arc<Site>>) -> Response {
+    document(&json!({
+        "resource": site.resource,
+        "authorization_servers": [site.origin],
+        "scopes_supported": ["read", "write"],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Venom",
+    }))
+}
+
+/// The authorization server.
+pub(super) async fn server(State(site): State<Arc<Site>>) -> Response {
+    let at = |path: &str| format!("{}{path}", site.origin);
+    document(&json!({
+        "issuer": site.origin,
+        "authorization_endpoint": at("/authorize"),
+        "token_endpoint": at("/token"),
+        "registration_endpoint": at("/register"),
+        "revocation_endpoint": at("/revoke"),
+        "scopes_supported": ["read", "write"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "client_id_metadata_document_supported": true,
+        "protected_resources": [site.resource],
+    }))
+}
+
+fn document(json: &Value) -> Response {
+    let cached = [(header::CACHE_CONTROL, "max-age=300")];
+    (cached, axum::Json(json)).into_response()
+}

@@ -1,0 +1,175 @@
+//! Parameters of OAuth requests, and the answers that its RFCs lay down for mistakes.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::collections::BTreeMap;
+use venom_access::Refusal;
+
+/// Longest value of a parameter, in bytes.
+const VALUE_BYTES_MAX: usize = 4_096;
+/// Most parameters of a request.
+const PARAMETERS_MAX: usize = 64;
+
+/// Parameters by name. None comes twice (OAuth 2.1, section 3.1), an empty one counts as left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    /// Parses a query or a form.
+    ///
+    /// # Errors
+    /// The sentence that says what does not fit.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut found = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let shown: String = name.chars().take(40).collect();
+            if found.len() >= PARAMETERS_MAX {
+                return Err(format!("expected at most {PARAMETERS_MAX} parameters"));
+            }
+            if value.len() > VALUE_BYTES_MAX {
+                return Err(format!(
+                    "{shown} is too long: expected at most {VALUE_BYTES_MAX} bytes"
+                ));
+            }
+            if found
+                .insert(name.into_owned(), value.into_owned())
+                .is_some()
+            {
+                return Err(format!("{shown} comes twice: expected it once"));
+            }
+        }
+        found.retain(|_, value| !value.is_empty());
+        Ok(Self(found))
+    }
+
+    /// A value.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A value that has to be there.
+    ///
+    /// # Errors
+    /// The sentence that says it is missing.
+    pub(super) fn need(&self, name: &str) -> Result<&str, String> {
+        self.get(name).ok_or_else(|| format!("{name} is missing"))
+    }
+}
+
+/// The scopes that are asked for: whether writing is among them. Nothing named means everything there is;
+/// names that mean nothing here are passed over, since clients send those of other servers.
+pub(super) fn wants_write(scope: Option<&str>) -> Option<bool> {
+    let mut names = scope?.split_ascii_whitespace();
+    let known: Vec<_> = names
+        .by_ref()
+        .filter(|name| matches!(*name, "read" | "write"))
+        .collect();
+    (!known.is_empty()).then(|| known.contains(&"write"))
+}
+
+/// Whether a URL names this server's resource: its MCP endpoint, that of the older transport, or the
+/// origin, each with or without a slash at its end.
+pub(super) fn is_resource(url: &str, origin: &str) -> bool {
+    let bare = url.strip_suffix('/').unwrap_or(url);
+    let Some(start) = bare.get(..origin.len()) else {
+        return false;
+    };
+    start.eq_ignore_ascii_case(origin) && matches!(&bare[origin.len()..], "" | "/mcp" | "/sse")
+}
+
+/// An error answer of the token, registration and revocation endpoints (OAuth 2.1, section 3.2.4).
+pub(super) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response {
+    let body = json!({"error": error, "error_description": description});
+    (status, NOT_STORED, axum::Json(body)).into_response()
+}
+
+/// The answer to a client that gets no tokens.
+pub(super) fn refused(refusal: &Refusal) -> Response {
+    let (error, description) = match refusal {
+        Refusal::Grant(why) => ("invalid_grant", why),
+        Refusal::Target(why) => ("invalid_target", why),
+        Refusal::Scope(why) => ("invalid_scope", why),
+    };
+    oauth_error(StatusCode::BAD_REQUEST, error, description)
+}
+
+/// For answers that hold secrets, or depend on them.
+pub(super) const NOT_STORED: [(header::HeaderName, &str); 2] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::PRAGMA, "no-cache"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parameters_come_once_and_decoded() {
+        let found = Parameters::parse("a=1&b=x%20y+z&c=").unwrap();
+        assert_eq!(
+            (found.get("a"), found.get("b"), found.get("c")),
+            (Some("1"), Some("x y z"), None)
+        );
+        assert_eq!(
+            Parameters::parse("a=1&a=2").unwrap_err(),
+            "a comes twice: expected it once"
+        );
+        assert!(Parameters::parse(&format!("a={}", "x".repeat(5000))).is_err());
+        let many: String = (0..100).map(|n| format!("p{n}=1&")).collect();
+        assert!(Parameters::parse(&many).is_err());
+        assert_eq!(found.need("d").unwrap_err(), "d is missing");
+    }
+
+    #[test]
+    fn scopes_that_mean_nothing_here_are_passed_over() {
+        let check = |scope, expected| assert_eq!(wants_write(scope), expected, "{scope:?}");
+        check(None, None);
+        check(Some(""), None);
+        check(Some("openid offline_access"), None);
+        check(Some("read"), Some(false));
+        check(Some("write"), Some(true));
+        check(Some("read  write email"), Some(true));
+        check(Some("READ readwrite"), None);
+    }
+
+    #[test]
+    fn the_resource_is_this_server_and_no_other() {
+        let origin = "https://venom.example";
+        for url in [
+            "https://venom.example",
+            "https://venom.example/",
+            "https://VENOM.example/mcp",
+            "https://venom.example/mcp/",
+            "https://venom.example/sse",
+        ] {
+            assert!(is_resource(url, origin), "{url}");
+        }
+        for url in [
+            "",
+            "https://evil.example/mcp",
+            "https://venom.example.evil/mcp",
+            "http://venom.example/mcp",
+            "https://venom.example:444/mcp",
+            "https://venom.example/mcp?x",
+            "https://venom.example/mcp#x",
+            "https://venom.example//",
+            "https://venom.example/MCP",
+            "https://x@venom.example/mcp",
+            "ähttps://",
+        ] {
+            assert!(!is_resource(url, origin), "{url}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_or_refused(text in "\\PC{0,300}") {
+            if let Ok(found) = Parameters::parse(&text) {
+                prop_assert!(found.0.len() <= PARAMETERS_MAX);
+                let _ = (wants_write(Some(&text)), is_resource(&text, "https://venom.example"));
+            }
+        }
+    }
+}

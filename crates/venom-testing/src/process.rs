@@ -37,6 +37,7 @@ impl Command {
             "VENOM_ALLOWED_HOSTS",
             "VENOM_ALLOWED_ORIGINS",
             "VENOM_OPEN_TO_EVERYONE",
+            "VENOM_PUBLIC_URL",
             "VENOM_WORKERS",
             "VENOM_QUEUE",
             "VENOM_LOG",

@@ -161,7 +161,7 @@ fn a_server_beyond_this_machine_asks_for_the_owner_token() {
         Server::start_with(command, folder.path(), free_port())
     };
     let mut server = start();
-    let log = server.process.log_with("for a new one.");
+    let log = server.process.log_with("venom auth init");
     let token = log
         .split_whitespace()
         .find(|word| word.starts_with("venom_"))

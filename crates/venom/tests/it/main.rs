@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails with the place"
 )]
 
+mod attacks;
 mod bad_input;
 mod cli;
 mod clients;
@@ -16,6 +17,7 @@ mod containers;
 mod doctor;
 mod durability;
 mod faults;
+mod guarded;
 mod memories;
 mod models;
 mod owner;

@@ -1,13 +1,28 @@
 //! The HTTP server: routes, the guard in front of them, and an orderly stop.
 
+mod body;
+mod door;
 mod guard;
+mod head;
 mod health;
 mod landing;
+mod limits;
+mod listener;
 mod mcp;
+mod own_server;
+mod peer;
+mod rate;
 mod sse;
+mod tls;
+mod watched;
 
 pub(crate) use guard::{Guard, owner_token};
+pub(crate) use own_server::own_client;
+pub(crate) use tls::{Certificates, read_chain};
 
+use self::body::TooSlow;
+use self::door::Door;
+use self::rate::RateLimiter;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -41,58 +56,65 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// Binds the address of the configuration.
+/// The address that is listened on, and what TLS is spoken with there.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+}
+
+/// Binds the address of the configuration and reads its certificate.
 ///
 /// # Errors
 /// [`Failure`] that names the address and the next step.
-pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
+pub(crate) async fn bind(config: &Config) -> Result<Bound, Failure> {
+    let certificates = config.tls.clone().map(Certificates::load).transpose()?;
     let address = SocketAddr::from((config.host, config.port));
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::not_ready(format!(
             "port {} on {} is in use by another program: stop it, or choose another with --port",
             config.port, config.host
         )),
         _ => Failure::not_ready(format!("{address} cannot be listened on: {error}")),
+    })?;
+    Ok(Bound {
+        listener,
+        certificates,
     })
 }
 
 /// Serves until `stop` is cancelled, then finishes running requests within [`STOP_TIME_MAX`].
-///
-/// # Errors
-/// [`Failure`] if the listener fails.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    bound: Bound,
     hub: Hub,
     config: Arc<Config>,
     guard: Guard,
     stop: CancellationToken,
-) -> Result<(), Failure> {
+) {
     let server = VenomServer::new(hub.clone(), config.clone());
     let shared = Shared {
         hub,
-        config,
+        config: config.clone(),
         mcp: mcp::StreamableHttp::new(server.clone()),
         server,
         sessions: sse::Sessions::default(),
         stop: stop.clone(),
     };
-    let serving = axum::serve(listener, router(shared, guard))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serving = std::future::IntoFuture::into_future(serving);
+    let proxies = config.trusted_proxies.clone();
+    let door = Door::new(router(shared, guard), proxies, config.rate_address);
+    let serving = listener::serve(bound.listener, door, bound.certificates, stop.clone());
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_TIME_MAX).await;
     };
     tokio::select! {
-        outcome = serving => outcome.map_err(|e| Failure::internal(format!("the server failed: {e}"))),
-        () = too_late => {
-            tracing::warn!("some requests did not finish in time and were cut off");
-            Ok(())
-        }
+        () = serving => {}
+        () = too_late => tracing::warn!("some requests did not finish in time and were cut off"),
     }
 }
 
 fn router(shared: Shared, guard: Guard) -> Router {
+    let rate = Arc::new(RateLimiter::new(shared.config.rate_token));
     Router::new()
         .route("/", get(landing::landing))
         .route("/health", get(health::health))
@@ -105,6 +127,10 @@ fn router(shared: Shared, guard: Guard) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(
+            rate,
+            rate::check_token,
+        ))
+        .layer(axum::middleware::from_fn_with_state(
             Arc::new(guard),
             guard::check,
         ))
@@ -114,7 +140,8 @@ fn router(shared: Shared, guard: Guard) -> Router {
 /// A whole request body. A length that is announced is checked before anything is read.
 ///
 /// # Errors
-/// The answer to give: 413 for one that is longer than a message may be, 400 for one that breaks off.
+/// The answer to give: 413 for one that is longer than a message may be, 408 for one that comes too
+/// slowly, 400 for one that breaks off.
 async fn read_body(body: Body) -> Result<Bytes, Response> {
     let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(*too_long())).into_response();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -126,6 +153,9 @@ async fn read_body(body: Body) -> Result<Bytes, Response> {
         let cause = std::error::Error::source(&error);
         if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
             too_long()
+        } else if TooSlow::is_behind(&error) {
+            let message = "the body came too slowly: send it again";
+            self::error(StatusCode::REQUEST_TIMEOUT, message)
         } else {
             (StatusCode::BAD_REQUEST, axum::Json(*cut_short())).into_response()
         }

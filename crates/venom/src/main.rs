@@ -4,6 +4,7 @@
 //! owner per data folder ([`hub`]), and the doors: MCP ([`mcp`]), HTTP ([`http`]) and the command line
 //! ([`cli`]). Start reading at [`cli::run`].
 
+mod addresses;
 mod asked;
 mod cli;
 mod config;

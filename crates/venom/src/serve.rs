@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::http::{self, Guard};
+use crate::http::{self, Certificates, Guard};
 use crate::hub::{self, Hub};
 use crate::mcp::{VenomServer, stdio as mcp_stdio};
 use rustix::process::WaitOptions;
@@ -23,7 +23,7 @@ const CLOSE_TIME_MAX: Duration = Duration::from_millis(1_500);
 pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
     let stop = on_signal()?;
     reap_orphans()?;
-    let listener = http::bind(&config).await?;
+    let bound = http::bind(&config).await?;
     let Some(hub) = open(&config, &stop).await? else {
         return Ok(());
     };
@@ -31,9 +31,9 @@ pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
     let token = token(&config)?;
     announce(&config);
     let guard = Guard::new(&config, token);
-    let served = http::serve(listener, hub.clone(), config, guard, stop).await;
+    http::serve(bound, hub.clone(), config, guard, stop).await;
     close(&hub).await;
-    served
+    Ok(())
 }
 
 /// Serves MCP over stdin and stdout until stdin ends or a signal.
@@ -79,6 +79,7 @@ pub(crate) fn preflight(config: &Config) -> Vec<Failure> {
         check_data_folder(&config.data),
         hub::preflight(config),
         check_persona_folder(config),
+        check_certificate(config),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -116,6 +117,11 @@ fn check_persona_folder(config: &Config) -> Result<(), Failure> {
     }
 }
 
+fn check_certificate(config: &Config) -> Result<(), Failure> {
+    let files = config.tls.clone();
+    files.map_or(Ok(()), |files| Certificates::load(files).map(drop))
+}
+
 /// The hash of the token that callers must show, if this server asks for one. A new token is printed
 /// once.
 fn token(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
@@ -145,12 +151,7 @@ fn token(config: &Config) -> Result<Option<[u8; 32]>, Failure> {
 
 /// The three lines that a newcomer needs.
 fn announce(config: &Config) {
-    let name = if config.host.is_unspecified() {
-        "localhost".to_owned()
-    } else {
-        host(config)
-    };
-    let url = format!("http://{name}:{}/mcp", config.port);
+    let url = format!("{}/mcp", origin(config));
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     let header = if config.asks_for_token() {
         " --header \"Authorization: Bearer TOKEN\""
@@ -166,6 +167,24 @@ fn announce(config: &Config) {
         data.display()
     );
     let _ = out.flush();
+}
+
+/// Scheme, name and port that clients use.
+fn origin(config: &Config) -> String {
+    if let Some(url) = &config.public_url {
+        return url.origin().to_owned();
+    }
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let name = if config.host.is_unspecified() {
+        "localhost".to_owned()
+    } else {
+        host(config)
+    };
+    format!("{scheme}://{name}:{}", config.port)
 }
 
 fn host(config: &Config) -> String {

@@ -40,10 +40,12 @@ pub(crate) struct Guard {
 impl Guard {
     /// The rules of a configuration, with the token its callers must show, if any.
     pub(crate) fn new(config: &Config, token: Option<[u8; 32]>) -> Self {
+        let public = config.public_url.as_ref();
         let hosts = config
             .allowed_hosts
             .iter()
             .map(|host| host.to_ascii_lowercase())
+            .chain(public.map(|url| url.host().to_owned()))
             .collect();
         let guarded = config.is_loopback() || !config.allowed_hosts.is_empty();
         Self {
@@ -53,6 +55,7 @@ impl Guard {
                 .allowed_origins
                 .iter()
                 .map(|o| o.to_ascii_lowercase())
+                .chain(public.map(|url| url.origin().to_owned()))
                 .collect(),
         }
     }

@@ -18,11 +18,13 @@ mod watched;
 
 pub(crate) use guard::{Guard, owner_token};
 pub(crate) use own_server::own_client;
-pub(crate) use tls::{Certificates, read_chain};
+pub(crate) use peer::Peer;
+pub(crate) use rate::{RateLimiter, too_many};
+pub(crate) use tls::read_chain;
 
-use self::body::TooSlow;
+use self::body::Fault;
 use self::door::Door;
-use self::rate::RateLimiter;
+use self::tls::Certificates;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -141,7 +143,7 @@ fn router(shared: Shared, guard: Guard) -> Router {
 ///
 /// # Errors
 /// The answer to give: 413 for one that is longer than a message may be, 408 for one that comes too
-/// slowly, 400 for one that breaks off.
+/// slowly, 503 when all together are too long, 400 for one that breaks off.
 async fn read_body(body: Body) -> Result<Bytes, Response> {
     let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(*too_long())).into_response();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -153,9 +155,11 @@ async fn read_body(body: Body) -> Result<Bytes, Response> {
         let cause = std::error::Error::source(&error);
         if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
             too_long()
-        } else if TooSlow::is_behind(&error) {
-            let message = "the body came too slowly: send it again";
-            self::error(StatusCode::REQUEST_TIMEOUT, message)
+        } else if let Some(fault) = Fault::behind(&error) {
+            match fault {
+                Fault::TooSlow => self::error(StatusCode::REQUEST_TIMEOUT, &fault.to_string()),
+                Fault::TooMuch => busy(&fault.to_string()),
+            }
         } else {
             (StatusCode::BAD_REQUEST, axum::Json(*cut_short())).into_response()
         }
@@ -193,6 +197,14 @@ async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) ->
 /// An error answer: one sentence, as JSON.
 fn error(status: StatusCode, message: &str) -> Response {
     (status, axum::Json(json!({ "error": message }))).into_response()
+}
+
+/// The answer to what may be tried again soon.
+fn busy(message: &str) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    response
 }
 
 impl IntoResponse for Failure {

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::http::{self, Certificates, Guard};
+use crate::http::{self, Guard};
 use crate::hub::{self, Hub};
 use crate::mcp::{VenomServer, stdio as mcp_stdio};
 use rustix::process::WaitOptions;
@@ -79,7 +79,6 @@ pub(crate) fn preflight(config: &Config) -> Vec<Failure> {
         check_data_folder(&config.data),
         hub::preflight(config),
         check_persona_folder(config),
-        check_certificate(config),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -115,11 +114,6 @@ fn check_persona_folder(config: &Config) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-fn check_certificate(config: &Config) -> Result<(), Failure> {
-    let files = config.tls.clone();
-    files.map_or(Ok(()), |files| Certificates::load(files).map(drop))
 }
 
 /// The hash of the token that callers must show, if this server asks for one. A new token is printed

@@ -1,11 +1,10 @@
 //! What every request passes before the routes: an unambiguous head, who calls, how often, how many at
 //! once, and for how long.
 
-use super::body::Timely;
-use super::limits::{REQUEST_TIME_MAX, REQUESTS_MAX};
-use super::peer::Peer;
-use super::rate::{RateLimiter, check_address, too_many};
-use super::{error, head};
+use super::body::{Budget, Timely};
+use super::limits::{BODIES_BYTES_MAX, REQUEST_TIME_MAX, REQUESTS_MAX};
+use super::rate::check_address;
+use super::{Peer, RateLimiter, busy, error, head, too_many};
 use crate::addresses::Network;
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
@@ -25,6 +24,7 @@ pub(super) struct Door {
     rate: RateLimiter,
     /// One for each request that may be under way.
     places: Semaphore,
+    bodies: Budget,
     /// Whether it was said that tokens cross the network readable.
     said_readable: AtomicBool,
 }
@@ -37,6 +37,7 @@ impl Door {
             proxies,
             rate: RateLimiter::new(rate_address),
             places: Semaphore::new(REQUESTS_MAX),
+            bodies: Budget::new(BODIES_BYTES_MAX),
             said_readable: AtomicBool::new(false),
         }
     }
@@ -59,8 +60,12 @@ impl Door {
         let mut response = match self.admit(connection, &parts) {
             Ok(peer) => {
                 parts.extensions.insert(peer);
-                let body = Body::new(Timely::new(body));
-                self.pass(Request::from_parts(parts, body)).await
+                // Whatever the routes make of the body counts until they have answered.
+                let share = self.bodies.share();
+                let body = Body::new(Timely::new(body, share.clone()));
+                let response = self.pass(Request::from_parts(parts, body)).await;
+                drop(share);
+                response
             }
             Err(refusal) => *refusal,
         };
@@ -114,11 +119,4 @@ impl Door {
             }
         }
     }
-}
-
-fn busy(message: &str) -> Response {
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, message);
-    let headers = response.headers_mut();
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }

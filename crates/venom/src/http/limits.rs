@@ -24,6 +24,8 @@ pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long a body may take.
 pub(super) const BODY_TIME_MAX: Duration = Duration::from_mins(2);
+/// Bytes that the bodies of all requests under way hold together.
+pub(super) const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long a caller may take nothing of an answer that is waiting for it.
 pub(super) const WRITE_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a request may take until its answer begins. Streams are not cut off by it.
@@ -47,9 +49,17 @@ mod tests {
     use std::fmt::Write as _;
 
     /// What is limited, how much, and what happens over it.
-    fn rows() -> Vec<(&'static str, String, &'static str)> {
-        let seconds = |time: Duration| format!("{} s", time.as_secs());
-        let count = |count: usize, unit: &str| format!("{count} {unit}");
+    type Row = (&'static str, String, &'static str);
+
+    fn seconds(time: Duration) -> String {
+        format!("{} s", time.as_secs())
+    }
+
+    fn count(count: usize, unit: &str) -> String {
+        format!("{count} {unit}")
+    }
+
+    fn of_connections() -> Vec<Row> {
         vec![
             (
                 "connections open at once",
@@ -85,6 +95,11 @@ mod tests {
             ("pause in a body", seconds(BODY_PAUSE_MAX), "408 and closed"),
             ("time for a body", seconds(BODY_TIME_MAX), "408 and closed"),
             (
+                "bodies of all requests under way together",
+                format!("{} MiB", BODIES_BYTES_MAX / (1024 * 1024)),
+                "503 with `Retry-After`",
+            ),
+            (
                 "pause in taking an answer or a stream",
                 seconds(WRITE_PAUSE_MAX),
                 "closed",
@@ -94,6 +109,11 @@ mod tests {
                 seconds(REQUEST_TIME_MAX),
                 "503; the call may have been done",
             ),
+        ]
+    }
+
+    fn of_requests() -> Vec<Row> {
+        vec![
             (
                 "requests under way at once",
                 count(REQUESTS_MAX, "requests"),
@@ -152,7 +172,7 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
         let mut page = std::fs::read_to_string(path).unwrap_or_default();
         let mut table = String::from("| what | at most | over it |\n|---|---|---|\n");
-        for (what, at_most, over) in rows() {
+        for (what, at_most, over) in of_connections().into_iter().chain(of_requests()) {
             let _ = writeln!(table, "| {what} | {at_most} | {over} |");
         }
         let start = page.find("| what | at most | over it |").unwrap();

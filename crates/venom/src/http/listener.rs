@@ -1,12 +1,13 @@
 //! The listener: takes connections, as many as there may be, and serves HTTP/1.1 on each.
 
+use super::Peer;
 use super::body::Answer;
 use super::door::Door;
 use super::limits::{
     CONNECTIONS_ADDRESS_MAX, CONNECTIONS_MAX, FILES_KEPT, HANDSHAKE_TIME_MAX, HEAD_BYTES_MAX,
     HEADERS_MAX,
 };
-use super::peer::{Peer, one_network};
+use super::peer::one_network;
 use super::tls::Certificates;
 use super::watched::{Progress, Watched};
 use hyper::server::conn::http1;

@@ -76,3 +76,31 @@ impl ServerCertVerifier for OwnServer {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate() -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        made.cert.der().clone()
+    }
+
+    #[test]
+    fn exactly_the_expected_certificate_is_taken() {
+        let (own, other) = (certificate(), certificate());
+        let takes = |expected: Option<&CertificateDer<'static>>, shown| {
+            let verifier = OwnServer {
+                expected: expected.cloned(),
+                algorithms: ring::default_provider().signature_verification_algorithms,
+            };
+            let name = ServerName::try_from("192.0.2.1").unwrap();
+            verifier
+                .verify_server_cert(shown, &[], &name, &[], UnixTime::now())
+                .is_ok()
+        };
+        assert!(takes(Some(&own), &own) && !takes(Some(&own), &other));
+        assert!(takes(None, &own) && takes(None, &other));
+        assert!(own_client(None).is_ok());
+    }
+}

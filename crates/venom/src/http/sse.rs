@@ -5,8 +5,8 @@
 //! server behind a session needs nothing from it. So a stream that nobody uses may be ended.
 
 use super::limits::{STREAM_IDLE_MAX, STREAMS_ADDRESS_MAX, STREAMS_MAX};
-use super::peer::{Peer, one_network};
-use super::{Shared, error, read_body};
+use super::peer::one_network;
+use super::{Peer, Shared, error, read_body};
 use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse};
 use axum::Extension;
 use axum::body::Body;

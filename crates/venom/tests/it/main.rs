@@ -16,6 +16,7 @@ mod containers;
 mod doctor;
 mod durability;
 mod faults;
+mod hardening;
 mod memories;
 mod models;
 mod owner;

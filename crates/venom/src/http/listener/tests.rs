@@ -75,13 +75,13 @@ fn routes() -> Router {
 }
 
 impl Running {
-    fn start_with(rate_address: u32) -> Self {
+    fn start_with(rate_address: u32, certificates: Option<Certificates>) -> Self {
         let proxies = vec![Network::parse("10.0.0.0/8").unwrap()];
         let door = Door::new(routes(), proxies, rate_address);
         let (arrivals, waiting) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let source = Waiting(AsyncMutex::new(waiting));
-        let serving = tokio::spawn(serve(source, door, None, stop.clone()));
+        let serving = tokio::spawn(serve(source, door, certificates, stop.clone()));
         Self {
             arrivals,
             stop,
@@ -90,7 +90,7 @@ impl Running {
     }
 
     fn start() -> Self {
-        Self::start_with(0)
+        Self::start_with(0, None)
     }
 
     fn connect(&self, from: &str) -> Client {
@@ -410,7 +410,7 @@ async fn heads_over_the_limits_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn only_trusted_proxies_tell_who_calls_and_how_often() {
-    let running = Running::start_with(2);
+    let running = Running::start_with(2, None);
     let told = |address: &str| {
         format!(
             "GET /peer HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {address}\r\n\
@@ -451,4 +451,39 @@ async fn only_trusted_proxies_tell_who_calls_and_how_often() {
         said.contains("too many requests of this address: try again in 30 s"),
         "{said}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_come_is_cut_off() {
+    let folder = std::env::temp_dir().join(format!("venom-handshake-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let files = crate::config::TlsFiles {
+        certificate: folder.join("cert.pem"),
+        key: folder.join("key.pem"),
+    };
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    let running = Running::start_with(0, Some(Certificates::load(files).unwrap()));
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (said, took) = running.connect("192.0.2.1").rest().await;
+    assert_eq!((said.as_str(), took), ("", HANDSHAKE_TIME_MAX));
+    // Plain HTTP is not spoken there, and a stop does not wait for handshakes.
+    let Client { mut reader, .. } = {
+        let mut plain = running.connect("192.0.2.1");
+        plain
+            .send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await;
+        plain
+    };
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said).await.unwrap();
+    assert!(!said.starts_with(b"HTTP"), "{said:?}");
+    let mut silent = running.connect("192.0.2.1");
+    sleep(Duration::from_millis(1)).await;
+    let started = Instant::now();
+    running.stop.cancel();
+    silent.rest().await;
+    running.serving.await.unwrap();
+    assert_eq!(started.elapsed(), Duration::ZERO);
 }

@@ -1,6 +1,6 @@
 //! From texts to a valid configuration: every value parsed, every mistake reported at once.
 
-use crate::addresses::PublicUrl;
+use crate::addresses::{Network, PublicUrl};
 use crate::settings::{Given, Values};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,11 @@ use venom_store::{IndexOptions, IndexSizes};
 /// Threads for one text by default at most: a text of 256 tokens gains little from more.
 const THREADS_DEFAULT_MAX: usize = 4;
 
+/// Requests a minute of one caller by default: a hundred a second.
+const RATE_DEFAULT: &str = "6000";
+/// Most requests a minute that a limit may be set to.
+const RATE_MAX: u32 = 1_000_000;
+
 /// When the tools that connectors need are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectorTools {
@@ -21,6 +26,15 @@ pub(crate) enum ConnectorTools {
     Always,
     /// For none.
     Never,
+}
+
+/// The files that TLS is spoken with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The certificate and those that vouch for it, PEM.
+    pub(crate) certificate: PathBuf,
+    /// Its private key, PEM.
+    pub(crate) key: PathBuf,
 }
 
 /// A valid configuration. Nothing in it has been opened yet.
@@ -52,14 +66,22 @@ pub(crate) struct Config {
     pub(crate) persona_folders: Vec<PathBuf>,
     /// Icon for clients; the built-in one if `None`.
     pub(crate) icon_url: Option<String>,
-    /// Where callers reach this server from outside.
-    pub(crate) public_url: Option<PublicUrl>,
     /// Host names taken besides loopback.
     pub(crate) allowed_hosts: Vec<String>,
     /// Origins taken besides loopback.
     pub(crate) allowed_origins: Vec<String>,
     /// Whether a public server asks nobody for a token.
     pub(crate) open_to_everyone: bool,
+    /// Where callers reach this server from outside.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Proxies that tell who calls.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// What TLS is spoken with; plain HTTP if `None`.
+    pub(crate) tls: Option<TlsFiles>,
+    /// Requests a minute from one address; 0 is no limit.
+    pub(crate) rate_address: u32,
+    /// Requests a minute with one token; 0 is no limit.
+    pub(crate) rate_token: u32,
     /// Inference workers.
     pub(crate) workers: usize,
     /// Calls that may wait.
@@ -190,27 +212,15 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
             PersonaName::parse(text).map_err(|e| e.to_string())
         }),
         persona_folders,
-        icon_url: values
-            .get("icon-url")
-            .and_then(|given| match parse_icon_url(&given.text) {
-                Ok(url) => Some(url),
-                Err(expected) => {
-                    note(wrong(given, &expected));
-                    None
-                }
-            }),
-        public_url: values.get("public-url").and_then(|given| {
-            match PublicUrl::parse(given.text.trim()) {
-                Ok(url) => Some(url),
-                Err(expected) => {
-                    note(wrong(given, &expected));
-                    None
-                }
-            }
-        }),
+        icon_url: optional(values, "icon-url", &mut note, parse_icon_url),
         allowed_hosts: list(values, "allowed-hosts"),
         allowed_origins: list(values, "allowed-origins"),
         open_to_everyone: parsed(values, "open-to-everyone", "no", &mut note, parse_yes_no),
+        public_url: optional(values, "public-url", &mut note, PublicUrl::parse),
+        trusted_proxies: parsed(values, "trusted-proxies", "", &mut note, parse_networks),
+        tls: tls_files(values, &mut note),
+        rate_address: parsed(values, "rate-address", RATE_DEFAULT, &mut note, parse_rate),
+        rate_token: parsed(values, "rate-token", RATE_DEFAULT, &mut note, parse_rate),
         workers: match values.get("workers") {
             None => around.cores,
             Some(_) => parsed(values, "workers", "1", &mut note, |text| count(text, 256)),
@@ -257,6 +267,48 @@ fn parsed<T>(
         }
     }
     parse(default).expect("every default in the table can be parsed: tested")
+}
+
+/// Parses a value that has no default; `None` also after a mistake.
+fn optional<T>(
+    values: &Values,
+    flag: &'static str,
+    note: &mut impl FnMut(String),
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let given = values.get(flag)?;
+    let parsed = parse(given.text.trim());
+    parsed
+        .map_err(|expected| note(wrong(given, &expected)))
+        .ok()
+}
+
+/// Both files, or neither.
+fn tls_files(values: &Values, note: &mut impl FnMut(String)) -> Option<TlsFiles> {
+    let (given, other) = match (values.get("tls-cert"), values.get("tls-key")) {
+        (Some(certificate), Some(key)) => {
+            return Some(TlsFiles {
+                certificate: PathBuf::from(&certificate.text),
+                key: PathBuf::from(&key.text),
+            });
+        }
+        (Some(given), None) => (given, "tls-key (VENOM_TLS_KEY)"),
+        (None, Some(given)) => (given, "tls-cert (VENOM_TLS_CERT)"),
+        (None, None) => return None,
+    };
+    note(wrong(given, &format!("expected --{other} with it")));
+    None
+}
+
+fn parse_networks(text: &str) -> Result<Vec<Network>, String> {
+    let items = text.split(',').map(str::trim);
+    let items = items.filter(|item| !item.is_empty());
+    items.map(Network::parse).collect()
+}
+
+fn parse_rate(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|rate| *rate <= RATE_MAX);
+    number.ok_or_else(|| format!("expected a number from 0 to {RATE_MAX}, 0 for no limit"))
 }
 
 fn list(values: &Values, flag: &'static str) -> Vec<String> {
@@ -376,7 +428,6 @@ mod tests {
             ("persona", "../etc"),
             ("icon-url", "ftp://x"),
             ("open-to-everyone", "maybe"),
-            ("public-url", "http://venom.example"),
             ("workers", "0"),
             ("threads", "17"),
             ("precision", "f16"),
@@ -388,6 +439,11 @@ mod tests {
             ("language", "klingon"),
             ("connector-tools", "sometimes"),
             ("space", " "),
+            ("public-url", "http://venom.example"),
+            ("trusted-proxies", "10.0.0.0/33"),
+            ("tls-cert", "cert.pem"),
+            ("rate-address", "-1"),
+            ("rate-token", "1000001"),
         ];
         let problems = parse_with(&wrong).unwrap_err();
         assert_eq!(problems.len(), wrong.len(), "{problems:#?}");
@@ -409,5 +465,23 @@ mod tests {
         let config = parse_with(&[("allowed-hosts", "a.example, b.example,,")]).unwrap();
         assert_eq!(config.allowed_hosts, ["a.example", "b.example"]);
         assert!(config.asks_for_token(), "a proxy may stand in front");
+    }
+
+    #[test]
+    fn a_public_url_asks_for_the_token() {
+        let config = parse_with(&[("public-url", "https://Venom.example/")]).unwrap();
+        assert_eq!(config.public_url.as_ref().unwrap().host(), "venom.example");
+        assert!(config.asks_for_token());
+    }
+
+    #[test]
+    fn certificate_and_key_come_together() {
+        let both = parse_with(&[("tls-cert", "c.pem"), ("tls-key", "k.pem")]).unwrap();
+        assert_eq!(both.tls.unwrap().key, Path::new("k.pem"));
+        let problems = parse_with(&[("tls-key", "k.pem")]).unwrap_err();
+        assert_eq!(
+            problems,
+            ["--tls-key is \"k.pem\": expected --tls-cert (VENOM_TLS_CERT) with it"]
+        );
     }
 }

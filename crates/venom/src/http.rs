@@ -1,18 +1,32 @@
 //! The HTTP server: routes, the guard in front of them, and an orderly stop.
 
+mod body;
+mod door;
 mod guard;
+mod head;
 mod health;
 mod landing;
 mod limits;
+mod listener;
 mod mcp;
 mod oauth;
+mod own_server;
 mod peer;
 mod rate;
 mod sse;
+mod tls;
+mod watched;
 
 pub(crate) use guard::Guard;
 pub(crate) use oauth::Site;
+pub(crate) use own_server::own_client;
+pub(crate) use peer::Peer;
+pub(crate) use rate::{RateLimiter, too_many};
+pub(crate) use tls::read_chain;
 
+use self::body::Fault;
+use self::door::Door;
+use self::tls::Certificates;
 use crate::access_file::AccessFile;
 use crate::caller::Caller;
 use crate::config::Config;
@@ -63,30 +77,35 @@ pub(crate) struct Doors {
     pub(crate) site: Option<Arc<Site>>,
 }
 
-/// Binds the address of the configuration.
+/// The address that is listened on, and what TLS is spoken with there.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+}
+
+/// Binds the address of the configuration and reads its certificate.
 ///
 /// # Errors
 /// [`Failure`] that names the address and the next step.
-pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
+pub(crate) async fn bind(config: &Config) -> Result<Bound, Failure> {
+    let certificates = config.tls.clone().map(Certificates::load).transpose()?;
     let address = SocketAddr::from((config.host, config.port));
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::not_ready(format!(
             "port {} on {} is in use by another program: stop it, or choose another with --port",
             config.port, config.host
         )),
         _ => Failure::not_ready(format!("{address} cannot be listened on: {error}")),
+    })?;
+    Ok(Bound {
+        listener,
+        certificates,
     })
 }
 
 /// Serves until `stop` is cancelled, then finishes running requests within [`STOP_TIME_MAX`].
-///
-/// # Errors
-/// [`Failure`] if the listener fails.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    doors: Doors,
-    stop: CancellationToken,
-) -> Result<(), Failure> {
+pub(crate) async fn serve(bound: Bound, doors: Doors, stop: CancellationToken) {
     let Doors {
         hub,
         file,
@@ -98,30 +117,28 @@ pub(crate) async fn serve(
     let server = VenomServer::new(hub.clone(), file, config.clone(), Caller::nobody());
     let shared = Shared {
         hub,
-        config,
+        config: config.clone(),
         mcp: mcp::StreamableHttp::new(server.clone()),
         server,
         sessions: sse::Sessions::default(),
         site: site.clone(),
         stop: stop.clone(),
     };
-    let serving = axum::serve(listener, router(shared, guard, site))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serving = std::future::IntoFuture::into_future(serving);
+    let proxies = config.trusted_proxies.clone();
+    let door = Door::new(router(shared, guard, site), proxies, config.rate_address);
+    let serving = listener::serve(bound.listener, door, bound.certificates, stop.clone());
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_TIME_MAX).await;
     };
     tokio::select! {
-        outcome = serving => outcome.map_err(|e| Failure::internal(format!("the server failed: {e}"))),
-        () = too_late => {
-            tracing::warn!("some requests did not finish in time and were cut off");
-            Ok(())
-        }
+        () = serving => {}
+        () = too_late => tracing::warn!("some requests did not finish in time and were cut off"),
     }
 }
 
 fn router(shared: Shared, guard: Guard, site: Option<Arc<Site>>) -> Router {
+    let rate = Arc::new(RateLimiter::new(shared.config.rate_token));
     let router = Router::new()
         .route("/", get(landing::landing))
         .route("/health", get(health::health))
@@ -133,6 +150,10 @@ fn router(shared: Shared, guard: Guard, site: Option<Arc<Site>>) -> Router {
         .route("/messages/", post(sse::message))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(
+            rate,
+            rate::check_token,
+        ))
         .with_state(shared);
     let router = match site {
         Some(site) => router.merge(oauth::router(site)),
@@ -147,7 +168,8 @@ fn router(shared: Shared, guard: Guard, site: Option<Arc<Site>>) -> Router {
 /// A whole request body. A length that is announced is checked before anything is read.
 ///
 /// # Errors
-/// The answer to give: 413 for one that is longer than a message may be, 400 for one that breaks off.
+/// The answer to give: 413 for one that is longer than a message may be, 408 for one that comes too
+/// slowly, 503 when all together are too long, 400 for one that breaks off.
 async fn read_body(body: Body) -> Result<Bytes, Response> {
     let too_long = || (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(*too_long())).into_response();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -159,6 +181,11 @@ async fn read_body(body: Body) -> Result<Bytes, Response> {
         let cause = std::error::Error::source(&error);
         if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
             too_long()
+        } else if let Some(fault) = Fault::behind(&error) {
+            match fault {
+                Fault::TooSlow => self::error(StatusCode::REQUEST_TIMEOUT, &fault.to_string()),
+                Fault::TooMuch => busy(&fault.to_string()),
+            }
         } else {
             (StatusCode::BAD_REQUEST, axum::Json(*cut_short())).into_response()
         }
@@ -196,6 +223,14 @@ async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) ->
 /// An error answer: one sentence, as JSON.
 fn error(status: StatusCode, message: &str) -> Response {
     (status, axum::Json(json!({ "error": message }))).into_response()
+}
+
+/// The answer to what may be tried again soon.
+fn busy(message: &str) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    response
 }
 
 impl IntoResponse for Failure {

@@ -5,6 +5,7 @@
 mod answers;
 mod arguments;
 mod definitions;
+mod depth;
 pub(crate) mod messages;
 mod personas;
 pub(crate) mod stdio;

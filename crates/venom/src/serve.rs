@@ -30,7 +30,7 @@ const CLOSE_TIME_MAX: Duration = Duration::from_millis(1_500);
 pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
     let stop = on_signal()?;
     reap_orphans()?;
-    let listener = http::bind(&config).await?;
+    let bound = http::bind(&config).await?;
     let Some(hub) = open(&config, &stop).await? else {
         return Ok(());
     };
@@ -47,9 +47,9 @@ pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
         guard,
         site,
     };
-    let served = http::serve(listener, doors, stop).await;
+    http::serve(bound, doors, stop).await;
     close(&hub, file).await;
-    served
+    Ok(())
 }
 
 /// Serves MCP over stdin and stdout until stdin ends or a signal.
@@ -230,12 +230,7 @@ pub(crate) fn new_passphrase(access: &Access, source: &str) -> Result<Secret, Fa
 
 /// The three lines that a newcomer needs.
 fn announce(config: &Config) {
-    let name = if config.host.is_unspecified() {
-        "localhost".to_owned()
-    } else {
-        host(config)
-    };
-    let url = format!("http://{name}:{}/mcp", config.port);
+    let url = format!("{}/mcp", origin(config));
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     let header = if config.asks_for_token() {
         " --header \"Authorization: Bearer TOKEN\""
@@ -255,6 +250,24 @@ fn announce(config: &Config) {
         data.display()
     );
     let _ = out.flush();
+}
+
+/// Scheme, name and port that clients use.
+fn origin(config: &Config) -> String {
+    if let Some(url) = &config.public_url {
+        return url.origin().to_owned();
+    }
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let name = if config.host.is_unspecified() {
+        "localhost".to_owned()
+    } else {
+        host(config)
+    };
+    format!("{scheme}://{name}:{}", config.port)
 }
 
 fn host(config: &Config) -> String {

@@ -158,6 +158,43 @@ pub(crate) const SETTINGS: &[Setting] = &[
                reads and writes every memory",
     },
     Setting {
+        flag: "trusted-proxies",
+        variables: &["VENOM_TRUSTED_PROXIES"],
+        value: "ADDRESSES",
+        default: "none",
+        help: "IP addresses and ranges (10.0.0.0/8), separated by commas, of proxies whose X-Forwarded-For and \
+               X-Forwarded-Proto tell who calls. From others these headers are ignored",
+    },
+    Setting {
+        flag: "tls-cert",
+        variables: &["VENOM_TLS_CERT"],
+        value: "FILE",
+        default: "none",
+        help: "Certificate in PEM, with those that vouch for it, to speak HTTPS with. Read again when it changes",
+    },
+    Setting {
+        flag: "tls-key",
+        variables: &["VENOM_TLS_KEY"],
+        value: "FILE",
+        default: "none",
+        help: "Private key of the certificate, in PEM",
+    },
+    Setting {
+        flag: "rate-address",
+        variables: &["VENOM_RATE_ADDRESS"],
+        value: "COUNT",
+        default: "6000",
+        help: "Requests a minute from one address, up to 1000000; 0 for no limit. Callers on this machine are not \
+               counted",
+    },
+    Setting {
+        flag: "rate-token",
+        variables: &["VENOM_RATE_TOKEN"],
+        value: "COUNT",
+        default: "6000",
+        help: "Requests a minute with one token, up to 1000000; 0 for no limit",
+    },
+    Setting {
         flag: "workers",
         variables: &["VENOM_WORKERS"],
         value: "COUNT",

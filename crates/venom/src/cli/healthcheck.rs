@@ -1,8 +1,11 @@
 //! `venom healthcheck`: asks the server on this machine for its health, for container engines that can
 //! only run a command. An image without a shell has no other way to ask.
 
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
 use crate::failure::Failure;
+use crate::http::{own_client, read_chain};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -19,7 +22,7 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// [`Failure`] with the server's reason, or why it could not be asked.
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
     let address = SocketAddr::from((reachable(config.host), config.port));
-    let answer = ask(address).map_err(|error| {
+    let answer = ask(address, config.tls.as_ref()).map_err(|error| {
         Failure::not_ready(format!("no healthy answer from {address}: {error}"))
     })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
@@ -44,11 +47,29 @@ const fn reachable(host: IpAddr) -> IpAddr {
     }
 }
 
-/// The whole answer to `GET /health`. Addressed to a loopback name, which every server takes.
-fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, STEP_TIME_MAX)?;
+/// The whole answer to `GET /health`.
+fn ask(address: SocketAddr, tls: Option<&TlsFiles>) -> io::Result<String> {
+    let stream = TcpStream::connect_timeout(&address, STEP_TIME_MAX)?;
     stream.set_read_timeout(Some(STEP_TIME_MAX))?;
     stream.set_write_timeout(Some(STEP_TIME_MAX))?;
+    let Some(files) = tls else {
+        return exchange(stream);
+    };
+    // On loopback nobody else answers. There the one before a broken new certificate will do as well.
+    let expected = if address.ip().is_loopback() {
+        None
+    } else {
+        let chain = read_chain(&files.certificate).map_err(io::Error::other)?;
+        chain.into_iter().next()
+    };
+    let client = own_client(expected).map_err(io::Error::other)?;
+    let name = ServerName::from(address.ip());
+    let connection = ClientConnection::new(client, name).map_err(io::Error::other)?;
+    exchange(StreamOwned::new(connection, stream))
+}
+
+/// Sends the request, addressed to a loopback name, which every server takes, and reads the answer.
+fn exchange(mut stream: impl Read + Write) -> io::Result<String> {
     stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;

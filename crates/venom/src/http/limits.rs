@@ -24,6 +24,8 @@ pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long a body may take.
 pub(super) const BODY_TIME_MAX: Duration = Duration::from_mins(2);
+/// Bytes that the bodies of all requests under way hold together.
+pub(super) const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long a caller may take nothing of an answer that is waiting for it.
 pub(super) const WRITE_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a request may take until its answer begins. Streams are not cut off by it.
@@ -39,3 +41,153 @@ pub(super) const STREAMS_ADDRESS_MAX: usize = 64;
 /// How long a legacy stream may go without a message and an answer. Longer than a working day's
 /// meeting, as some clients do not open a new one by themselves.
 pub(super) const STREAM_IDLE_MAX: Duration = Duration::from_hours(4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::messages::{BATCH_MESSAGES_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX};
+    use std::fmt::Write as _;
+
+    /// What is limited, how much, and what happens over it.
+    type Row = (&'static str, String, &'static str);
+
+    fn seconds(time: Duration) -> String {
+        format!("{} s", time.as_secs())
+    }
+
+    fn count(count: usize, unit: &str) -> String {
+        format!("{count} {unit}")
+    }
+
+    fn of_connections() -> Vec<Row> {
+        vec![
+            (
+                "connections open at once",
+                count(CONNECTIONS_MAX, "connections"),
+                "503 and closed; fewer where the system lets Venom open fewer files, of which 256 are left to the store",
+            ),
+            (
+                "of those from one address (IPv6: one /64)",
+                count(CONNECTIONS_ADDRESS_MAX, "connections"),
+                "429 and closed; loopback and trusted proxies are not counted",
+            ),
+            (
+                "request line and headers",
+                format!("{} KiB", HEAD_BYTES_MAX / 1024),
+                "431 and closed",
+            ),
+            ("headers", count(HEADERS_MAX, "headers"), "431 and closed"),
+            (
+                "time for the request line and headers",
+                seconds(HEAD_TIME_MAX),
+                "closed",
+            ),
+            (
+                "time between two requests",
+                seconds(IDLE_TIME_MAX),
+                "closed",
+            ),
+            (
+                "time for a TLS handshake",
+                seconds(HANDSHAKE_TIME_MAX),
+                "closed",
+            ),
+            ("pause in a body", seconds(BODY_PAUSE_MAX), "408 and closed"),
+            ("time for a body", seconds(BODY_TIME_MAX), "408 and closed"),
+            (
+                "bodies of all requests under way together",
+                format!("{} MiB", BODIES_BYTES_MAX / (1024 * 1024)),
+                "503 with `Retry-After`",
+            ),
+            (
+                "pause in taking an answer or a stream",
+                seconds(WRITE_PAUSE_MAX),
+                "closed",
+            ),
+            (
+                "time until an answer begins",
+                seconds(REQUEST_TIME_MAX),
+                "503; the call may have been done",
+            ),
+        ]
+    }
+
+    fn of_requests() -> Vec<Row> {
+        vec![
+            (
+                "requests under way at once",
+                count(REQUESTS_MAX, "requests"),
+                "503 with `Retry-After`; streams and `/health` are not counted",
+            ),
+            (
+                "requests of one address (IPv6: one /64)",
+                "`VENOM_RATE_ADDRESS` a minute".to_owned(),
+                "429 with `Retry-After`; loopback is not counted",
+            ),
+            (
+                "requests of one token",
+                "`VENOM_RATE_TOKEN` a minute".to_owned(),
+                "429 with `Retry-After`",
+            ),
+            (
+                "addresses, or tokens, that are counted",
+                count(RATE_KEYS_MAX, "of each"),
+                "those that were not seen for longest start afresh",
+            ),
+            (
+                "MCP message",
+                format!("{} MiB", MESSAGE_BYTES_MAX / (1024 * 1024)),
+                "413 and a JSON-RPC error",
+            ),
+            (
+                "arrays and objects in each other in a message",
+                count(DEPTH_MAX, "levels"),
+                "a JSON-RPC error",
+            ),
+            (
+                "MCP batch (revision 2025-03-26)",
+                count(BATCH_MESSAGES_MAX, "messages"),
+                "a JSON-RPC error",
+            ),
+            (
+                "legacy SSE streams open at once",
+                count(STREAMS_MAX, "streams"),
+                "429",
+            ),
+            (
+                "of those from one address (IPv6: one /64)",
+                count(STREAMS_ADDRESS_MAX, "streams"),
+                "429; loopback is not counted",
+            ),
+            (
+                "time of a stream without message and answer",
+                format!("{} h", STREAM_IDLE_MAX.as_secs() / 3600),
+                "the stream ends",
+            ),
+        ]
+    }
+
+    #[test]
+    fn the_documented_limits_are_those_of_the_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+        let mut page = std::fs::read_to_string(path).unwrap_or_default();
+        let mut table = String::from("| what | at most | over it |\n|---|---|---|\n");
+        for (what, at_most, over) in of_connections().into_iter().chain(of_requests()) {
+            let _ = writeln!(table, "| {what} | {at_most} | {over} |");
+        }
+        let start = page.find("| what | at most | over it |").unwrap();
+        let end = start + page[start..].find("\n\n").unwrap() + 1;
+        if std::env::var_os("VENOM_UPDATE_DOCS").is_some() {
+            page.replace_range(start..end, &table);
+            std::fs::write(path, page).unwrap();
+            return;
+        }
+        assert_eq!(
+            page[start..end],
+            table,
+            "docs/operations.md differs from the limits: run \
+             `VENOM_UPDATE_DOCS=1 cargo test -p venom --bin venom limits`"
+        );
+        assert_eq!(FILES_KEPT, 256, "the first row names it");
+    }
+}

@@ -4,6 +4,7 @@
 use super::error;
 use super::limits::RATE_KEYS_MAX;
 use super::peer::one_network;
+use crate::caller::Caller;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -97,15 +98,16 @@ pub(super) fn check_address(
     limiter.admit(&one_network(address), now)
 }
 
-/// Counts a request by the token that it shows. The guard stands in front: only tokens that it knows
-/// come to the routes that need one.
+/// Counts a request by the pass of its caller, wherever it calls from. The guard stands in front and says
+/// who that is.
 pub(super) async fn check_token(
     State(limiter): State<Arc<RateLimiter>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(shown) = request.headers().get(header::AUTHORIZATION)
-        && let Err(wait) = limiter.admit(shown.as_bytes(), Instant::now())
+    let caller = request.extensions().get::<Caller>();
+    if let Some(key) = caller.and_then(Caller::rate_key)
+        && let Err(wait) = limiter.admit(&key, Instant::now())
     {
         return too_many("this token", wait);
     }

@@ -2,13 +2,16 @@
 //! sends into it, answers come over the stream.
 //!
 //! A client whose stream broke opens a new one and goes on, also without initializing again: the
-//! server behind a session needs nothing from it.
+//! server behind a session needs nothing from it. So a stream that nobody uses may be ended.
 
-use super::{Shared, error, read_body};
+use super::limits::{STREAM_IDLE_MAX, STREAMS_ADDRESS_MAX, STREAMS_MAX};
+use super::peer::one_network;
+use super::{Peer, Shared, error, read_body};
 use crate::caller::Caller;
 use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse};
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
@@ -18,13 +21,13 @@ use rmcp::service::serve_directly_with_ct;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// Most streams open at once.
-const STREAMS_MAX: usize = 1_000;
 /// How often an idle stream shows that it lives, so that proxies keep it open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Random bytes in a session id.
@@ -37,6 +40,28 @@ struct Session {
     caller: Caller,
     incoming: mpsc::Sender<ClientJsonRpcMessage>,
     outgoing: mpsc::Sender<ServerJsonRpcMessage>,
+    used: Used,
+    /// Where it was opened from, if that is counted.
+    network: Option<IpAddr>,
+}
+
+/// When a session last had a message or an answer.
+#[derive(Clone)]
+struct Used(Arc<Mutex<Instant>>);
+
+impl Used {
+    fn now() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn again(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// When the session will have been idle for too long, as far as is known now.
+    fn expires(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) + STREAM_IDLE_MAX
+    }
 }
 
 /// The open sessions.
@@ -46,6 +71,26 @@ pub(super) struct Sessions(Arc<Mutex<HashMap<String, Session>>>);
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session, if one more may be open.
+    fn add(&self, id: String, session: Session) -> Result<(), String> {
+        let mut sessions = self.lock();
+        if sessions.len() >= STREAMS_MAX {
+            return Err(format!(
+                "{STREAMS_MAX} streams are open already: try again later"
+            ));
+        }
+        let same = |other: &&Session| other.network == session.network;
+        if session.network.is_some()
+            && sessions.values().filter(same).count() >= STREAMS_ADDRESS_MAX
+        {
+            return Err(format!(
+                "{STREAMS_ADDRESS_MAX} streams of this address are open already: close one"
+            ));
+        }
+        sessions.insert(id, session);
+        Ok(())
     }
 }
 
@@ -67,6 +112,7 @@ impl Drop for Open {
 pub(super) async fn open(
     State(shared): State<Shared>,
     Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
 ) -> Response {
     let mut bytes = [0; SESSION_ID_BYTES];
     if getrandom::fill(&mut bytes).is_err() {
@@ -81,20 +127,16 @@ pub(super) async fn open(
     });
     let (incoming, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
     let (outgoing, answers) = mpsc::channel(MESSAGES_WAITING_MAX);
-    {
-        let mut sessions = shared.sessions.lock();
-        if sessions.len() >= STREAMS_MAX {
-            let message = format!("{STREAMS_MAX} streams are open already: try again later");
-            return error(StatusCode::TOO_MANY_REQUESTS, &message);
-        }
-        sessions.insert(
-            id.clone(),
-            Session {
-                caller: caller.clone(),
-                incoming,
-                outgoing: outgoing.clone(),
-            },
-        );
+    let used = Used::now();
+    let session = Session {
+        caller: caller.clone(),
+        incoming,
+        outgoing: outgoing.clone(),
+        used: used.clone(),
+        network: (!peer.address.is_loopback()).then(|| one_network(peer.address)),
+    };
+    if let Err(message) = shared.sessions.add(id.clone(), session) {
+        return error(StatusCode::TOO_MANY_REQUESTS, &message);
     }
     let ended = shared.stop.child_token();
     let transport = ChannelTransport::new(messages, outgoing, ended.clone());
@@ -112,29 +154,48 @@ pub(super) async fn open(
         sessions: shared.sessions.clone(),
         ended,
     };
-    Sse::new(events(&id, answers, open))
+    Sse::new(events(&id, answers, used, open))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response()
 }
 
-/// First where to send messages, then every answer.
+/// First where to send messages, then every answer; the end when nobody uses it any more.
 fn events(
     id: &str,
     answers: mpsc::Receiver<ServerJsonRpcMessage>,
+    used: Used,
     open: Open,
 ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let endpoint = Event::default()
         .event("endpoint")
         .data(format!("/messages/?session_id={id}"));
-    let answers = stream::unfold((answers, open), |(mut answers, open)| async move {
-        let answer = answers.recv().await?;
-        let json = serde_json::to_string(&answer).unwrap_or_default();
-        Some((
-            Ok(Event::default().event("message").data(json)),
-            (answers, open),
-        ))
+    let answers = stream::unfold((answers, open), move |(mut answers, open)| {
+        let used = used.clone();
+        async move {
+            let answer = next(&mut answers, &used).await?;
+            let json = serde_json::to_string(&answer).unwrap_or_default();
+            let event = Event::default().event("message").data(json);
+            Some((Ok(event), (answers, open)))
+        }
     });
     stream::once(std::future::ready(Ok(endpoint))).chain(answers)
+}
+
+/// The next answer; `None` after the last one, or when the session was idle for too long.
+async fn next(
+    answers: &mut mpsc::Receiver<ServerJsonRpcMessage>,
+    used: &Used,
+) -> Option<ServerJsonRpcMessage> {
+    loop {
+        let expires = used.expires();
+        if let Ok(answer) = timeout_at(expires, answers.recv()).await {
+            used.again();
+            return answer;
+        }
+        if used.expires() <= expires {
+            return None;
+        }
+    }
 }
 
 /// `POST /messages/?session_id=…`.
@@ -158,6 +219,7 @@ pub(super) async fn message(
         let message = format!("no session {id:?} is open: open /sse again for a new one");
         return error(StatusCode::NOT_FOUND, &message);
     };
+    session.used.again();
     let bytes = match read_body(body).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refusal,
@@ -180,4 +242,56 @@ pub(super) async fn message(
         }
     }
     (StatusCode::ACCEPTED, "Accepted").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn session(network: Option<&str>) -> Session {
+        Session {
+            caller: Caller::nobody(),
+            incoming: mpsc::channel(1).0,
+            outgoing: mpsc::channel(1).0,
+            used: Used::now(),
+            network: network.map(|address| address.parse().unwrap()),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_address_cannot_take_all_streams() {
+        let sessions = Sessions::default();
+        let add = |id: usize, network: Option<&str>| sessions.add(id.to_string(), session(network));
+        for id in 0..STREAMS_ADDRESS_MAX {
+            assert_eq!(add(id, Some("192.0.2.1")), Ok(()));
+        }
+        let refused = add(1_001, Some("192.0.2.1")).unwrap_err();
+        assert!(refused.contains("of this address"), "{refused}");
+        assert_eq!(add(1_002, Some("192.0.2.2")), Ok(()));
+        for id in STREAMS_ADDRESS_MAX + 1..STREAMS_MAX {
+            assert_eq!(add(id, None), Ok(()), "this machine's own are not counted");
+        }
+        let refused = add(1_003, Some("192.0.2.3")).unwrap_err();
+        assert!(refused.contains("1000 streams are open"), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_uses_ends_and_one_in_use_goes_on() {
+        let (_sender, mut answers) = mpsc::channel(1);
+        let used = Used::now();
+        let started = Instant::now();
+        let client = used.clone();
+        let nearly = STREAM_IDLE_MAX.saturating_sub(Duration::from_secs(1));
+        let using = tokio::spawn(async move {
+            tokio::time::sleep(nearly).await;
+            client.again();
+        });
+        assert!(next(&mut answers, &used).await.is_none());
+        assert_eq!(
+            started.elapsed().as_secs(),
+            (nearly + STREAM_IDLE_MAX).as_secs()
+        );
+        using.await.unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! JSON-RPC messages in and out, shared by every transport: parsing with clear errors, and a
 //! transport over channels for those that the SDK has no server for.
 
+use super::depth;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ErrorData, RequestId, ServerJsonRpcMessage,
 };
@@ -19,6 +20,8 @@ use venom_core::limits;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most messages in one batch (revision 2025-03-26 has batches).
 pub(crate) const BATCH_MESSAGES_MAX: usize = 100;
+/// Most arrays and objects in each other. A call of a tool needs about ten.
+pub(crate) const DEPTH_MAX: usize = 64;
 /// How long a closed connection may take to answer what is under way.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(6);
 /// Messages that may wait for a slow reader or writer.
@@ -39,7 +42,7 @@ pub(crate) enum Parsed {
 ///
 /// # Errors
 /// The JSON-RPC error to answer with: -32700 for bytes that are no JSON, -32600 for JSON that is no
-/// request.
+/// request or nested too deep.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Box<ServerJsonRpcMessage>> {
     let parse_error = |why: String| {
         let message =
@@ -55,6 +58,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Box<ServerJsonRpcMessage>> {
             e.valid_up_to()
         ))
     })?;
+    if depth::is_deeper_than(DEPTH_MAX, bytes) {
+        let why = format!("received one nested deeper than {DEPTH_MAX} levels");
+        return Err(invalid(&why, None));
+    }
     let value: Value = serde_json::from_str(text)
         .map_err(|error| parse_error(format!("received {}", json_fault(&error))))?;
     match value {
@@ -277,6 +284,19 @@ mod tests {
             -32600,
             "batch of 101",
         );
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_before_it_is_parsed() {
+        let nested = |levels: usize| {
+            let params = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{params}}}}}"#)
+        };
+        assert!(parse(nested(DEPTH_MAX - 2).as_bytes()).is_ok());
+        let sentence = "nested deeper than 64 levels";
+        check_error(nested(DEPTH_MAX - 1).as_bytes(), -32600, sentence);
+        check_error("[".repeat(1_000_000).as_bytes(), -32600, sentence);
+        check_error("{\"a\":".repeat(1_000_000).as_bytes(), -32600, sentence);
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn refused_requests() -> Vec<(&'static str, Value, i64, &'static str)> {
 }
 
 /// Messages that are none: bytes, code, and part of the sentence.
-const REFUSED_MESSAGES: [(&[u8], i64, &str); 8] = [
+const REFUSED_MESSAGES: [(&[u8], i64, &str); 9] = [
     (
         b"{\"jsonrpc\": \"2.0\", ",
         -32700,
@@ -231,6 +231,7 @@ const REFUSED_MESSAGES: [(&[u8], i64, &str); 8] = [
         -32600,
         "id or params have a wrong type",
     ),
+    (&[b'['; 5_000], -32600, "nested deeper than 64 levels"),
 ];
 
 fn check_door(door: &mut impl Door) {

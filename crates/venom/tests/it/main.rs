@@ -18,6 +18,7 @@ mod doctor;
 mod durability;
 mod faults;
 mod guarded;
+mod hardening;
 mod memories;
 mod models;
 mod owner;

@@ -17,6 +17,7 @@ pub mod recall;
 pub mod test_support;
 pub mod time;
 pub mod use_cases;
+pub mod visible;
 
 pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};

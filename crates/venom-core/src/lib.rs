@@ -11,8 +11,11 @@ pub mod limits;
 pub mod memory;
 pub mod persona;
 pub mod ports;
+pub mod precautions;
 pub mod query;
 pub mod recall;
+pub mod secrets;
+pub mod source;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 pub mod time;
@@ -23,10 +26,13 @@ pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
 pub use memory::{
-    Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered, RequestKey,
-    SessionName, SpaceName, Speaker, Tag, Tags,
+    Changed, Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered,
+    RememberedConversation, RequestKey, SessionName, SpaceName, Speaker, Tag, Tags, Verdict,
 };
 pub use persona::{Persona, PersonaName};
 pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};
+pub use precautions::{Precautions, Quarantine, Rules};
 pub use query::{Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats};
+pub use secrets::{SecretKind, SecretPolicy};
+pub use source::{ClientName, Source, TokenName};
 pub use time::{Period, Timestamp};

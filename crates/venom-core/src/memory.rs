@@ -2,6 +2,9 @@
 
 use crate::error::InputError;
 use crate::limits;
+use crate::precautions::Precautions;
+use crate::secrets::SecretKind;
+use crate::source::Source;
 use crate::time::Timestamp;
 use std::fmt;
 
@@ -322,8 +325,12 @@ pub struct NewMemory {
     pub tags: Tags,
     /// Where it comes from.
     pub origin: Origin,
+    /// Through whom it comes in.
+    pub source: Source,
     /// What to do if it is kept already.
     pub duplicates: Duplicates,
+    /// What the process that was called does about it; the one that keeps it may be stricter.
+    pub precautions: Precautions,
 }
 
 /// What became of a new memory.
@@ -333,6 +340,35 @@ pub struct Remembered {
     pub memory: Memory,
     /// Whether it was there before and says the same.
     pub duplicate: bool,
+    /// Kinds of secrets that were masked before it was kept.
+    pub masked: Vec<SecretKind>,
+}
+
+/// What became of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedConversation {
+    /// A memory per turn, in order.
+    pub memories: Vec<Memory>,
+    /// Kinds of secrets that were masked before they were kept.
+    pub masked: Vec<SecretKind>,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The memory as it is kept now.
+    pub memory: Memory,
+    /// Kinds of secrets that were masked before it was kept.
+    pub masked: Vec<SecretKind>,
+}
+
+/// What the owner decides about a memory in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It is recalled from now on.
+    Release,
+    /// It stays hidden, and no longer waits.
+    Discard,
 }
 
 /// What shall be different about a memory. What is absent stays.
@@ -346,6 +382,10 @@ pub struct MemoryChange {
     pub tags: Option<Tags>,
     /// Where it comes from, as far as that is to be told anew.
     pub origin: Origin,
+    /// Who changes it. The memory keeps the source that it has.
+    pub source: Source,
+    /// What the process that was called does about it; the one that keeps it may be stricter.
+    pub precautions: Precautions,
 }
 
 impl MemoryChange {
@@ -370,6 +410,10 @@ pub struct Memory {
     pub stored_at: Timestamp,
     /// Where it comes from.
     pub origin: Origin,
+    /// Through whom it came in first.
+    pub source: Source,
+    /// Whether it is in quarantine: hidden from every read but [`crate::MemoryStore::quarantined`].
+    pub quarantined: bool,
 }
 
 impl Memory {

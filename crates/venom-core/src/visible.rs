@@ -207,7 +207,11 @@ impl Context {
         match self {
             Self::Emoji | Self::StyledEmoji => joiner == '\u{200D}' && next.is_some_and(is_emoji),
             Self::Letter(script) => match next {
-                Some(next) if joining_script(next) == Some(script) => true,
+                Some(next)
+                    if class(next) == Class::Plain && joining_script(next) == Some(script) =>
+                {
+                    true
+                }
                 // At the end of a word it keeps the letter in the form it has before another.
                 Some('\n' | '\t') | None => joiner == '\u{200D}',
                 Some(next) => joiner == '\u{200D}' && class(next) == Class::Plain,

@@ -66,14 +66,14 @@ fn shown(text: &str, one_line: bool) -> Cow<'_, str> {
     while let Some(c) = text[at..].chars().next() {
         let taken = context.take(c, &text[at..], one_line);
         match taken {
-            Taken::Kept(_) if run.count == 0 => {}
+            Taken::Kept(_) if !run.is_open => {}
             Taken::Kept(_) => {
                 run.write(output.get_or_insert_default());
                 run = Run::default();
                 copied = at;
             }
             Taken::Hidden(class) => {
-                if run.count == 0 {
+                if !run.is_open {
                     let output = output.get_or_insert_with(|| String::with_capacity(text.len()));
                     output.push_str(&text[copied..at]);
                 }
@@ -85,7 +85,7 @@ fn shown(text: &str, one_line: bool) -> Cow<'_, str> {
     }
     match output {
         None => Cow::Borrowed(text),
-        Some(mut output) if run.count > 0 => {
+        Some(mut output) if run.is_open => {
             run.write(&mut output);
             Cow::Owned(output)
         }
@@ -99,6 +99,7 @@ fn shown(text: &str, one_line: bool) -> Cow<'_, str> {
 /// Hidden characters in a row.
 #[derive(Debug, Default)]
 struct Run {
+    is_open: bool,
     first: char,
     count: usize,
     selectors: usize,
@@ -107,6 +108,10 @@ struct Run {
 
 impl Run {
     fn add(&mut self, c: char, class: Class) {
+        self.is_open = true;
+        if class == Class::LineEnd {
+            return;
+        }
         if self.count == 0 {
             self.first = c;
         }
@@ -167,7 +172,7 @@ impl Context {
         let class = match c {
             '\n' | '\t' if !one_line => Class::Plain,
             // The end of a line as some systems write it.
-            '\r' if !one_line && rest[1..].starts_with('\n') => Class::Noise,
+            '\r' if !one_line && rest[1..].starts_with('\n') => Class::LineEnd,
             ' '..='~' => Class::Plain,
             c => class(c),
         };
@@ -180,7 +185,7 @@ impl Context {
                 '\u{180B}'..='\u{180F}' => *self == Self::Letter(classes::MONGOLIAN),
                 _ => false,
             },
-            Class::Noise | Class::Shown => false,
+            Class::LineEnd | Class::Noise | Class::Shown => false,
         };
         if !is_kept {
             return Taken::Hidden(class);

@@ -7,10 +7,11 @@ mod arguments;
 mod definitions;
 pub(crate) mod messages;
 mod personas;
+mod source;
 pub(crate) mod stdio;
 mod tools;
 
-pub(crate) use answers::{excerpt, memory_json, relevance_score, result_json};
+pub(crate) use answers::{View, add_masked, excerpt, memory_json, relevance_score, result_json};
 
 use crate::config::{Config, ConnectorTools};
 use crate::hub::Hub;
@@ -119,7 +120,7 @@ impl ServerHandler for VenomServer {
         let connector = match self.config.connector_tools {
             ConnectorTools::Always => true,
             ConnectorTools::Never => false,
-            ConnectorTools::Auto => is_connector(&context),
+            ConnectorTools::Auto => source::is_connector(&context),
         };
         Ok(ListToolsResult::with_all_items(definitions::list(
             connector,
@@ -133,10 +134,11 @@ impl ServerHandler for VenomServer {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let result = self.call(&request.name, &arguments).await?;
+        let source = self.source(&context);
+        let result = self.call(&request.name, &arguments, source).await?;
         Ok(result.into())
     }
 
@@ -199,22 +201,6 @@ impl ServerHandler for VenomServer {
         let message = format!("the parameters of {method} do not fit: expected {expected}");
         Err(ErrorData::invalid_params(message, None))
     }
-}
-
-/// Whether the client is one of OpenAI's, whose connectors look for tools named `search` and `fetch`. It says
-/// so in the request, in its handshake, or as the program that sends the request.
-fn is_connector(context: &RequestContext<RoleServer>) -> bool {
-    let parts = context.extensions.get::<axum::http::request::Parts>();
-    let agent = parts.and_then(|parts| parts.headers.get(axum::http::header::USER_AGENT));
-    let agent = agent.and_then(|agent| agent.to_str().ok());
-    let in_request = context.meta.client_info().map(|client| client.name);
-    let handshake = context.peer.peer_info();
-    let in_handshake = handshake.map(|client| client.client_info.name.clone());
-    let names = [agent.map(str::to_owned), in_request, in_handshake];
-    names.into_iter().flatten().any(|name| {
-        let name = name.to_lowercase();
-        name.contains("openai") || name.contains("chatgpt")
-    })
 }
 
 /// At most 60 characters of something a caller sent, for an error message.

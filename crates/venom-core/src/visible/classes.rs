@@ -12,6 +12,8 @@ pub(super) enum Class {
     Joiner,
     /// Chooses a form of what stands before it.
     Selector,
+    /// A carriage return that ends a line together with the line feed after it.
+    LineEnd,
     /// Not seen, and of no weight.
     Noise,
     /// Not seen, and able to deceive.

@@ -109,6 +109,7 @@ fn what_is_only_noise_is_removed() {
     check("co\u{AD}op\u{AD}era\u{AD}tion", "cooperation");
     check("\u{FEFF}start\u{200B} of\u{2060} text", "start of text");
     check("one\r\ntwo\r\n", "one\ntwo\n");
+    check("a\u{202E}\r\nb\u{AD}\r\n", "a⟨U+202E⟩\nb\n");
     check("שלום\u{200F} abc\u{200E} \u{61C}", "שלום abc ");
     check("葛\u{E0100}城 a\u{FE0F} 茶\u{FE00}", "葛城 a 茶");
     check("a\u{200D}b c\u{200C}d", "ab cd");

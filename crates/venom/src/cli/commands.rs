@@ -1,6 +1,6 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::{doctor, output};
+use super::{doctor, output, quarantine};
 use crate::asked::{self, FilterWords, OriginWords};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use venom_core::{
     Content, Filter, InputError, ListPage, ListQuery, MemoryChange, MemoryId, NewConversation,
-    NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Tags,
-    limits,
+    NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Source,
+    Tags, limits,
 };
 use venom_embed::MiniLm;
 use venom_store::{Lease, LeaseError};
@@ -38,6 +38,7 @@ pub(super) async fn run(
         "reembed" => return reembed(&config),
         "model" => return pack_model(arguments, &config),
         "doctor" => return doctor::run(arguments, config).await,
+        "quarantine" => return quarantine::run(arguments, config).await,
         _ => {}
     }
     // Bad input is found before the data folder is touched.
@@ -81,7 +82,9 @@ impl Command {
                         content,
                         tags,
                         origin: origin(arguments)?,
+                        source: Source::command_line(),
                         duplicates: config.duplicates,
+                        precautions: config.precautions(&Source::command_line()),
                     },
                     json,
                 }
@@ -91,7 +94,7 @@ impl Command {
                 json,
             },
             "update" => Self::Update {
-                change: change(arguments)?,
+                change: change(arguments, config)?,
                 json,
             },
             "search" => {
@@ -169,7 +172,7 @@ impl Command {
                 hub.forget(id).await?;
                 output::line(&format!("Forgot {id}."))
             }
-            Self::Restore { id, json } => output::changed(&hub.restore(id).await?, json),
+            Self::Restore { id, json } => output::memory(&hub.restore(id).await?, json),
             Self::Stats { config, json } => {
                 let stats = hub.stats(config.space.clone()).await?;
                 output::stats(&stats, &config.space, &hub.describe().await, json)
@@ -179,12 +182,12 @@ impl Command {
     }
 }
 
-fn memory_id(arguments: &ArgMatches) -> Result<MemoryId, Failure> {
+pub(super) fn memory_id(arguments: &ArgMatches) -> Result<MemoryId, Failure> {
     let id = arguments.get_one::<String>("id").map_or("", String::as_str);
     Ok(MemoryId::parse(id)?)
 }
 
-fn number(
+pub(super) fn number(
     arguments: &ArgMatches,
     name: &'static str,
     expected: &'static str,
@@ -244,10 +247,13 @@ fn conversation(arguments: &ArgMatches, config: &Config) -> Result<NewConversati
         None => stdin_text("the conversation")?,
     };
     let session = text_of(arguments, "session");
-    asked::conversation_file(config.space.clone(), session, &text)
+    let new = asked::conversation_file(config.space.clone(), session, &text)?;
+    let source = Source::command_line();
+    let precautions = config.precautions(&source);
+    Ok(new.from_source(source, precautions))
 }
 
-fn change(arguments: &ArgMatches) -> Result<MemoryChange, Failure> {
+fn change(arguments: &ArgMatches, config: &Config) -> Result<MemoryChange, Failure> {
     let text = match text_of(arguments, "text") {
         Some("-") => Some(stdin_text("content")?),
         given => given.map(str::to_owned),
@@ -265,6 +271,8 @@ fn change(arguments: &ArgMatches) -> Result<MemoryChange, Failure> {
             .then(|| Tags::parse(&given))
             .transpose()?,
         origin: origin(arguments)?,
+        source: Source::command_line(),
+        precautions: config.precautions(&Source::command_line()),
     };
     if change.is_empty() {
         return Err(Failure::invalid(

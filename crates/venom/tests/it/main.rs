@@ -19,6 +19,7 @@ mod faults;
 mod memories;
 mod models;
 mod owner;
+mod poisoning;
 mod routes;
 mod sandbox;
 mod tidy;

@@ -9,6 +9,7 @@ pub mod embedding;
 pub mod error;
 pub mod limits;
 pub mod memory;
+pub mod outcome;
 pub mod persona;
 pub mod ports;
 pub mod precautions;
@@ -26,9 +27,10 @@ pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
 pub use memory::{
-    Changed, Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered,
-    RememberedConversation, RequestKey, SessionName, SpaceName, Speaker, Tag, Tags, Verdict,
+    Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey,
+    SessionName, SpaceName, Speaker, Tag, Tags, Verdict,
 };
+pub use outcome::{Changed, Remembered, RememberedConversation};
 pub use persona::{Persona, PersonaName};
 pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};
 pub use precautions::{Precautions, Quarantine, Rules};

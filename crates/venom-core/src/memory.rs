@@ -3,7 +3,6 @@
 use crate::error::InputError;
 use crate::limits;
 use crate::precautions::Precautions;
-use crate::secrets::SecretKind;
 use crate::source::Source;
 use crate::time::Timestamp;
 use std::fmt;
@@ -331,35 +330,6 @@ pub struct NewMemory {
     pub duplicates: Duplicates,
     /// What the process that was called does about it; the one that keeps it may be stricter.
     pub precautions: Precautions,
-}
-
-/// What became of a new memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// The memory as it is kept now.
-    pub memory: Memory,
-    /// Whether it was there before and says the same.
-    pub duplicate: bool,
-    /// Kinds of secrets that were masked before it was kept.
-    pub masked: Vec<SecretKind>,
-}
-
-/// What became of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RememberedConversation {
-    /// A memory per turn, in order.
-    pub memories: Vec<Memory>,
-    /// Kinds of secrets that were masked before they were kept.
-    pub masked: Vec<SecretKind>,
-}
-
-/// What became of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
-    /// The memory as it is kept now.
-    pub memory: Memory,
-    /// Kinds of secrets that were masked before it was kept.
-    pub masked: Vec<SecretKind>,
 }
 
 /// What the owner decides about a memory in quarantine.

@@ -5,9 +5,10 @@ use crate::conversation::NewConversation;
 use crate::embedding::{Embedding, Passage};
 use crate::error::{Error, InputError, StoreError};
 use crate::memory::{
-    Changed, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered,
-    RememberedConversation, RequestKey, SessionName, SpaceName, Verdict,
+    Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey, SessionName,
+    SpaceName, Verdict,
 };
+use crate::outcome::{Changed, Remembered, RememberedConversation};
 use crate::ports::{
     Clock, Embedder, IdSource, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search,
 };

@@ -163,7 +163,7 @@ enum Context {
     /// A character that is no emoji by itself, but has a style: the keys `#`, `*` and digits.
     Key,
     /// A letter or mark of a script that is written with joiners.
-    Letter(u8),
+    Letter(u32),
 }
 
 impl Context {

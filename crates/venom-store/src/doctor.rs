@@ -281,11 +281,12 @@ impl Patient<'_> {
                 Ok(connection.query_row(counts, [], row)?)
             })?;
             let forgotten = hidden - waiting;
-            let mut says =
-                format!("every page was read; {memories} memories, {forgotten} forgotten");
-            if waiting > 0 {
-                says.push_str(&format!(", {waiting} in quarantine"));
-            }
+            let waiting = match waiting {
+                0 => String::new(),
+                count => format!(", {count} in quarantine"),
+            };
+            let says =
+                format!("every page was read; {memories} memories, {forgotten} forgotten{waiting}");
             self.found("database", Verdict::Sound, says);
             return Ok(true);
         }

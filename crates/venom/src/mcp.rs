@@ -137,7 +137,7 @@ impl ServerHandler for VenomServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let source = self.source(&context);
+        let source = source::source(&context);
         let result = self.call(&request.name, &arguments, source).await?;
         Ok(result.into())
     }

@@ -194,5 +194,5 @@ fn has_check_digit(digits: &[u8]) -> bool {
             (_, digit) => 2 * digit / 10 + 2 * digit % 10,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }

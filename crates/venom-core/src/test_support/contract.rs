@@ -541,10 +541,13 @@ fn quarantine_touches_nothing_else(store: &dyn MemoryStore) {
     let first = tagged(record(1, "one", &[1.0]), &["a"]);
     insert(store, std::slice::from_ref(&first));
     let again = samples::waiting(once(tagged(record(2, "One!", &[1.0]), &["poison"])));
-    assert_eq!(insert(store, &[again.clone()]), [Inserted::Stored]);
+    assert_eq!(
+        insert(store, std::slice::from_ref(&again)),
+        [Inserted::Stored]
+    );
     assert_eq!(get(store, &[id(1)]), [Some(first.memory)]);
     assert_eq!(
-        insert(store, &[again.clone()]),
+        insert(store, std::slice::from_ref(&again)),
         [Inserted::Before(again.memory)]
     );
     // What waits is no duplicate of anything.

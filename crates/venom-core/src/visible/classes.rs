@@ -1,7 +1,7 @@
 //! Which characters cannot be seen, and which of them text needs where. Ranges of Unicode 16.
 
 /// The Mongolian script, whose letters have selectors of their own.
-pub(super) const MONGOLIAN: u8 = 2;
+pub(super) const MONGOLIAN: u32 = 2;
 
 /// What a character is to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub(super) const fn takes_style(c: char) -> bool {
 }
 
 /// The script of a letter or mark, if it is one that is written with joiners.
-pub(super) const fn joining_script(c: char) -> Option<u8> {
+pub(super) const fn joining_script(c: char) -> Option<u32> {
     match c {
         '\u{600}'..='\u{6FF}'
         | '\u{750}'..='\u{77F}'
@@ -110,7 +110,7 @@ pub(super) const fn joining_script(c: char) -> Option<u8> {
         '\u{1800}'..='\u{18AF}' => Some(MONGOLIAN),
         '\u{7C0}'..='\u{7FF}' => Some(3),
         // Devanagari to Sinhala, a block of 128 characters each.
-        '\u{900}'..='\u{DFF}' => Some(4 + ((c as u32 - 0x900) >> 7) as u8),
+        '\u{900}'..='\u{DFF}' => Some(4 + ((c as u32 - 0x900) >> 7)),
         '\u{1000}'..='\u{109F}' | '\u{AA60}'..='\u{AA7F}' | '\u{A9E0}'..='\u{A9FF}' => Some(20),
         '\u{1780}'..='\u{17FF}' => Some(21),
         '\u{F00}'..='\u{FFF}' => Some(22),

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use venom_core::recall::Parts;
 use venom_core::{
-    Changed, Hit, Memory, Persona, PersonaName, Remembered, RememberedConversation, SecretKind,
-    SessionName, Source, SpaceName, Stats, visible,
+    Changed, ClientName, Hit, Memory, Persona, PersonaName, Remembered, RememberedConversation,
+    SecretKind, SessionName, Source, SpaceName, Stats, TokenName, visible,
 };
 
 /// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
@@ -62,8 +62,8 @@ fn via(source: &Source) -> String {
     if source.is_command_line() {
         return String::new();
     }
-    let client = source.client.as_ref().map(|name| name.as_str());
-    let token = source.token.as_ref().map(|name| name.as_str());
+    let client = source.client.as_ref().map(ClientName::as_str);
+    let token = source.token.as_ref().map(TokenName::as_str);
     match (client, token) {
         (Some(client), Some(token)) => format!("  via {client} ({token})"),
         (Some(name), None) | (None, Some(name)) => format!("  via {name}"),

@@ -1,25 +1,22 @@
 //! Who sends a request: the client, by what it calls itself, and the token that it shows.
 
-use super::VenomServer;
 use rmcp::RoleServer;
 use rmcp::model::Implementation;
 use rmcp::service::RequestContext;
 use venom_core::{ClientName, Source, TokenName};
 
-impl VenomServer {
-    /// Where what a request stores comes in. A client says its own name, so it is a hint; without one the program
-    /// counts that sends the request.
-    pub(super) fn source(&self, context: &RequestContext<RoleServer>) -> Source {
-        let names = Names::of(context);
-        let agent = names.agent.as_deref().and_then(product);
-        let told = [names.in_request, names.in_handshake, agent].into_iter();
-        Source {
-            client: told
-                .flatten()
-                .next()
-                .and_then(|name| ClientName::told(&name)),
-            token: token(context),
-        }
+/// Where what a request stores comes in. A client says its own name, so it is a hint; without one the program counts
+/// that sends the request.
+pub(super) fn source(context: &RequestContext<RoleServer>) -> Source {
+    let names = Names::of(context);
+    let agent = names.agent.as_deref().and_then(product);
+    let told = [names.in_request, names.in_handshake, agent].into_iter();
+    Source {
+        client: told
+            .flatten()
+            .next()
+            .and_then(|name| ClientName::told(&name)),
+        token: token(context),
     }
 }
 

@@ -20,14 +20,15 @@ use venom_core::{
     visible,
 };
 
-const _: () = assert!(OFFSETS.1 as usize == limits::CONTENT_BYTES_MAX * visible::GROWTH_MAX);
-
 /// Least and most tokens of an answer that may be asked for.
 const ANSWER_TOKENS: (i64, i64, &str) = (100, 100_000, "a whole number from 100 to 100000");
 /// Most memories on a page for a model.
 const PAGE_MEMORIES: (i64, i64, &str) = (1, 100, "a whole number from 1 to 100");
 /// Where a text may be read on, in characters of what is shown: no text is longer.
 const OFFSETS: (i64, i64, &str) = (0, 3_145_728, "a whole number from 0 to 3145728");
+const _: () =
+    assert!(OFFSETS.1.unsigned_abs() == (limits::CONTENT_BYTES_MAX * visible::GROWTH_MAX) as u64);
+
 /// Longest title of a search result for a connector, in characters.
 const TITLE_CHARS_MAX: usize = 80;
 

@@ -117,6 +117,14 @@ fn no_client_calls_itself_the_command_line() {
     assert!(kept.run().success().starts_with("Remembered as"));
 }
 
+#[track_caller]
+fn check_shown(memory: &Value, shown: &str) {
+    assert_eq!(memory["content"], shown);
+    assert_eq!(memory["tags"], json!(["to⟨U+202E⟩do"]));
+    assert_eq!(memory["speaker"], "An⟨U+2066⟩na");
+    assert_eq!(memory["session"], "s⟨U+E0041⟩");
+}
+
 #[test]
 fn what_cannot_be_seen_does_not_reach_a_model() {
     let folder = Folder::new();
@@ -136,28 +144,21 @@ fn what_cannot_be_seen_does_not_reach_a_model() {
         .as_str()
         .unwrap()
         .to_owned();
-    #[track_caller]
-    fn check(memory: &Value, shown: &str) {
-        assert_eq!(memory["content"], shown);
-        assert_eq!(memory["tags"], json!(["to⟨U+202E⟩do"]));
-        assert_eq!(memory["speaker"], "An⟨U+2066⟩na");
-        assert_eq!(memory["session"], "s⟨U+E0041⟩");
-    }
     let found = call(
         &mut client,
         "search_memory",
         &json!({"query": "gardener", "explain": true}),
     );
-    check(&found["results"][0], shown);
+    check_shown(&found["results"][0], shown);
     assert_eq!(found["results"][0]["explanation"]["passage"], shown);
-    check(
+    check_shown(
         &call(&mut client, "list_memories", &json!({}))["memories"][0],
         shown,
     );
     let named = json!({ "memory_id": id });
-    check(&call(&mut client, "get_memory", &named), shown);
+    check_shown(&call(&mut client, "get_memory", &named), shown);
     let change = json!({"memory_id": id, "occurred_at": "2026-03-01"});
-    check(&call(&mut client, "update_memory", &change), shown);
+    check_shown(&call(&mut client, "update_memory", &change), shown);
     let found = call(&mut client, "search", &json!({"query": "gardener"}));
     assert_eq!(found["results"][0]["title"], shown.lines().next().unwrap());
     let fetched = call(&mut client, "fetch", &json!({ "id": id }));
@@ -168,10 +169,7 @@ fn what_cannot_be_seen_does_not_reach_a_model() {
     assert_eq!(fetched["metadata"]["speaker"], "An⟨U+2066⟩na");
     // The terminal sees the same, a program the original.
     let listed = venom(&folder, ["list"]).run().success();
-    let indented = shown
-        .lines()
-        .map(|line| format!("    {line}\n"))
-        .collect::<String>();
+    let indented = format!("    {}\n", shown.replace('\n', "\n    "));
     assert!(
         listed.contains(&indented) && listed.contains("An⟨U+2066⟩na:"),
         "{listed}"
@@ -262,13 +260,13 @@ fn no_tool_changes_what_an_assistant_is_told() {
     assert_eq!(files(&personas), files_before);
 }
 
-#[test]
-fn memories_of_chosen_clients_wait_for_the_owner() {
-    let folder = Folder::new();
-    let mut trusting = client_with(&folder, []);
+/// A folder with a memory that is recalled and four that wait; the ids of the first, of one that waits and of one that
+/// says what the first says.
+fn quarantined(folder: &Folder) -> [String; 3] {
+    let mut trusting = client_with(folder, []);
     let known = store(&mut trusting, "The gate code is with Anna");
     assert_eq!(trusting.end(), Some(0));
-    let mut client = client_with(&folder, [("VENOM_QUARANTINE", "browser, VENOM-Test")]);
+    let mut client = client_with(folder, [("VENOM_QUARANTINE", "browser, VENOM-Test")]);
     let arguments = json!({"content": "The gate code is with the stranger", "tags": ["gate"]});
     let answer = call(&mut client, "store_memory", &arguments);
     assert_eq!(
@@ -288,10 +286,7 @@ fn memories_of_chosen_clients_wait_for_the_owner() {
     );
     let recalled = ["The gate code is with Anna".to_owned()];
     assert_eq!(search(&mut client, "gate code"), recalled);
-    assert_eq!(
-        everything(&folder).into_keys().collect::<Vec<_>>(),
-        [known.clone()]
-    );
+    assert!(everything(folder).into_keys().eq([known.clone()]));
     for tool in ["get_memory", "update_memory", "forget_memory"] {
         let error = refused(&mut client, tool, &json!({"memory_id": id, "tags": ["x"]}));
         assert!(
@@ -308,7 +303,14 @@ fn memories_of_chosen_clients_wait_for_the_owner() {
     );
     refused(&mut client, "forget_memory", &json!({ "memory_id": known }));
     assert_eq!(client.end(), Some(0));
+    [known, id, poison]
+}
 
+#[test]
+fn memories_of_chosen_clients_wait_for_the_owner() {
+    let folder = Folder::new();
+    let [known, id, poison] = quarantined(&folder);
+    let recalled = ["The gate code is with Anna".to_owned()];
     // After a restart by a process without the setting, all still waits.
     let mut client = stdio(&folder);
     assert_eq!(search(&mut client, "gate code"), recalled);

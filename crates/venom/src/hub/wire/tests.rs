@@ -133,12 +133,13 @@ fn hits_and_vectors_keep_every_bit() {
         passage: PassageSpan(3..9),
         matched_words: vec!["walnut".to_owned()],
     };
+    let memory = hit.memory.clone();
     let line = ReplyLine::new(1, Ok(Answer::Hits(vec![hit.clone()])));
     let text = serde_json::to_string(&line).unwrap();
     let back: ReplyLine = serde_json::from_str(&text).unwrap();
-    assert_eq!(back.parse().unwrap().hits().unwrap(), [hit.clone()]);
+    assert_eq!(back.parse().unwrap().hits().unwrap(), [hit]);
     let changed = Changed {
-        memory: hit.memory.clone(),
+        memory,
         masked: vec![SecretKind::of_name("card number").unwrap()],
     };
     let line = ReplyLine::new(1, Ok(Answer::Changed(changed.clone())));

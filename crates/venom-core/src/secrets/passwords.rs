@@ -119,13 +119,18 @@ fn assigned(text: &str, at: usize) -> Option<Secret> {
         (_, Some(b'=' | b':')) => return None,
         _ => {}
     }
-    start += run(&bytes[start..], 8, |byte| byte == b' ' || byte == b'\t');
+    // Markdown may set the name in bold, its colon too.
+    start += run(&bytes[start..], 8, |byte| {
+        matches!(byte, b' ' | b'\t' | b'*')
+    });
     let quote = bytes
         .get(start)
         .filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
     start += usize::from(quote.is_some());
     let ends = |byte: u8| match quote {
         Some(quote) => byte == *quote || byte == b'\n',
+        // A key in a URL ends where the next argument begins.
+        None if byte == b'&' => kind != PASSWORD,
         None => {
             byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'`' | b',' | b';' | b'<')
         }
@@ -221,8 +226,8 @@ fn has_long_part(value: &str) -> bool {
     parts.into_iter().any(is_random)
 }
 
-/// Whether a value is something else that is written with letters and digits: an id of a memory, an address, a file,
-/// a version, a time, code.
+/// Whether a value is something else that is written with letters and digits: an id of a memory, an address, a
+/// version, a time, code.
 fn is_other(value: &str) -> bool {
     let bytes = value.as_bytes();
     let digits_and_signs = |text: &str| text.bytes().all(|byte| !byte.is_ascii_alphabetic());
@@ -253,7 +258,9 @@ fn is_other(value: &str) -> bool {
         || value.starts_with(['/', '~'])
         || value.starts_with("./")
         || value.contains('\\');
-    is_version || is_memory || is_time || is_code || is_mail || is_address
+    // What is public: where a contract or an account of a blockchain is.
+    let is_account = value.len() == 42 && value.starts_with("0x");
+    is_version || is_memory || is_account || is_time || is_code || is_mail || is_address
 }
 
 /// Whether a value stands for another: `${PASSWORD}`, `<password>`, `****`, `changeme`.

@@ -220,6 +220,13 @@ const SECRETS: &[Sample] = &[
     ),
     ("password in a URL", "redis://:", &["f00ba", "r"], "@cache"),
     ("password", "password: ", &["hun", "ter2"], ""),
+    ("password", "**Password:** ", &["hun", "ter2"], "\n"),
+    (
+        "API key or token",
+        "https://x.example/?api_key=",
+        &["0a1b2c3d4e5f", "60718293"],
+        "&page=2",
+    ),
     ("password", "My Wi-Fi password: ", &["Tr0ub4", "dor&3"], "."),
     ("password", "DB_PASSWORD=", &["x9!k", "Lm2p"], "\nPORT=5432"),
     (
@@ -281,6 +288,8 @@ const SECRETS: &[Sample] = &[
 ];
 
 const HARMLESS: &[&str] = &[
+    "USDT token: 0xdAC17F958D2ee523a2206206994597C13D831ec7",
+    "**Password:** see the vault",
     "My token of appreciation for Anna was a book",
     "The secret to good bread: time and patience",
     "Secret: she is planning a party for 2026-03-01",

@@ -9,8 +9,8 @@
 //! | tag characters outside the flags of England, Scotland and Wales | made visible |
 //! | line and paragraph separators, interlinear annotation, shorthand and musical controls | made visible |
 //! | private use, noncharacters, the rest of plane 14 | made visible |
-//! | zero-width characters, joiners out of place, soft hyphens, fillers, marks of direction | removed, made visible from [`NOISE_MIN`] in a row |
-//! | variation selectors out of place | removed, made visible from [`SELECTORS_MIN`] in a row |
+//! | zero-width characters, joiners out of place, soft hyphens, fillers, marks of direction | removed, made visible from four in a row |
+//! | variation selectors out of place | removed, made visible from two in a row |
 //!
 //! Kept is what text needs: joiners within emoji and in scripts that are written with them, selectors of text or
 //! emoji style after what has both, Mongolian selectors after Mongolian letters.

@@ -29,6 +29,10 @@ const OTHER_NUMBERS: [&[u8]; 14] = [
     b"booking",
     b"id ",
 ];
+/// Words before a number that say it is a card.
+const CARD_WORDS: [&[u8]; 8] = [
+    b"card", b"visa", b"master", b"amex", b"credit", b"karte", b"carte", b"tarjeta",
+];
 /// How the digits of a card are grouped.
 const GROUPS: [&[usize]; 6] = [
     &[4, 4, 4, 4],
@@ -136,7 +140,7 @@ impl Number {
             && stands_alone(text, &span)
             && is_issued(&digits)
             && has_check_digit(&digits)
-            && (count > 1 || !is_another_number(text, span.start));
+            && (count > 1 || is_told_as_card(text, &span));
         if is_card { count } else { 0 }
     }
 }
@@ -159,11 +163,18 @@ fn stands_alone(text: &[u8], span: &Range<usize>) -> bool {
     !joined_before && !joined_after
 }
 
-/// Whether the words before it say that it is something else.
-fn is_another_number(text: &[u8], start: usize) -> bool {
-    let before = text[start.saturating_sub(BEFORE_BYTES)..start].to_ascii_lowercase();
-    let says = |word: &[u8]| before.windows(word.len()).any(|words| words == word);
-    OTHER_NUMBERS.iter().any(|word| says(word))
+/// Whether a number in one piece may be a card by what stands beside it: no word says that it is something else, and of
+/// a list of numbers a word says that they are cards.
+fn is_told_as_card(text: &[u8], span: &Range<usize>) -> bool {
+    let before = text[span.start.saturating_sub(BEFORE_BYTES)..span.start].to_ascii_lowercase();
+    let says = |words: &[&[u8]]| {
+        let is_there = |word: &[u8]| before.windows(word.len()).any(|words| words == word);
+        words.iter().any(|word| is_there(word))
+    };
+    let sign = before.iter().rev().find(|byte| !byte.is_ascii_whitespace());
+    let in_list = matches!(sign, Some(b',' | b'[' | b'(' | b'<' | b'>' | b'='))
+        || matches!(text.get(span.end), Some(b',' | b';' | b']'));
+    !says(&OTHER_NUMBERS) && (!in_list || says(&CARD_WORDS))
 }
 
 /// Whether an issuer of cards gives numbers that begin so and are as long.

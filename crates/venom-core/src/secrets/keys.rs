@@ -233,11 +233,22 @@ fn private_key(text: &[u8]) -> Option<usize> {
         return None;
     }
     let body = 11 + label + 5;
-    let is_base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     let near = &text[body..text.len().min(body + HEADERS_BYTES_MAX)];
-    // A key in a JSON file has its line feeds written out.
-    let mut parts = near.split(|b| !is_base64(*b)).map(<[u8]>::len);
-    if !parts.any(|length| length >= BODY_BYTES_MIN) {
+    let is_base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+    // A key in a JSON file has its line feeds written out, one in a comment stands behind its signs.
+    let mut lines = near.split(|b| matches!(b, b'\n' | b'\r')).flat_map(|line| {
+        let unescaped = line.split(|b| *b == b'\\');
+        unescaped.map(|part| part.strip_prefix(b"n").unwrap_or(part))
+    });
+    let first = lines.find_map(|line| {
+        let signs = run(line, line.len(), |b| {
+            b.is_ascii_whitespace() || b"/#*>\"'+".contains(&b)
+        });
+        let line = &line[signs..];
+        let is_header = line.windows(2).any(|signs| signs == b": ");
+        (!line.is_empty() && !is_header).then_some(line)
+    });
+    if first.is_none_or(|line| run(line, BODY_BYTES_MIN, is_base64) < BODY_BYTES_MIN) {
         return None;
     }
     Some(end_of_key(text, body))

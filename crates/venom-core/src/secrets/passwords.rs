@@ -129,8 +129,6 @@ fn assigned(text: &str, at: usize) -> Option<Secret> {
     start += usize::from(quote.is_some());
     let ends = |byte: u8| match quote {
         Some(quote) => byte == *quote || byte == b'\n',
-        // A key in a URL ends where the next argument begins.
-        None if byte == b'&' => kind != PASSWORD,
         None => {
             byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'`' | b',' | b';' | b'<')
         }
@@ -140,7 +138,11 @@ fn assigned(text: &str, at: usize) -> Option<Secret> {
         end -= 1;
     }
     let value = text.get(start..end)?;
-    // What ends a sentence or closes a bracket is no part of it.
+    // In a URL the next argument is no part of it, nor is what ends a sentence or closes a bracket.
+    let value = match value.split_once('&') {
+        Some((value, next)) if next.contains('=') && quote.is_none() => value,
+        _ => value,
+    };
     let value = value.trim_end_matches(['.', ':', ')', ']', '}', '…']);
     let is_secret = match kind {
         PASSWORD => is_password(value),
@@ -258,9 +260,20 @@ fn is_other(value: &str) -> bool {
         || value.starts_with(['/', '~'])
         || value.starts_with("./")
         || value.contains('\\');
+    let is_constant = value.contains('_')
+        && bytes
+            .iter()
+            .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
     // What is public: where a contract or an account of a blockchain is.
     let is_account = value.len() == 42 && value.starts_with("0x");
-    is_version || is_memory || is_account || is_time || is_code || is_mail || is_address
+    is_version
+        || is_memory
+        || is_constant
+        || is_account
+        || is_time
+        || is_code
+        || is_mail
+        || is_address
 }
 
 /// Whether a value stands for another: `${PASSWORD}`, `<password>`, `****`, `changeme`.

@@ -12,6 +12,12 @@ type Sample = (
 
 const SECRETS: &[Sample] = &[
     (
+        "card number",
+        "cards: ",
+        &["41111111", "11111111"],
+        ", and none",
+    ),
+    (
         "AWS access key",
         "key ",
         &["AKIA", "IOSFODNN7", "EXAMPLE"],
@@ -288,6 +294,11 @@ const SECRETS: &[Sample] = &[
 ];
 
 const HARMLESS: &[&str] = &[
+    "ERROR_INVALID_PASSWORD: WIN32_ERROR = 86",
+    "&username=alice&password=alice-pw&grant_type=password",
+    "let limbs = [\n    2251799813685228,\n    4111111111111111\n];",
+    "x < 4111111111111111 and y",
+    "keys begin with -----BEGIN RSA PRIVATE KEY-----\n```\nFromThePrivateKeyInformation1234",
     "USDT token: 0xdAC17F958D2ee523a2206206994597C13D831ec7",
     "**Password:** see the vault",
     "My token of appreciation for Anna was a book",

@@ -266,7 +266,7 @@ async def stored_memory_is_found(link, run):
 
     query = f"Which bird lives with the harbour master? {mark}"
     found = await link.structured("search_memory", query=query, limit=20)
-    equal("fields", sorted(found), ["query_embedding_generated", "results", "total_results"])
+    equal("fields", sorted(found), ["note", "query_embedding_generated", "results", "total_results"])
     equal("query_embedding_generated", found["query_embedding_generated"], True)
     equal("total_results", found["total_results"], len(found["results"]))
     for memory in found["results"]:
@@ -283,8 +283,8 @@ async def stored_memory_is_found(link, run):
 
 def check_found_memory(memory):
     fields = ["content", "memory_id", "rank", "relevance_score", "score", "tags", "timestamp"]
-    # Where it comes from is told as far as it is known.
-    equal("fields of a result", sorted(set(memory) - {"speaker", "session", "occurred_at"}), fields)
+    # Where it comes from and came in is told as far as it is known.
+    equal("fields of a result", sorted(set(memory) - {"speaker", "session", "occurred_at", "origin"}), fields)
     expect(MEMORY_ID.fullmatch(memory["memory_id"]), f"memory_id {memory['memory_id']!r}")
     expect(isinstance(memory["content"], str), "content is no text")
     expect(RFC3339_UTC.fullmatch(memory["timestamp"]), f"timestamp {memory['timestamp']!r}")
@@ -356,7 +356,8 @@ async def text_comes_back_unchanged(link, run):
     stored = await link.structured("store_memory", content=content, tags=[tag])
     found = await link.structured("search_memory", query=content, limit=20)
     [hit] = [memory for memory in found["results"] if memory["memory_id"] == stored["memory_id"]]
-    equal("content", hit["content"], content)
+    # What a reader cannot see is made visible, all else is as it was stored.
+    equal("content", hit["content"], content.replace("\u2028", "⟨U+2028⟩"))
     equal("tags", hit["tags"], [tag])
 
 

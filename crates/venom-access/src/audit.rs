@@ -56,11 +56,15 @@ pub enum Event {
     Forgotten,
     /// A hidden memory was shown again.
     Restored,
+    /// A memory left quarantine.
+    Released,
+    /// A memory in quarantine was put away for good.
+    Discarded,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
@@ -82,6 +86,8 @@ impl Event {
         Self::Updated,
         Self::Forgotten,
         Self::Restored,
+        Self::Released,
+        Self::Discarded,
     ];
 
     /// Its name in the log.
@@ -108,6 +114,8 @@ impl Event {
             Self::Updated => "updated",
             Self::Forgotten => "forgotten",
             Self::Restored => "restored",
+            Self::Released => "released",
+            Self::Discarded => "discarded",
         }
     }
 }

@@ -140,7 +140,8 @@ impl Access {
     /// # Errors
     /// [`AccessError::Failed`] if the file cannot be read.
     pub fn was_token_made(&self) -> Result<bool, AccessError> {
-        let select = "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0)";
+        let select =
+            "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0)";
         Ok(self.lock().query_row(select, [], |row| row.get(0))?)
     }
 

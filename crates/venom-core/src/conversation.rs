@@ -3,6 +3,9 @@
 use crate::error::InputError;
 use crate::limits;
 use crate::memory::{Content, SessionName, SpaceName, Speaker, Tags};
+use crate::precautions::Precautions;
+use crate::secrets::Screen;
+use crate::source::Source;
 use crate::time::Timestamp;
 
 /// Something that was said.
@@ -18,6 +21,21 @@ pub struct Turn {
     pub occurred_at: Option<Timestamp>,
 }
 
+impl Turn {
+    /// The turn as it may be kept.
+    ///
+    /// # Errors
+    /// [`InputError::Secret`] if it must not; [`InputError::TooLong`] if it is too long with the marks.
+    pub fn screened(&self, screen: &mut Screen) -> Result<Self, InputError> {
+        Ok(Self {
+            content: screen.content(self.content.clone())?,
+            tags: screen.tags(self.tags.clone())?,
+            speaker: screen.speaker(self.speaker.clone())?,
+            occurred_at: self.occurred_at,
+        })
+    }
+}
+
 /// A conversation to be remembered. Every turn becomes a memory; what is said twice is kept twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewConversation {
@@ -25,11 +43,15 @@ pub struct NewConversation {
     pub space: SpaceName,
     /// Its session; if nobody said, it gets one of its own.
     pub session: Option<SessionName>,
+    /// Through whom it comes in.
+    pub source: Source,
+    /// What the process that was called does about it; the one that keeps it may be stricter.
+    pub precautions: Precautions,
     turns: Vec<Turn>,
 }
 
 impl NewConversation {
-    /// A conversation of 1 to [`limits::TURNS_MAX`] turns.
+    /// A conversation of 1 to [`limits::TURNS_MAX`] turns, from an unknown source, with no precautions of its own.
     ///
     /// # Errors
     /// [`InputError::OutOfRange`] for none or too many turns, [`InputError::TooLong`] if they are longer
@@ -59,8 +81,20 @@ impl NewConversation {
         Ok(Self {
             space,
             session,
+            source: Source::default(),
+            precautions: Precautions::NONE,
             turns,
         })
+    }
+
+    /// The same from somewhere.
+    #[must_use]
+    pub fn from_source(self, source: Source, precautions: Precautions) -> Self {
+        Self {
+            source,
+            precautions,
+            ..self
+        }
     }
 
     /// The turns, in order, at least one.

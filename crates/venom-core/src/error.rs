@@ -95,6 +95,33 @@ pub enum InputError {
         /// The limit.
         chars_max: usize,
     },
+    /// A text with a secret in it, where such texts are refused. Does not quote it.
+    #[error(
+        "{field} holds {kind} at character {at}: expected text without secrets, say where it is kept instead (the \
+         owner of this memory may set secrets to mask or keep)"
+    )]
+    Secret {
+        /// The argument's name.
+        field: &'static str,
+        /// What it is, with an article.
+        kind: String,
+        /// Where it starts, in characters from 1, white space around the text left out.
+        at: usize,
+    },
+    /// Something is wrong with one turn of a conversation.
+    #[error("turn {turn}: {error}")]
+    InTurn {
+        /// Its place, counted from 1.
+        turn: usize,
+        /// What is wrong.
+        error: Box<InputError>,
+    },
+    /// A client whose memories are in quarantine changes one that is not.
+    #[error(
+        "this client's memories are kept in quarantine: expected store_memory, received a change of a memory that is \
+         recalled"
+    )]
+    Quarantined,
     /// A text that does not have the form its field needs.
     #[error("{field} is malformed: expected {expected}, received {received:?}")]
     Malformed {
@@ -112,6 +139,7 @@ impl InputError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::TooLong { .. } => ErrorKind::TooLarge,
+            Self::InTurn { error, .. } => error.kind(),
             _ => ErrorKind::InvalidInput,
         }
     }
@@ -277,6 +305,9 @@ pub enum Error {
     /// The memory named does not exist, or was forgotten.
     #[error("memory {0} was not found")]
     MemoryNotFound(crate::memory::MemoryId),
+    /// The memory named is not, or no longer, in quarantine.
+    #[error("memory {0} was not found in quarantine")]
+    NotInQuarantine(crate::memory::MemoryId),
 }
 
 impl Error {
@@ -287,7 +318,7 @@ impl Error {
             Self::Embed(e) => e.kind(),
             Self::Store(e) => e.kind(),
             Self::Persona(e) => e.kind(),
-            Self::MemoryNotFound(_) => ErrorKind::NotFound,
+            Self::MemoryNotFound(_) | Self::NotInQuarantine(_) => ErrorKind::NotFound,
         }
     }
 }

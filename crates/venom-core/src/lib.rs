@@ -9,23 +9,32 @@ pub mod embedding;
 pub mod error;
 pub mod limits;
 pub mod memory;
+pub mod outcome;
 pub mod persona;
 pub mod ports;
+pub mod precautions;
 pub mod query;
 pub mod recall;
+pub mod secrets;
+pub mod source;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 pub mod time;
 pub mod use_cases;
+pub mod visible;
 
 pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
 pub use memory::{
-    Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered, RequestKey,
-    SessionName, SpaceName, Speaker, Tag, Tags,
+    Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey,
+    SessionName, SpaceName, Speaker, Tag, Tags, Verdict,
 };
+pub use outcome::{Changed, Remembered, RememberedConversation};
 pub use persona::{Persona, PersonaName};
 pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};
+pub use precautions::{Precautions, Quarantine, Rules};
 pub use query::{Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats};
+pub use secrets::{SecretKind, SecretPolicy};
+pub use source::{ClientName, Source, TokenName};
 pub use time::{Period, Timestamp};

@@ -2,6 +2,8 @@
 
 use crate::error::InputError;
 use crate::limits;
+use crate::precautions::Precautions;
+use crate::source::Source;
 use crate::time::Timestamp;
 use std::fmt;
 
@@ -322,17 +324,21 @@ pub struct NewMemory {
     pub tags: Tags,
     /// Where it comes from.
     pub origin: Origin,
+    /// Through whom it comes in.
+    pub source: Source,
     /// What to do if it is kept already.
     pub duplicates: Duplicates,
+    /// What the process that was called does about it; the one that keeps it may be stricter.
+    pub precautions: Precautions,
 }
 
-/// What became of a new memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// The memory as it is kept now.
-    pub memory: Memory,
-    /// Whether it was there before and says the same.
-    pub duplicate: bool,
+/// What the owner decides about a memory in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It is recalled from now on.
+    Release,
+    /// It stays hidden, and no longer waits.
+    Discard,
 }
 
 /// What shall be different about a memory. What is absent stays.
@@ -346,6 +352,10 @@ pub struct MemoryChange {
     pub tags: Option<Tags>,
     /// Where it comes from, as far as that is to be told anew.
     pub origin: Origin,
+    /// Who changes it. The memory keeps the source that it has.
+    pub source: Source,
+    /// What the process that was called does about it; the one that keeps it may be stricter.
+    pub precautions: Precautions,
 }
 
 impl MemoryChange {
@@ -370,6 +380,10 @@ pub struct Memory {
     pub stored_at: Timestamp,
     /// Where it comes from.
     pub origin: Origin,
+    /// Through whom it came in first.
+    pub source: Source,
+    /// Whether it is in quarantine: hidden from every read but [`crate::MemoryStore::quarantined`].
+    pub quarantined: bool,
 }
 
 impl Memory {

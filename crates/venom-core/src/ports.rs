@@ -5,9 +5,9 @@
 
 use crate::embedding::{Embedding, ModelStamp, Passage};
 use crate::error::{EmbedError, PersonaError, StoreError};
-use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName};
+use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName, Verdict};
 use crate::persona::{Persona, PersonaName};
-use crate::query::{Filter, Hit, ListQuery, Stats};
+use crate::query::{Filter, Hit, ListPage, ListQuery, Stats};
 use crate::recall::{Question, Spelling};
 use crate::time::Timestamp;
 
@@ -148,7 +148,8 @@ pub enum Inserted {
 /// A failed call changes nothing.
 pub trait MemoryStore: Send + Sync {
     /// Stores all records in one transaction, durable on return; one answer per record, in order.
-    /// A record whose request key was applied before is left out (`Inserted::Before`).
+    /// A record whose request key was applied before is left out (`Inserted::Before`). A memory in quarantine is
+    /// hidden from every read but [`Self::quarantined`], and no duplicate of anything.
     ///
     /// # Errors
     /// [`StoreError`]; then none of the records is kept. [`StoreError::DuplicateId`] for an id that
@@ -203,14 +204,33 @@ pub trait MemoryStore: Send + Sync {
     fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError>;
 
     /// Shows forgotten memories again, in one transaction, durable on return. For each id whether there is
-    /// such a memory: `true` also if it was never forgotten. Nothing changes where a call with the same key
-    /// restored it before.
+    /// such a memory: `true` also if it was never forgotten, `false` if it is in quarantine or was discarded there.
+    /// Nothing changes where a call with the same key restored it before.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is restored.
     fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError>;
 
-    /// What the store holds; O(spaces), without a scan.
+    /// A page of the memories of all spaces that are in quarantine, newest (largest id) first: those with a smaller
+    /// id than `before`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn quarantined(
+        &self,
+        before: Option<MemoryId>,
+        limit: ListPage,
+    ) -> Result<Vec<Memory>, StoreError>;
+
+    /// Carries out the owner's decision about memories in quarantine, in one transaction, durable on return. For each
+    /// id whether it is as decided now: what was decided before may be decided again. A discarded memory can still be
+    /// released; a released one is as any other, and cannot be discarded.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is changed.
+    fn judge(&self, ids: &[MemoryId], verdict: Verdict) -> Result<Vec<bool>, StoreError>;
+
+    /// What the store holds; O(spaces + memories in quarantine), without a scan.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.

@@ -203,8 +203,10 @@ pub struct Stats {
     pub space_memories: u64,
     /// Memories in all spaces.
     pub memories: u64,
-    /// Memories hidden by `forget`.
+    /// Memories hidden by `forget`, or discarded in quarantine.
     pub forgotten: u64,
+    /// Memories that wait in quarantine.
+    pub quarantined: u64,
     /// Embedded passages in all spaces.
     pub passages: u64,
     /// Bytes of the database and its log on disk.

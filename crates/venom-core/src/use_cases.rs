@@ -1,17 +1,21 @@
-//! The use cases: remember, recall, list, show, update, forget, restore, stats. One value, shared by every door.
+//! The use cases: remember, recall, list, show, update, forget, restore, quarantine, stats. One value, shared by every
+//! door. What is to be kept passes the owner's [`Rules`] here, so that no door can miss them.
 
 use crate::conversation::NewConversation;
 use crate::embedding::{Embedding, Passage};
-use crate::error::{Error, StoreError};
+use crate::error::{Error, InputError, StoreError};
 use crate::memory::{
-    Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, Remembered, RequestKey,
-    SessionName, SpaceName,
+    Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey, SessionName,
+    SpaceName, Verdict,
 };
+use crate::outcome::{Changed, Remembered, RememberedConversation};
 use crate::ports::{
     Clock, Embedder, IdSource, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search,
 };
-use crate::query::{Hit, ListQuery, RecallQuery, Stats};
+use crate::precautions::Rules;
+use crate::query::{Hit, ListPage, ListQuery, RecallQuery, Stats};
 use crate::recall::{self, Question};
+use crate::secrets::Screen;
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,10 +27,11 @@ pub struct Venom {
     store: Arc<dyn MemoryStore>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    rules: Rules,
 }
 
 impl Venom {
-    /// Wires the ports together.
+    /// Wires the ports together, with the default rules.
     pub fn new(
         embedder: Arc<dyn Embedder>,
         store: Arc<dyn MemoryStore>,
@@ -38,15 +43,32 @@ impl Venom {
             store,
             clock,
             ids,
+            rules: Rules::default(),
         }
+    }
+
+    /// The same by other rules.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Stores a memory; durable on return. Repeating a call with the same key returns the memory it
     /// stored the first time; of what is kept already the old memory, unless both shall be kept.
     ///
     /// # Errors
-    /// [`Error::Embed`] or [`Error::Store`]; then nothing was stored.
+    /// [`InputError::Secret`] where texts with secrets are refused, [`Error::Embed`] or [`Error::Store`]; then nothing
+    /// was stored.
     pub fn remember(&self, new: NewMemory, request: RequestKey) -> Result<Remembered, Error> {
+        let precautions = self.rules.precautions(&new.source);
+        let precautions = precautions.or_stricter(new.precautions);
+        let mut screen = Screen::new(precautions.secrets);
+        let new = NewMemory {
+            content: screen.content(new.content)?,
+            tags: screen.tags(new.tags)?,
+            origin: screen.origin(new.origin)?,
+            ..new
+        };
         let passages = self.passages(&[new.content.as_str()])?.swap_remove(0);
         let stored_at = self.clock.now();
         let memory = Memory {
@@ -56,6 +78,8 @@ impl Venom {
             tags: new.tags,
             stored_at,
             origin: new.origin,
+            source: new.source,
+            quarantined: precautions.quarantine,
         };
         let record = MemoryRecord {
             memory,
@@ -69,26 +93,36 @@ impl Venom {
             Some(Inserted::Before(memory)) => (memory, false),
             Some(Inserted::Stored) | None => (record.memory, false),
         };
-        Ok(Remembered { memory, duplicate })
+        Ok(Remembered {
+            memory,
+            duplicate,
+            masked: screen.masked(),
+        })
     }
 
     /// Stores the turns of a conversation, all or none; durable on return. One memory per turn, in order,
     /// each kept whatever else is. A conversation without a session gets one of its own.
     ///
     /// # Errors
-    /// [`Error::Embed`] or [`Error::Store`]; then nothing was stored.
+    /// [`InputError::Secret`] where texts with secrets are refused, [`Error::Embed`] or [`Error::Store`]; then nothing
+    /// was stored.
     pub fn remember_conversation(
         &self,
         new: NewConversation,
         request: RequestKey,
-    ) -> Result<Vec<Memory>, Error> {
+    ) -> Result<RememberedConversation, Error> {
+        let precautions = self.rules.precautions(&new.source);
+        let precautions = precautions.or_stricter(new.precautions);
+        let mut screen = Screen::new(precautions.secrets);
+        let new = screened(new, &mut screen)?;
         let texts: Vec<&str> = new
             .turns()
             .iter()
             .map(|turn| turn.content.as_str())
             .collect();
         let passages = self.passages(&texts)?;
-        let (space, mut session) = (new.space.clone(), new.session.clone());
+        let (space, source, mut session) =
+            (new.space.clone(), new.source.clone(), new.session.clone());
         let mut records = Vec::with_capacity(passages.len());
         for (turn, passages) in new.into_turns().into_iter().zip(passages) {
             let stored_at = self.clock.now();
@@ -107,6 +141,8 @@ impl Venom {
                     session: Some(session),
                     occurred_at: turn.occurred_at,
                 },
+                source: source.clone(),
+                quarantined: precautions.quarantine,
             };
             let place = u128::try_from(records.len()).unwrap_or(0);
             records.push(MemoryRecord {
@@ -123,7 +159,10 @@ impl Venom {
             Inserted::Before(memory) | Inserted::Duplicate(memory) => memory,
             Inserted::Stored => record.memory,
         });
-        Ok(memories.collect())
+        Ok(RememberedConversation {
+            memories: memories.collect(),
+            masked: screen.masked(),
+        })
     }
 
     /// Passages of each text, at least one.
@@ -139,10 +178,26 @@ impl Venom {
     /// Changes a memory; durable on return. A new text is embedded anew; the id stays.
     ///
     /// # Errors
-    /// [`Error::MemoryNotFound`] if there is none or it was forgotten, [`Error::Embed`] or
+    /// [`InputError::Quarantined`] for a client whose memories wait in quarantine, [`InputError::Secret`] where texts
+    /// with secrets are refused, [`Error::MemoryNotFound`] if there is none or it was forgotten, [`Error::Embed`] or
     /// [`Error::Store`]; then nothing was changed.
-    pub fn update(&self, change: MemoryChange, request: RequestKey) -> Result<Memory, Error> {
+    pub fn update(&self, change: MemoryChange, request: RequestKey) -> Result<Changed, Error> {
         let id = change.id;
+        let precautions = self.rules.precautions(&change.source);
+        let precautions = precautions.or_stricter(change.precautions);
+        if precautions.quarantine {
+            return Err(InputError::Quarantined.into());
+        }
+        let mut screen = Screen::new(precautions.secrets);
+        let change = MemoryChange {
+            content: change
+                .content
+                .map(|text| screen.content(text))
+                .transpose()?,
+            tags: change.tags.map(|tags| screen.tags(tags)).transpose()?,
+            origin: screen.origin(change.origin)?,
+            ..change
+        };
         let passages = match &change.content {
             // The model is not asked about what is not there.
             Some(content) => {
@@ -157,7 +212,11 @@ impl Venom {
             stored_at: self.clock.now(),
             request,
         })?;
-        updated.ok_or(Error::MemoryNotFound(id))
+        let memory = updated.ok_or(Error::MemoryNotFound(id))?;
+        Ok(Changed {
+            memory,
+            masked: screen.masked(),
+        })
     }
 
     /// Finds the memories that answer a question, best first.
@@ -230,6 +289,29 @@ impl Venom {
         }
     }
 
+    /// A page of the memories that wait in quarantine, of all spaces, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn quarantined(
+        &self,
+        before: Option<MemoryId>,
+        limit: ListPage,
+    ) -> Result<Vec<Memory>, Error> {
+        Ok(self.store.quarantined(before, limit)?)
+    }
+
+    /// Carries out the owner's decision about a memory in quarantine; durable on return. May be repeated.
+    ///
+    /// # Errors
+    /// [`Error::NotInQuarantine`] if it never was there, or was released and is to be discarded; [`Error::Store`].
+    pub fn judge(&self, id: MemoryId, verdict: Verdict) -> Result<(), Error> {
+        match self.store.judge(&[id], verdict)?.pop() {
+            Some(true) => Ok(()),
+            _ => Err(Error::NotInQuarantine(id)),
+        }
+    }
+
     /// What the store holds.
     ///
     /// # Errors
@@ -256,6 +338,22 @@ impl Venom {
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, Error> {
         Ok(self.embedder.embed(texts)?)
     }
+}
+
+/// A conversation as it may be kept; an error says of which turn.
+fn screened(new: NewConversation, screen: &mut Screen) -> Result<NewConversation, InputError> {
+    let (space, session) = (new.space.clone(), screen.session(new.session.clone())?);
+    let (source, precautions) = (new.source.clone(), new.precautions);
+    let mut turns = new.into_turns();
+    for (at, turn) in turns.iter_mut().enumerate() {
+        let screened = turn.screened(screen).map_err(|error| InputError::InTurn {
+            turn: at + 1,
+            error: Box::new(error),
+        });
+        *turn = screened?;
+    }
+    let new = NewConversation::new(space, session, turns)?;
+    Ok(new.from_source(source, precautions))
 }
 
 /// Ids from the clock in microseconds; where the clock stands still or goes back, one more than the

@@ -274,13 +274,19 @@ impl Patient<'_> {
             Ok(wrong)
         })?;
         if wrong.is_empty() {
-            let counts =
-                "SELECT coalesce(sum(memories), 0), coalesce(sum(forgotten), 0) FROM spaces";
-            let (memories, forgotten): (i64, i64) = self.read(|connection| {
-                let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let counts = "SELECT coalesce(sum(memories), 0), coalesce(sum(forgotten), 0),
+                              (SELECT count(*) FROM memories WHERE quarantine = 1) FROM spaces";
+            let (memories, hidden, waiting): (i64, i64, i64) = self.read(|connection| {
+                let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
                 Ok(connection.query_row(counts, [], row)?)
             })?;
-            let says = format!("every page was read; {memories} memories, {forgotten} forgotten");
+            let forgotten = hidden - waiting;
+            let waiting = match waiting {
+                0 => String::new(),
+                count => format!(", {count} in quarantine"),
+            };
+            let says =
+                format!("every page was read; {memories} memories, {forgotten} forgotten{waiting}");
             self.found("database", Verdict::Sound, says);
             return Ok(true);
         }

@@ -508,6 +508,35 @@ fn best_passage(
     Ok(crate::block::best_row(&vectors, query))
 }
 
+/// A page of the memories that wait in quarantine, newest first. O(memories in quarantine).
+pub(crate) fn quarantined(
+    connection: &Connection,
+    before: Option<MemoryId>,
+    limit: usize,
+) -> Result<Vec<Memory>, Fault> {
+    let columns = rows::MEMORY_COLUMNS;
+    let sql = format!(
+        "SELECT {columns} FROM memories AS m INDEXED BY memories_by_quarantine JOIN spaces AS s USING (space)
+         WHERE m.quarantine = 1 AND m.id <= ?1 ORDER BY m.id DESC LIMIT ?2"
+    );
+    let largest = before.map_or(i64::MAX, |id| rows::id_column(id) - 1);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([largest, rows::count_column(limit)])?;
+    let mut memories = Vec::new();
+    while let Some(row) = found.next()? {
+        memories.push(rows::memory(connection, row)?);
+    }
+    Ok(memories)
+}
+
+/// How many memories wait in quarantine. O(those).
+pub(crate) fn waiting(connection: &Connection) -> Result<u64, Fault> {
+    let sql =
+        "SELECT count(*) FROM memories INDEXED BY memories_by_quarantine WHERE quarantine = 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
 /// The counters of every space, added up. What no table knows is left for the caller.
 pub(crate) fn stats(
     connection: &Connection,
@@ -518,6 +547,7 @@ pub(crate) fn stats(
         space_memories: 0,
         memories: 0,
         forgotten: 0,
+        quarantined: waiting(connection)?,
         passages: 0,
         database_bytes: 0,
         spaces: Vec::new(),
@@ -545,6 +575,8 @@ pub(crate) fn stats(
             stats.spaces.push(name);
         }
     }
+    // What waits is hidden as the forgotten are, and counted with them.
+    stats.forgotten = stats.forgotten.saturating_sub(stats.quarantined);
     stats.spaces.sort();
     Ok(stats)
 }

@@ -3,15 +3,15 @@
 use crate::fault::Fault;
 use rusqlite::{Connection, Row};
 use venom_core::{
-    Content, Memory, MemoryId, ModelStamp, Origin, PassageSpan, RequestKey, SessionName, SpaceName,
-    Speaker, Tags, Timestamp,
+    ClientName, Content, Memory, MemoryId, ModelStamp, Origin, PassageSpan, RequestKey,
+    SessionName, Source, SpaceName, Speaker, Tags, Timestamp, TokenName, Verdict,
 };
 
 /// The columns that [`memory`] reads, of `memories AS m` joined with `spaces AS s`.
-pub(crate) const MEMORY_COLUMNS: &str =
-    "m.seq, m.id, s.name, m.stored_at_us, m.content, m.speaker, m.session, m.occurred_at_us";
+pub(crate) const MEMORY_COLUMNS: &str = "m.seq, m.id, s.name, m.stored_at_us, m.content, m.speaker, m.session, m.occurred_at_us, m.client, \
+     m.token, m.quarantine";
 /// How many there are: where a query's further columns start.
-pub(crate) const MEMORY_COLUMNS_COUNT: usize = 8;
+pub(crate) const MEMORY_COLUMNS_COUNT: usize = 11;
 
 /// A memory from a row of [`MEMORY_COLUMNS`], with its tags.
 pub(crate) fn memory(connection: &Connection, row: &Row<'_>) -> Result<Memory, Fault> {
@@ -27,6 +27,55 @@ pub(crate) fn memory(connection: &Connection, row: &Row<'_>) -> Result<Memory, F
         tags: tags(connection, seq)?,
         stored_at: Timestamp::from_micros(row.get(3)?),
         origin: origin(row, seq, 5)?,
+        source: source(row, seq, 8)?,
+        quarantined: Quarantine::of_column(row.get(10)?).is_some_and(Quarantine::hides),
+    })
+}
+
+/// Where a memory stands that came in through quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quarantine {
+    /// The owner has not decided.
+    Waits = 1,
+    Discarded = 2,
+    Released = 3,
+}
+
+impl Quarantine {
+    /// From the column `quarantine`; NULL for most memories. The table takes no other numbers.
+    pub(crate) fn of_column(column: Option<i64>) -> Option<Self> {
+        let all = [Self::Waits, Self::Discarded, Self::Released];
+        all.into_iter().find(|state| Some(*state as i64) == column)
+    }
+
+    /// What the owner decided.
+    pub(crate) const fn of_verdict(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Release => Self::Released,
+            Verdict::Discard => Self::Discarded,
+        }
+    }
+
+    /// Whether the memory is hidden because of it.
+    pub(crate) fn hides(self) -> bool {
+        self != Self::Released
+    }
+}
+
+/// Through whom a memory came in, from the columns `client, token` that start at `first`.
+fn source(row: &Row<'_>, seq: i64, first: usize) -> Result<Source, Fault> {
+    let broken =
+        |what: &str| Fault::corrupt(format!("the {what} of memory row {seq} is not valid"));
+    let text = |column| {
+        row.get_ref(column)?
+            .as_str_or_null()
+            .map_err(rusqlite::Error::from)
+    };
+    let client = text(first)?.map(ClientName::parse).transpose();
+    let token = text(first + 1)?.map(TokenName::parse).transpose();
+    Ok(Source {
+        client: client.map_err(|_| broken("client"))?,
+        token: token.map_err(|_| broken("token"))?,
     })
 }
 

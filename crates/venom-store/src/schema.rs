@@ -14,11 +14,12 @@ pub(crate) const APPLICATION_ID: i32 = 0x5665_6e6f;
 type Step = fn(&Transaction<'_>) -> Result<(), Fault>;
 
 /// Entry `n` leads from version `n` to `n + 1`: statements, then what SQL cannot do.
-const MIGRATIONS: [(&str, Option<Step>); 4] = [
+const MIGRATIONS: [(&str, Option<Step>); 5] = [
     (V1, None),
     (V2, None),
     (V3, Some(write::fingerprint_all)),
     (V4, None),
+    (V5, None),
 ];
 
 /// Full text is contentless: a row can be deleted without its old text, the text is not kept twice,
@@ -122,6 +123,14 @@ DROP TABLE requests_v2;
 const V4: &str = "
 ALTER TABLE memories ADD COLUMN changed INTEGER;
 CREATE INDEX memories_by_change ON memories (changed) WHERE changed IS NOT NULL;
+";
+
+/// Memories know through whom they came in, and may wait for the owner: what does is hidden as the forgotten are.
+const V5: &str = "
+ALTER TABLE memories ADD COLUMN client TEXT;
+ALTER TABLE memories ADD COLUMN token TEXT;
+ALTER TABLE memories ADD COLUMN quarantine INTEGER CHECK (quarantine IN (1, 2, 3));
+CREATE INDEX memories_by_quarantine ON memories (id) WHERE quarantine = 1;
 ";
 
 /// Brings the database to the newest version, inside the caller's transaction.

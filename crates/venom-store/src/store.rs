@@ -22,8 +22,8 @@ use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
-    Content, Embedding, Hit, ListQuery, Memory, MemoryId, ModelStamp, Passage, RequestKey,
-    SpaceName, Stats, StoreError,
+    Content, Embedding, Hit, ListPage, ListQuery, Memory, MemoryId, ModelStamp, Passage,
+    RequestKey, SpaceName, Stats, StoreError, Verdict,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -552,6 +552,19 @@ impl Shared {
             vectors: read::vectors(tx, self.recipe.model, seq)?,
         })
     }
+
+    /// What it means that these memories are visible again.
+    fn put_all(
+        &self,
+        tx: &Transaction<'_>,
+        shown: &[(SpaceName, i64)],
+    ) -> Result<Vec<Step>, Fault> {
+        let steps = shown.iter().map(|(_, seq)| {
+            let memory = read::memory_in_row(tx, *seq)?;
+            self.put(tx, *seq, &memory)
+        });
+        steps.collect()
+    }
 }
 
 /// Settles the model and drops old request keys. Returns the row of the model.
@@ -607,6 +620,7 @@ impl MemoryStore for SqliteStore {
             let mut steps = Vec::with_capacity(answers.len());
             for (record, (answer, seq)) in records.iter().zip(&answers) {
                 match answer {
+                    Inserted::Stored if record.memory.quarantined => {}
                     Inserted::Stored => steps.push(Step::Put {
                         seq: *seq,
                         memory: Box::new(record.memory.clone()),
@@ -694,13 +708,28 @@ impl MemoryStore for SqliteStore {
         }
         self.shared.write(|tx| {
             let restored = write::restore(tx, self.shared.model_row, ids, request)?;
-            let rows = restored.rows.iter();
-            let steps = rows.map(|(_, seq)| {
-                let memory = read::memory_in_row(tx, *seq)?;
-                self.shared.put(tx, *seq, &memory)
-            });
-            let steps = steps.collect::<Result<Vec<_>, Fault>>()?;
+            let steps = self.shared.put_all(tx, &restored.rows)?;
             Ok((restored.answers, steps))
+        })
+    }
+
+    fn quarantined(
+        &self,
+        before: Option<MemoryId>,
+        limit: ListPage,
+    ) -> Result<Vec<Memory>, StoreError> {
+        self.shared
+            .read(|connection| read::quarantined(connection, before, limit.get()))
+    }
+
+    fn judge(&self, ids: &[MemoryId], verdict: Verdict) -> Result<Vec<bool>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.shared.write(|tx| {
+            let judged = write::judge(tx, self.shared.model_row, ids, verdict)?;
+            let steps = self.shared.put_all(tx, &judged.rows)?;
+            Ok((judged.answers, steps))
         })
     }
 

@@ -1,14 +1,15 @@
 //! The writing statements. Each runs inside the caller's transaction, which commits all or nothing.
 
 use crate::fault::Fault;
+use crate::rows::Quarantine;
 use crate::{read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{SystemTime, UNIX_EPOCH};
 use venom_core::duplicate::{self, Wording};
 use venom_core::ports::{Inserted, MemoryRecord, MemoryUpdate};
 use venom_core::{
-    Content, Duplicates, Memory, MemoryId, ModelStamp, Passage, RequestKey, SessionName, SpaceName,
-    Speaker, StoreError, Timestamp,
+    ClientName, Content, Duplicates, Memory, MemoryId, ModelStamp, Passage, RequestKey,
+    SessionName, SpaceName, Speaker, StoreError, Timestamp, TokenName, Verdict,
 };
 
 /// Request keys that are always kept, newest first, for callers that repeat a call.
@@ -55,7 +56,7 @@ fn duplicate_of(
     model: i64,
     record: &MemoryRecord,
 ) -> Result<Option<(i64, Memory)>, Fault> {
-    if record.duplicates == Duplicates::Keep {
+    if record.duplicates == Duplicates::Keep || record.memory.quarantined {
         return Ok(None);
     }
     let (new, first) = (&record.memory, record.passages.first());
@@ -200,8 +201,8 @@ fn insert_one(
     let space = count_in_space(tx, &memory.space, record.passages.len())?;
     tx.prepare_cached(
         "INSERT INTO memories
-             (id, space, stored_at_us, content, speaker, session, occurred_at_us, fingerprint)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (id, space, stored_at_us, content, speaker, session, occurred_at_us, fingerprint, client, token)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         id,
@@ -212,13 +213,25 @@ fn insert_one(
         memory.origin.session.as_ref().map(SessionName::as_str),
         memory.origin.occurred_at.map(Timestamp::as_micros),
         fingerprint(&memory.content),
+        memory.source.client.as_ref().map(ClientName::as_str),
+        memory.source.token.as_ref().map(TokenName::as_str),
     ])?;
     let seq = tx.last_insert_rowid();
     insert_tags(tx, seq, memory)?;
     insert_passages(tx, model, seq, &record.passages)?;
     insert_words(tx, seq, memory)?;
+    if memory.quarantined {
+        hide(tx, model, seq)?;
+        set_quarantine(tx, seq, Quarantine::Waits)?;
+    }
     applied(tx, record.request, Kind::Insert, seq, now_us)?;
     Ok(seq)
+}
+
+fn set_quarantine(tx: &Transaction<'_>, seq: i64, state: Quarantine) -> Result<(), Fault> {
+    tx.prepare_cached("UPDATE memories SET quarantine = ?2 WHERE seq = ?1")?
+        .execute([seq, state as i64])?;
+    Ok(())
 }
 
 /// The space's row, made if it is new, with one more memory counted.
@@ -299,7 +312,9 @@ pub(crate) fn update(
 /// A memory as the calls that hide and show need to know it.
 struct Row {
     seq: i64,
+    /// Or hidden by quarantine.
     forgotten: bool,
+    quarantine: Option<Quarantine>,
     space: String,
 }
 
@@ -312,7 +327,7 @@ impl Row {
 
 fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fault> {
     let mut find = tx.prepare_cached(
-        "SELECT m.seq, m.forgotten_at_us IS NOT NULL, s.name
+        "SELECT m.seq, m.forgotten_at_us IS NOT NULL, s.name, m.quarantine
          FROM memories AS m JOIN spaces AS s USING (space) WHERE m.id = ?1",
     )?;
     let row = |row: &rusqlite::Row<'_>| {
@@ -320,12 +335,13 @@ fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fault> {
             seq: row.get(0)?,
             forgotten: row.get(1)?,
             space: row.get(2)?,
+            quarantine: Quarantine::of_column(row.get(3)?),
         })
     };
     Ok(find.query_row([rows::id_column(id)], row).optional()?)
 }
 
-/// What a call to [`forget`] or [`restore`] did.
+/// What a call to [`forget`], [`restore`] or [`judge`] did.
 pub(crate) struct Changed {
     /// For each id whether it was there.
     pub(crate) answers: Vec<bool>,
@@ -370,6 +386,7 @@ pub(crate) fn restore(
     let (mut answers, mut shown) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
         let row = find(tx, *id)?;
+        let row = row.filter(|row| !row.quarantine.is_some_and(Quarantine::hides));
         answers.push(row.is_some());
         if let Some(row) = row.filter(|row| row.forgotten)
             && !was_applied(tx, request, Kind::Restore, row.seq)?
@@ -377,6 +394,33 @@ pub(crate) fn restore(
             show(tx, model, row.seq)?;
             applied(tx, request, Kind::Restore, row.seq, now_us())?;
             shown.push((row.space()?, row.seq));
+        }
+    }
+    Ok(Changed {
+        answers,
+        rows: shown,
+    })
+}
+
+/// Carries out a decision about memories in quarantine.
+pub(crate) fn judge(
+    tx: &Transaction<'_>,
+    model: i64,
+    ids: &[MemoryId],
+    verdict: Verdict,
+) -> Result<Changed, Fault> {
+    let (mut answers, mut shown) = (Vec::with_capacity(ids.len()), Vec::new());
+    let decided = Quarantine::of_verdict(verdict);
+    for id in ids {
+        let row = find(tx, *id)?;
+        let state = row.as_ref().and_then(|row| row.quarantine);
+        answers.push(state.is_some_and(|state| state.hides() || state == decided));
+        if let Some(row) = row.filter(|row| row.quarantine.is_some_and(Quarantine::hides)) {
+            set_quarantine(tx, row.seq, decided)?;
+            if verdict == Verdict::Release {
+                show(tx, model, row.seq)?;
+                shown.push((row.space()?, row.seq));
+            }
         }
     }
     Ok(Changed {

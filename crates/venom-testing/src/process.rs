@@ -26,6 +26,8 @@ impl Command {
             "CHROMADB_PATH",
             "COLLECTION_NAME",
             "VENOM_DUPLICATES",
+            "VENOM_SECRETS",
+            "VENOM_QUARANTINE",
             "VENOM_CONNECTOR_TOOLS",
             "VENOM_LANGUAGE",
             "HOST",

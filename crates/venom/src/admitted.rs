@@ -9,8 +9,9 @@ use crate::failure::Failure;
 use crate::hub::Hub;
 use venom_access::{Event, Spaces};
 use venom_core::{
-    Error, ErrorKind, Hit, ListQuery, Memory, MemoryChange, MemoryId, NewConversation, NewMemory,
-    RecallQuery, Remembered, SpaceName,
+    Changed, Error, ErrorKind, Hit, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
+    NewConversation, NewMemory, RecallQuery, Remembered, RememberedConversation, SpaceName,
+    Verdict,
 };
 
 /// The hub, for one caller.
@@ -49,23 +50,23 @@ impl<'a> Admitted<'a> {
     pub(crate) async fn remember_conversation(
         &self,
         new: NewConversation,
-    ) -> Result<Vec<Memory>, Failure> {
+    ) -> Result<RememberedConversation, Failure> {
         self.may_write()?;
         self.may_touch(&new.space)?;
-        let memories = self.hub.remember_conversation(new).await?;
-        for memory in &memories {
+        let remembered = self.hub.remember_conversation(new).await?;
+        for memory in &remembered.memories {
             self.note(Event::Stored, memory.id);
         }
-        Ok(memories)
+        Ok(remembered)
     }
 
     /// Changes a memory.
-    pub(crate) async fn update(&self, change: MemoryChange) -> Result<Memory, Failure> {
+    pub(crate) async fn update(&self, change: MemoryChange) -> Result<Changed, Failure> {
         self.may_write()?;
         self.find_if_bound(change.id).await?;
-        let memory = self.hub.update(change).await?;
-        self.note(Event::Updated, memory.id);
-        Ok(memory)
+        let changed = self.hub.update(change).await?;
+        self.note(Event::Updated, changed.memory.id);
+        Ok(changed)
     }
 
     /// Finds memories, best first.
@@ -115,6 +116,26 @@ impl<'a> Admitted<'a> {
         let memory = self.hub.restore(id).await?;
         self.note(Event::Restored, id);
         Ok(memory)
+    }
+
+    /// A page of what waits in quarantine, newest first. For the owner.
+    pub(crate) async fn quarantined(
+        &self,
+        before: Option<MemoryId>,
+        limit: ListPage,
+    ) -> Result<Vec<Memory>, Failure> {
+        self.hub.quarantined(before, limit).await
+    }
+
+    /// Decides about a memory in quarantine. For the owner.
+    pub(crate) async fn judge(&self, id: MemoryId, verdict: Verdict) -> Result<(), Failure> {
+        self.hub.judge(id, verdict).await?;
+        let event = match verdict {
+            Verdict::Release => Event::Released,
+            Verdict::Discard => Event::Discarded,
+        };
+        self.note(event, id);
+        Ok(())
     }
 
     fn note(&self, event: Event, id: MemoryId) {

@@ -5,6 +5,7 @@ mod commands;
 mod doctor;
 mod healthcheck;
 mod output;
+mod quarantine;
 mod words;
 
 use crate::config::{self, Config, Surroundings};

@@ -5,7 +5,9 @@ use crate::settings::{Given, Values};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use venom_core::recall::Stemming;
-use venom_core::{Duplicates, PersonaName, SpaceName};
+use venom_core::{
+    Duplicates, PersonaName, Precautions, Quarantine, Rules, SecretPolicy, Source, SpaceName,
+};
 use venom_embed::Options;
 use venom_store::{IndexOptions, IndexSizes};
 
@@ -46,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) space: SpaceName,
     /// What becomes of memories that are kept already.
     pub(crate) duplicates: Duplicates,
+    /// What is done about new texts before they are kept.
+    pub(crate) rules: Rules,
     /// How words become terms of the full text.
     pub(crate) stemming: Stemming,
     /// When the tools that connectors need are listed.
@@ -93,6 +97,11 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// What is done about a text that comes from there.
+    pub(crate) fn precautions(&self, source: &Source) -> Precautions {
+        self.rules.precautions(source)
+    }
+
     /// Whether the server can be reached from this machine only.
     pub(crate) fn is_loopback(&self) -> bool {
         self.host.is_loopback()
@@ -179,6 +188,20 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
             let known = [("merge", Duplicates::Merge), ("keep", Duplicates::Keep)];
             one_of(text, &known, "expected merge or keep")
         }),
+        rules: Rules {
+            secrets: parsed(values, "secrets", "refuse", &mut note, |text| {
+                let known = [
+                    ("refuse", SecretPolicy::Refuse),
+                    ("mask", SecretPolicy::Mask),
+                    ("keep", SecretPolicy::Keep),
+                ];
+                one_of(text, &known, "expected refuse, mask or keep")
+            }),
+            quarantine: parsed(values, "quarantine-clients", "none", &mut note, |text| {
+                let is_none = text.eq_ignore_ascii_case("none");
+                Ok(Quarantine::parse(if is_none { "" } else { text }))
+            }),
+        },
         stemming: parsed(values, "language", "english", &mut note, Stemming::parse),
         connector_tools: parsed(values, "connector-tools", "auto", &mut note, |text| {
             let known = [
@@ -436,6 +459,7 @@ mod tests {
             ("exact-memories", "0"),
             ("log", "loud"),
             ("duplicates", "maybe"),
+            ("secrets", "hide"),
             ("language", "klingon"),
             ("connector-tools", "sometimes"),
             ("space", " "),
@@ -458,6 +482,17 @@ mod tests {
             assert!(parse_with(&[("port", bad)]).is_err(), "{bad:?}");
         }
         assert_eq!(parse_with(&[("port", "65535")]).unwrap().port, 65535);
+    }
+
+    #[test]
+    fn rules_are_strict_about_secrets_and_trust_every_client() {
+        assert_eq!(parse_with(&[]).unwrap().rules, Rules::default());
+        let given = [("secrets", "Mask"), ("quarantine-clients", "browser, *")];
+        let rules = parse_with(&given).unwrap().rules;
+        assert_eq!(rules.secrets, SecretPolicy::Mask);
+        assert_eq!(rules.quarantine, Quarantine::parse("browser,*"));
+        let none = parse_with(&[("quarantine-clients", "none")]).unwrap();
+        assert_eq!(none.rules, Rules::default());
     }
 
     #[test]

@@ -25,8 +25,8 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::{
-    Hit, ListQuery, Memory, MemoryChange, MemoryId, NewConversation, NewMemory, RecallQuery,
-    Remembered, RequestKey, SpaceName, Stats,
+    Changed, Hit, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation, NewMemory,
+    RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName, Stats, Verdict,
 };
 use venom_store::{Holder, Lease, LeaseError};
 
@@ -129,13 +129,14 @@ impl Hub {
     pub(crate) async fn remember_conversation(
         &self,
         new: NewConversation,
-    ) -> Result<Vec<Memory>, Failure> {
-        self.call(Call::RememberConversation(new)).await?.memories()
+    ) -> Result<RememberedConversation, Failure> {
+        let answer = self.call(Call::RememberConversation(new)).await?;
+        answer.conversation()
     }
 
     /// Changes a memory.
-    pub(crate) async fn update(&self, change: MemoryChange) -> Result<Memory, Failure> {
-        self.call(Call::Update(change)).await?.memory()
+    pub(crate) async fn update(&self, change: MemoryChange) -> Result<Changed, Failure> {
+        self.call(Call::Update(change)).await?.changed()
     }
 
     /// Finds the memories nearest in meaning, best first.
@@ -161,6 +162,22 @@ impl Hub {
     /// Shows a forgotten memory again.
     pub(crate) async fn restore(&self, id: MemoryId) -> Result<Memory, Failure> {
         self.call(Call::Restore(id)).await?.memory()
+    }
+
+    /// A page of what waits in quarantine, newest first.
+    pub(crate) async fn quarantined(
+        &self,
+        before: Option<MemoryId>,
+        limit: ListPage,
+    ) -> Result<Vec<Memory>, Failure> {
+        self.call(Call::Quarantined(before, limit))
+            .await?
+            .memories()
+    }
+
+    /// Decides about a memory in quarantine.
+    pub(crate) async fn judge(&self, id: MemoryId, verdict: Verdict) -> Result<(), Failure> {
+        self.call(Call::Judge(id, verdict)).await?.done()
     }
 
     /// What the store holds.

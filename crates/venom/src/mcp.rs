@@ -8,10 +8,11 @@ mod definitions;
 mod depth;
 pub(crate) mod messages;
 mod personas;
+mod source;
 pub(crate) mod stdio;
 mod tools;
 
-pub(crate) use answers::{excerpt, memory_json, relevance_score, result_json};
+pub(crate) use answers::{View, add_masked, excerpt, memory_json, relevance_score, result_json};
 pub(crate) use definitions::writes;
 
 use crate::access_file::AccessFile;
@@ -149,7 +150,7 @@ impl ServerHandler for VenomServer {
         let connector = match self.config.connector_tools {
             ConnectorTools::Always => true,
             ConnectorTools::Never => false,
-            ConnectorTools::Auto => is_connector(&context),
+            ConnectorTools::Auto => source::is_connector(&context),
         };
         let mut tools = definitions::list(connector);
         if !self.caller(&context).rights.write {
@@ -169,7 +170,8 @@ impl ServerHandler for VenomServer {
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
         let caller = self.caller(&context);
-        let result = self.call(&request.name, &arguments, caller).await?;
+        let source = source::source(&context, caller);
+        let result = self.call(&request.name, &arguments, caller, source).await?;
         Ok(result.into())
     }
 
@@ -232,22 +234,6 @@ impl ServerHandler for VenomServer {
         let message = format!("the parameters of {method} do not fit: expected {expected}");
         Err(ErrorData::invalid_params(message, None))
     }
-}
-
-/// Whether the client is one of OpenAI's, whose connectors look for tools named `search` and `fetch`. It says
-/// so in the request, in its handshake, or as the program that sends the request.
-fn is_connector(context: &RequestContext<RoleServer>) -> bool {
-    let parts = context.extensions.get::<axum::http::request::Parts>();
-    let agent = parts.and_then(|parts| parts.headers.get(axum::http::header::USER_AGENT));
-    let agent = agent.and_then(|agent| agent.to_str().ok());
-    let in_request = context.meta.client_info().map(|client| client.name);
-    let handshake = context.peer.peer_info();
-    let in_handshake = handshake.map(|client| client.client_info.name.clone());
-    let names = [agent.map(str::to_owned), in_request, in_handshake];
-    names.into_iter().flatten().any(|name| {
-        let name = name.to_lowercase();
-        name.contains("openai") || name.contains("chatgpt")
-    })
 }
 
 /// At most 60 characters of something a caller sent, for an error message.

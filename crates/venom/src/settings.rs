@@ -43,6 +43,22 @@ pub(crate) const SETTINGS: &[Setting] = &[
                time and the tags of both, keep keeps both",
     },
     Setting {
+        flag: "secrets",
+        variables: &["VENOM_SECRETS"],
+        value: "WHAT",
+        default: "refuse",
+        help: "What becomes of a text that holds a password, key, token or card number: refuse says which kind it is \
+               and where, mask keeps a mark in its place, keep keeps it",
+    },
+    Setting {
+        flag: "quarantine-clients",
+        variables: &["VENOM_QUARANTINE"],
+        value: "CLIENTS",
+        default: "none",
+        help: "Clients whose memories are kept but not recalled until you release them (venom quarantine): parts of \
+               their names, separated by commas, or * for all but the command line",
+    },
+    Setting {
         flag: "language",
         variables: &["VENOM_LANGUAGE"],
         value: "LANGUAGE",

@@ -7,11 +7,13 @@ use crate::embedding::{Passage, PassageSpan, dot};
 use crate::error::StoreError;
 use crate::memory::{
     Content, Duplicates, Memory, MemoryChange, MemoryId, Origin, RequestKey, SessionName, Speaker,
-    Tags,
+    Tags, Verdict,
 };
 use crate::persona::PersonaName;
 use crate::ports::{Embedder, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, PersonaSource};
+use crate::precautions::Precautions;
 use crate::query::{Filter, Hit, ListPage, ListQuery};
+use crate::source::Source;
 use crate::time::Timestamp;
 
 /// Makes an empty store for vectors of [`samples::model`].
@@ -31,6 +33,9 @@ pub fn memory_store(make: MakeStore<'_>) {
     the_same_again_is_kept_once(make().as_ref());
     a_duplicate_is_refreshed_or_nothing_is(make().as_ref());
     a_change_shows_everywhere(make().as_ref());
+    the_first_source_stays(make().as_ref());
+    quarantine_hides_until_the_owner_decides(make().as_ref());
+    quarantine_touches_nothing_else(make().as_ref());
     search_is_best_first_and_newer_first(make().as_ref());
     the_best_passage_counts_once(make().as_ref());
     filters_agree_with_their_definition(make().as_ref());
@@ -356,6 +361,8 @@ fn a_change_shows_everywhere(store: &dyn MemoryStore) {
         origin: samples::said(record(1, "x", &[1.0]), "Anna", "one")
             .memory
             .origin,
+        source: Source::default(),
+        precautions: Precautions::NONE,
     };
     let changed = update(change.clone(), &[&[0.0, 1.0], &[0.0, 0.0, 1.0]], 100);
     let changed = changed.expect("it is there");
@@ -388,6 +395,8 @@ fn a_change_shows_everywhere(store: &dyn MemoryStore) {
         content: None,
         tags: Some(Tags::default()),
         origin: Origin::default(),
+        source: Source::default(),
+        precautions: Precautions::NONE,
     };
     let bare = update(nothing.clone(), &[], 101).expect("it is there");
     assert_eq!(
@@ -406,6 +415,147 @@ fn a_change_shows_everywhere(store: &dyn MemoryStore) {
         .forget(&[id(1)], RequestKey(103))
         .expect("it is there");
     assert_eq!(update(nothing, &[], 104), None);
+}
+
+fn the_first_source_stays(store: &dyn MemoryStore) {
+    let first = samples::stored_by(record(1, "one", &[1.0]), "claude-ai", "laptop");
+    let unknown = record(2, "two", &[1.0]);
+    let half = samples::stored_by(record(3, "three", &[1.0]), "cursor", "");
+    insert(store, &[first.clone(), unknown.clone(), half.clone()]);
+    let kept = [first, unknown, half].map(|record| Some(record.memory));
+    assert_eq!(get(store, &[id(1), id(2), id(3)]), kept);
+    let again = once(samples::stored_by(
+        record(4, "One!", &[1.0]),
+        "cursor",
+        "phone",
+    ));
+    let answer = insert(store, &[again]).remove(0);
+    let update = MemoryUpdate {
+        change: MemoryChange {
+            id: id(1),
+            content: None,
+            tags: Some(Tags::default()),
+            origin: Origin::default(),
+            source: Source::command_line(),
+            precautions: Precautions::NONE,
+        },
+        passages: Vec::new(),
+        stored_at: Timestamp::from_micros(9),
+        request: RequestKey(9),
+    };
+    let changed = store.update(&update).expect("the store can be written");
+    let source = kept[0].as_ref().map(|memory| &memory.source);
+    assert!(matches!(&answer, Inserted::Duplicate(memory) if Some(&memory.source) == source));
+    assert_eq!(changed.as_ref().map(|memory| &memory.source), source);
+    assert_eq!(get(store, &[id(1)]), [changed]);
+}
+
+fn waiting_digits(store: &dyn MemoryStore, before: Option<u64>, limit: i64) -> Vec<u64> {
+    let limit = ListPage::parse(limit).expect("the suite asks for valid pages");
+    let waiting = store.quarantined(before.map(id), limit);
+    let waiting = waiting.expect("the store can be read");
+    assert!(waiting.iter().all(|memory| memory.quarantined));
+    digits(&waiting)
+}
+
+fn judge(store: &dyn MemoryStore, ids: &[u64], verdict: Verdict) -> Vec<bool> {
+    let ids: Vec<MemoryId> = ids.iter().map(|digits| id(*digits)).collect();
+    let answers = store.judge(&ids, verdict);
+    answers.expect("what is not there is no error")
+}
+
+fn quarantine_hides_until_the_owner_decides(store: &dyn MemoryStore) {
+    let wait = |digits, text| samples::waiting(tagged(record(digits, text, &[1.0]), &["t"]));
+    let records = [
+        record(1, "one", &[1.0]),
+        wait(2, "two"),
+        in_space(wait(3, "three"), "other"),
+        wait(4, "four"),
+    ];
+    assert_eq!(insert(store, &records), [const { Inserted::Stored }; 4]);
+    let mut by_tag = everything();
+    by_tag.tags_any = vec![tag("t")];
+    let visible = |digits: &[u64], tagged: &[u64]| {
+        let mut found = hit_digits(&search(store, &[1.0], &everything(), 9));
+        found.sort_unstable();
+        assert_eq!(found, digits);
+        found.reverse();
+        assert_eq!(self::digits(&list(store, everything(), 9, None)), found);
+        assert_eq!(self::digits(&list(store, by_tag.clone(), 9, None)), tagged);
+        assert_eq!(hit_digits(&search(store, &[1.0], &by_tag, 9)), tagged);
+    };
+    visible(&[1], &[]);
+    assert_eq!(get(store, &[id(2), id(3)]), [None, None]);
+    assert_eq!(waiting_digits(store, None, 9), [4, 3, 2], "of all spaces");
+    assert_eq!(waiting_digits(store, None, 1), [4]);
+    assert_eq!(waiting_digits(store, Some(4), 1), [3]);
+    let stats = store.stats(&space("default")).expect("it can be read");
+    assert_eq!((stats.memories, stats.passages), (1, 1));
+    assert_eq!((stats.forgotten, stats.quarantined), (0, 3));
+    // Neither forgetting nor its undoing reaches them, nor a change.
+    let forget = store.forget(&[id(2)], RequestKey(70)).expect("no error");
+    let restore = store.restore(&[id(2)], RequestKey(71)).expect("no error");
+    assert_eq!((forget, restore), (vec![false], vec![false]));
+    visible(&[1], &[]);
+    assert_eq!(
+        judge(store, &[2, 1, 99], Verdict::Release),
+        [true, false, false]
+    );
+    visible(&[1, 2], &[2]);
+    let mut expected = wait(2, "two").memory;
+    expected.quarantined = false;
+    assert_eq!(get(store, &[id(2)]), [Some(expected)]);
+    assert_eq!(judge(store, &[4, 2], Verdict::Discard), [true, false]);
+    assert_eq!(judge(store, &[4], Verdict::Discard), [true], "once more");
+    assert_eq!(waiting_digits(store, None, 9), [3]);
+    let stats = store.stats(&space("default")).expect("it can be read");
+    assert_eq!((stats.memories, stats.passages), (2, 2));
+    assert_eq!((stats.forgotten, stats.quarantined), (1, 1));
+    // What was discarded is not restored as forgotten memories are; the owner may think again.
+    assert_eq!(
+        store.restore(&[id(4)], RequestKey(72)).expect("no error"),
+        [false]
+    );
+    visible(&[1, 2], &[2]);
+    assert_eq!(judge(store, &[4], Verdict::Release), [true]);
+    visible(&[1, 2, 4], &[4, 2]);
+    // A released memory is as any other.
+    assert_eq!(
+        store.forget(&[id(4)], RequestKey(73)).expect("no error"),
+        [true]
+    );
+    assert_eq!(
+        judge(store, &[4], Verdict::Release),
+        [true],
+        "as decided before"
+    );
+    visible(&[1, 2], &[2]);
+    assert_eq!(
+        store.restore(&[id(4)], RequestKey(74)).expect("no error"),
+        [true]
+    );
+    visible(&[1, 2, 4], &[4, 2]);
+}
+
+fn quarantine_touches_nothing_else(store: &dyn MemoryStore) {
+    let first = tagged(record(1, "one", &[1.0]), &["a"]);
+    insert(store, std::slice::from_ref(&first));
+    let again = samples::waiting(once(tagged(record(2, "One!", &[1.0]), &["poison"])));
+    assert_eq!(
+        insert(store, std::slice::from_ref(&again)),
+        [Inserted::Stored]
+    );
+    assert_eq!(get(store, &[id(1)]), [Some(first.memory)]);
+    assert_eq!(
+        insert(store, std::slice::from_ref(&again)),
+        [Inserted::Before(again.memory)]
+    );
+    // What waits is no duplicate of anything.
+    let other = samples::waiting(record(3, "three", &[1.0]));
+    insert(store, &[other]);
+    let fresh = once(record(4, "three", &[1.0]));
+    assert_eq!(insert(store, &[fresh]), [Inserted::Stored]);
+    assert_eq!(waiting_digits(store, None, 9), [3, 2]);
 }
 
 fn search_is_best_first_and_newer_first(store: &dyn MemoryStore) {

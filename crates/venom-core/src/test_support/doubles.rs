@@ -3,13 +3,13 @@
 use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
-use crate::memory::{Duplicates, Memory, MemoryId, RequestKey, SpaceName, Speaker};
+use crate::memory::{Duplicates, Memory, MemoryId, RequestKey, SpaceName, Speaker, Verdict};
 use crate::persona::{Persona, PersonaName};
 use crate::ports::{
     Clock, Embedder, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, PersonaSource, Search,
     Vocabulary,
 };
-use crate::query::{Hit, ListQuery, Stats};
+use crate::query::{Hit, ListPage, ListQuery, Stats};
 use crate::recall::{
     self, Corpus, Document, NewEntry, Section, SoughtTerms, Space, Spelling, Stemming,
 };
@@ -44,11 +44,23 @@ struct Entry {
     memory: Memory,
     passages: Vec<Passage>,
     forgotten: bool,
+    verdict: Option<Verdict>,
+}
+
+impl Entry {
+    fn is_visible(&self) -> bool {
+        !self.forgotten && !self.memory.quarantined
+    }
+
+    /// Whether it is in quarantine and nothing was decided about it.
+    fn waits(&self) -> bool {
+        self.memory.quarantined && self.verdict.is_none()
+    }
 }
 
 impl Kept {
     fn visible(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.memories.values().filter(|entry| !entry.forgotten)
+        self.memories.values().filter(|entry| entry.is_visible())
     }
 
     /// The newest visible memory that says what a record says, if that matters to it.
@@ -57,11 +69,11 @@ impl Kept {
             let vectors = entry.passages.iter().map(|p| p.embedding.as_slice());
             let vectors: Vec<&[f32]> = vectors.collect();
             let new = (&record.memory, record.passages.as_slice());
-            !entry.forgotten && duplicate::says_again(new, (&entry.memory, &vectors))
+            entry.is_visible() && duplicate::says_again(new, (&entry.memory, &vectors))
         };
         let newest_first = self.memories.values_mut().rev();
         newest_first
-            .filter(|_| record.duplicates == Duplicates::Merge)
+            .filter(|_| record.duplicates == Duplicates::Merge && !record.memory.quarantined)
             .find(says_again)
     }
 }
@@ -120,6 +132,7 @@ impl MemoryStore for MemoryMap {
                 memory: record.memory.clone(),
                 passages: record.passages.clone(),
                 forgotten: false,
+                verdict: None,
             };
             next.memories.insert(id, entry);
             next.inserts.insert(key, id);
@@ -139,7 +152,7 @@ impl MemoryStore for MemoryMap {
             .changes
             .insert((Kind::Update, update.request.0, change.id));
         let found = kept.memories.get_mut(&change.id);
-        let Some(entry) = found.filter(|entry| !entry.forgotten) else {
+        let Some(entry) = found.filter(|entry| entry.is_visible()) else {
             if !done {
                 kept.changes
                     .remove(&(Kind::Update, update.request.0, change.id));
@@ -162,7 +175,7 @@ impl MemoryStore for MemoryMap {
 
     fn get(&self, ids: &[MemoryId]) -> Result<Vec<Option<Memory>>, StoreError> {
         let kept = self.kept();
-        let find = |id| kept.memories.get(id).filter(|entry| !entry.forgotten);
+        let find = |id| kept.memories.get(id).filter(|entry| entry.is_visible());
         Ok(ids
             .iter()
             .map(|id| find(id).map(|entry| entry.memory.clone()))
@@ -248,7 +261,7 @@ impl MemoryStore for MemoryMap {
         let forget = |id: &MemoryId| {
             let done = kept.changes.contains(&(Kind::Forget, request.0, *id));
             match kept.memories.get_mut(id) {
-                Some(entry) if !done && !entry.forgotten => entry.forgotten = true,
+                Some(entry) if !done && entry.is_visible() => entry.forgotten = true,
                 _ => return done,
             }
             kept.changes.insert((Kind::Forget, request.0, *id))
@@ -261,6 +274,7 @@ impl MemoryStore for MemoryMap {
         let restore = |id: &MemoryId| {
             let done = kept.changes.contains(&(Kind::Restore, request.0, *id));
             match kept.memories.get_mut(id) {
+                Some(entry) if entry.memory.quarantined => return false,
                 Some(entry) if !done && entry.forgotten => entry.forgotten = false,
                 found => return found.is_some(),
             }
@@ -269,16 +283,46 @@ impl MemoryStore for MemoryMap {
         Ok(ids.iter().map(restore).collect())
     }
 
+    fn quarantined(
+        &self,
+        before: Option<MemoryId>,
+        limit: ListPage,
+    ) -> Result<Vec<Memory>, StoreError> {
+        let kept = self.kept();
+        let newest_first = kept.memories.values().rev();
+        let waiting = newest_first.filter(|entry| entry.waits());
+        let waiting = waiting.map(|entry| &entry.memory);
+        let older = waiting.filter(|memory| before.is_none_or(|id| memory.id < id));
+        Ok(older.take(limit.get()).cloned().collect())
+    }
+
+    fn judge(&self, ids: &[MemoryId], verdict: Verdict) -> Result<Vec<bool>, StoreError> {
+        let mut kept = self.kept();
+        let judge = |id: &MemoryId| {
+            let Some(entry) = kept.memories.get_mut(id) else {
+                return false;
+            };
+            if entry.memory.quarantined {
+                entry.memory.quarantined = verdict == Verdict::Discard;
+                entry.verdict = Some(verdict);
+            }
+            entry.verdict == Some(verdict)
+        };
+        Ok(ids.iter().map(judge).collect())
+    }
+
     fn stats(&self, space: &SpaceName) -> Result<Stats, StoreError> {
         let kept = self.kept();
         let count = |number: usize| u64::try_from(number).expect("usize has at most 64 bits");
         let visible: Vec<&Entry> = kept.visible().collect();
+        let waiting = kept.memories.values().filter(|entry| entry.waits()).count();
         let in_space = visible.iter().filter(|entry| entry.memory.space == *space);
         let spaces: BTreeSet<&SpaceName> = visible.iter().map(|e| &e.memory.space).collect();
         Ok(Stats {
             space_memories: count(in_space.count()),
             memories: count(visible.len()),
-            forgotten: count(kept.memories.len() - visible.len()),
+            forgotten: count(kept.memories.len() - visible.len() - waiting),
+            quarantined: count(waiting),
             passages: count(visible.iter().map(|entry| entry.passages.len()).sum()),
             database_bytes: 0,
             spaces: spaces.into_iter().cloned().collect(),

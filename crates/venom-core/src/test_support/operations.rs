@@ -5,10 +5,13 @@ use super::samples::{self, Rng};
 use crate::embedding::{Passage, PassageSpan};
 use crate::memory::{
     Content, Duplicates, MemoryChange, MemoryId, Origin, RequestKey, SessionName, Speaker, Tags,
+    Verdict,
 };
 use crate::ports::{MemoryRecord, MemoryStore, MemoryUpdate, Search};
+use crate::precautions::Precautions;
 use crate::query::{Filter, ListPage, ListQuery};
 use crate::recall::{Question, mendable_words};
+use crate::source::Source;
 use crate::time::Timestamp;
 
 /// Opens the store; receives the one that was open before, which it must close first.
@@ -57,7 +60,10 @@ pub fn random_operations(seed: u64, steps: usize, reopen: Reopen<'_>) {
             0 => run.store = reopen(Some(run.store)),
             1..=6 => run.insert(),
             7 => run.forget(),
-            8 => run.restore(),
+            8 => match run.rng.below(2) {
+                0 => run.restore(),
+                _ => run.judge(),
+            },
             9..=10 => run.update(),
             11 => run.get(),
             12 => run.list(),
@@ -107,6 +113,7 @@ impl Run {
         record.memory.tags = self.tags();
         record.memory.stored_at = Timestamp::from_micros(self.time_us());
         record.memory.origin = self.origin();
+        record.memory.quarantined = self.rng.below(5) == 0;
         record.request = RequestKey(u128::from(self.rng.bits() % 2_000) << 80);
         let end = Content::parse(content).map_or(0, |c| c.as_str().len());
         record.passages = self.passages(end);
@@ -206,6 +213,14 @@ impl Run {
         self.same("restore", |store| store.restore(&ids, key));
     }
 
+    fn judge(&mut self) {
+        let ids = self.some_ids();
+        let verdict = self.rng.pick(&[Verdict::Release, Verdict::Discard]);
+        self.same("judge", |store| store.judge(&ids, verdict));
+        let (before, limit) = (self.some_ids().pop(), ListPage::default());
+        self.same("quarantined", |store| store.quarantined(before, limit));
+    }
+
     fn update(&mut self) {
         let Some(id) = self.some_ids().pop() else {
             return;
@@ -220,6 +235,8 @@ impl Run {
                 content,
                 tags: (self.rng.below(2) == 0).then(|| self.tags()),
                 origin: self.origin(),
+                source: Source::default(),
+                precautions: Precautions::NONE,
             },
             stored_at: Timestamp::from_micros(self.time_us()),
             request: RequestKey(u128::from(self.rng.bits() % 20)),

@@ -9,6 +9,7 @@ use crate::memory::{
 use crate::ports::{MemoryRecord, MemoryStore, NoVocabulary, Search};
 use crate::query::{Filter, Hit};
 use crate::recall::Question;
+use crate::source::{ClientName, Source, TokenName};
 use crate::time::Timestamp;
 
 /// Components of the vectors that the store suites work with.
@@ -61,6 +62,8 @@ pub fn record(digits: u64, text: &str, raw: &[f32]) -> MemoryRecord {
             tags: Tags::default(),
             stored_at: Timestamp::from_micros(i64::try_from(digits).expect("test ids are small")),
             origin: Origin::default(),
+            source: Source::default(),
+            quarantined: false,
         },
         passages: vec![passage],
         request: RequestKey(u128::from(digits)),
@@ -90,6 +93,21 @@ pub fn said(record: MemoryRecord, speaker: &str, session: &str) -> MemoryRecord 
         ..record.memory
     };
     MemoryRecord { memory, ..record }
+}
+
+/// `record` in quarantine.
+pub fn waiting(mut record: MemoryRecord) -> MemoryRecord {
+    record.memory.quarantined = true;
+    record
+}
+
+/// `record` stored by a client.
+pub fn stored_by(mut record: MemoryRecord, client: &str, token: &str) -> MemoryRecord {
+    record.memory.source = Source {
+        client: ClientName::told(client),
+        token: TokenName::told(token),
+    };
+    record
 }
 
 /// `record` in a session of its own, so that no other memory is its context.

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use venom_core::ports::{MemoryStore, MemoryUpdate, NoVocabulary, Search};
 use venom_core::recall::{Question, mendable_words};
 use venom_core::test_support::samples::{
-    Rng, id, nearest, record, said, space, tag, tagged, vector,
+    Rng, id, nearest, record, said, space, tag, tagged, vector, waiting,
 };
 use venom_core::{
     Content, Embedding, Filter, Hit, MemoryChange, MemoryId, Origin, Passage, PassageSpan,
-    RequestKey, Timestamp,
+    Precautions, RequestKey, Source, Timestamp, Verdict,
 };
 
 fn everything() -> Filter {
@@ -322,6 +322,8 @@ fn what_was_forgotten_or_changed_stays_so_in_segments() {
             content: Content::parse("violoncello").ok(),
             tags: None,
             origin: Origin::default(),
+            source: Source::default(),
+            precautions: Precautions::NONE,
         },
         passages: vec![passage],
         stored_at: Timestamp::from_micros(5),
@@ -606,6 +608,33 @@ fn whatever_write_of_a_segment_goes_wrong_every_memory_is_found() {
     }
 }
 
+#[test]
+fn what_waited_in_quarantine_is_found_in_segments_once_it_is_released() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open_archived(&folder);
+    fill(&store, 1..=300);
+    let mut waiting = waiting(record(301, "violoncello", &[1.0]));
+    waiting.passages[0].embedding = direction(9_999);
+    store.insert(&[waiting]).unwrap();
+    fill(&store, 302..=600);
+    store.settle().unwrap();
+    let found = |store: &SqliteStore| {
+        let hits = search(store, "violoncello", &direction(9_999), &everything(), 5);
+        hits.iter().any(|hit| hit.memory.id == id(301))
+    };
+    assert!(!found(&store));
+    drop(store);
+    let store = open_archived(&folder);
+    assert!(!found(&store));
+    store.judge(&[id(301)], Verdict::Release).unwrap();
+    assert!(found(&store));
+    drop(store);
+    let store = open_archived(&folder);
+    assert!(found(&store));
+    assert!(store.judge(&[id(301)], Verdict::Discard).unwrap() == [false]);
+}
+
 /// A memory with other words.
 fn changed(digits: u64, words: &str, request: RequestKey) -> MemoryUpdate {
     MemoryUpdate {
@@ -618,6 +647,8 @@ fn changed(digits: u64, words: &str, request: RequestKey) -> MemoryUpdate {
             content: Content::parse(words).ok(),
             tags: None,
             origin: Origin::default(),
+            source: Source::default(),
+            precautions: Precautions::NONE,
         },
         stored_at: Timestamp::from_micros(7),
         request,

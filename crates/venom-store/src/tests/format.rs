@@ -12,7 +12,7 @@ use venom_core::{Duplicates, Filter, RequestKey};
 /// version N of the format.
 #[test]
 fn data_folders_of_older_versions_still_open() {
-    for version in ["v1", "v2", "v3"] {
+    for version in ["v1", "v2", "v3", "v4"] {
         check_golden(version);
     }
 }
@@ -26,10 +26,12 @@ fn check_golden(version: &str) {
     let store = SqliteStore::open(&Lease::try_acquire(&folder).unwrap(), &model()).unwrap();
     let stats = store.stats(&space("default")).unwrap();
     assert_eq!((stats.memories, stats.space_memories), (3, 2));
-    assert_eq!((stats.forgotten, stats.passages), (1, 4));
+    assert_eq!((stats.forgotten, stats.quarantined), (1, 0));
+    assert_eq!(stats.passages, 4);
     assert_eq!(stats.spaces, [space("default"), space("été")]);
     let memory = store.get(&[id(2)]).unwrap().pop().unwrap().unwrap();
     assert_eq!(memory.content.as_str(), "Größe: 3 m, 茶 🍵");
+    assert!(memory.source.is_unknown() && !memory.quarantined);
     let tags: Vec<_> = memory
         .tags
         .as_slice()

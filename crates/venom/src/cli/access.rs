@@ -18,8 +18,8 @@ use venom_access::{
 use venom_core::ports::Clock as _;
 use venom_core::{InputError, SpaceName, Timestamp};
 
-/// Who did it, in the audit log.
-const SOURCE: &str = "command line";
+/// From where, in the audit log.
+const SOURCE: &str = super::commands::DOOR;
 /// Most lines of the audit log at a time.
 const AUDIT_LINES: (i64, i64) = (1, 100_000);
 

@@ -1,6 +1,6 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::{doctor, output};
+use super::{doctor, output, quarantine};
 use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
 use crate::asked::{self, FilterWords, OriginWords};
@@ -16,12 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use venom_core::{
     Content, Filter, InputError, ListPage, ListQuery, MemoryChange, MemoryId, NewConversation,
-    NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Tags,
-    limits,
+    NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Source,
+    Tags, limits,
 };
 use venom_embed::MiniLm;
 use venom_store::{Lease, LeaseError};
 
+/// Where commands come from, in the audit log.
+pub(super) const DOOR: &str = "command line";
 /// Texts that `embed` sends at a time.
 const EMBED_BATCH_TEXTS: usize = 16;
 /// Longest line that `embed` takes, in bytes.
@@ -41,13 +43,14 @@ pub(super) async fn run(
         "reembed" => return reembed(&config),
         "model" => return pack_model(arguments, &config),
         "doctor" => return doctor::run(arguments, config).await,
+        "quarantine" => return quarantine::run(arguments, config).await,
         _ => {}
     }
     // Bad input is found before the data folder is touched.
     let command = Command::parse(name, arguments, &config)?;
     let hub = Hub::open(config.clone()).await?;
     let file = AccessFile::new(config.data.clone());
-    let caller = Caller::local("command line");
+    let caller = Caller::local(DOOR);
     let admitted = Admitted::new(&hub, &file, &caller);
     let outcome = command.carry_out(&admitted, &hub).await;
     hub.close().await;
@@ -88,7 +91,9 @@ impl Command {
                         content,
                         tags,
                         origin: origin(arguments)?,
+                        source: Source::command_line(),
                         duplicates: config.duplicates,
+                        precautions: config.precautions(&Source::command_line()),
                     },
                     json,
                 }
@@ -98,7 +103,7 @@ impl Command {
                 json,
             },
             "update" => Self::Update {
-                change: change(arguments)?,
+                change: change(arguments, config)?,
                 json,
             },
             "search" => {
@@ -176,7 +181,7 @@ impl Command {
                 admitted.forget(id).await?;
                 output::line(&format!("Forgot {id}."))
             }
-            Self::Restore { id, json } => output::changed(&admitted.restore(id).await?, json),
+            Self::Restore { id, json } => output::memory(&admitted.restore(id).await?, json),
             Self::Stats { config, json } => {
                 let stats = hub.stats(config.space.clone()).await?;
                 output::stats(&stats, &config.space, &hub.describe().await, json)
@@ -186,12 +191,12 @@ impl Command {
     }
 }
 
-fn memory_id(arguments: &ArgMatches) -> Result<MemoryId, Failure> {
+pub(super) fn memory_id(arguments: &ArgMatches) -> Result<MemoryId, Failure> {
     let id = arguments.get_one::<String>("id").map_or("", String::as_str);
     Ok(MemoryId::parse(id)?)
 }
 
-fn number(
+pub(super) fn number(
     arguments: &ArgMatches,
     name: &'static str,
     expected: &'static str,
@@ -251,10 +256,13 @@ fn conversation(arguments: &ArgMatches, config: &Config) -> Result<NewConversati
         None => stdin_text("the conversation")?,
     };
     let session = text_of(arguments, "session");
-    asked::conversation_file(config.space.clone(), session, &text)
+    let new = asked::conversation_file(config.space.clone(), session, &text)?;
+    let source = Source::command_line();
+    let precautions = config.precautions(&source);
+    Ok(new.from_source(source, precautions))
 }
 
-fn change(arguments: &ArgMatches) -> Result<MemoryChange, Failure> {
+fn change(arguments: &ArgMatches, config: &Config) -> Result<MemoryChange, Failure> {
     let text = match text_of(arguments, "text") {
         Some("-") => Some(stdin_text("content")?),
         given => given.map(str::to_owned),
@@ -272,6 +280,8 @@ fn change(arguments: &ArgMatches) -> Result<MemoryChange, Failure> {
             .then(|| Tags::parse(&given))
             .transpose()?,
         origin: origin(arguments)?,
+        source: Source::command_line(),
+        precautions: config.precautions(&Source::command_line()),
     };
     if change.is_empty() {
         return Err(Failure::invalid(

@@ -1,13 +1,16 @@
 //! Answers on stdout, for people or as JSON.
 
 use crate::failure::Failure;
-use crate::mcp::{excerpt, memory_json, relevance_score, result_json};
+use crate::mcp::{View, add_masked, excerpt, memory_json, relevance_score, result_json};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use venom_core::recall::Parts;
-use venom_core::{Hit, Memory, Persona, PersonaName, Remembered, SessionName, SpaceName, Stats};
+use venom_core::{
+    Changed, ClientName, Hit, Memory, Persona, PersonaName, Remembered, RememberedConversation,
+    SecretKind, SessionName, Source, SpaceName, Stats, TokenName, visible,
+};
 
 /// Writes text to stdout. A reader that has gone away (`| head`) is no failure.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
@@ -29,16 +32,9 @@ fn json_line(value: &Value) -> Result<(), Failure> {
     line(&format!("{value:#}"))
 }
 
-/// Stored text may hold anything; to a terminal go no control characters but line feeds and tabs.
-fn printable(text: &str) -> String {
-    let plain = |c: char| {
-        if c.is_control() && c != '\n' && c != '\t' {
-            '\u{FFFD}'
-        } else {
-            c
-        }
-    };
-    text.chars().map(plain).collect()
+/// A memory as programs read it: as it was stored.
+fn original(memory: &Memory) -> Value {
+    memory_json(memory, View::Original)
 }
 
 /// Head line (id, day, tags) and indented text of a memory.
@@ -51,18 +47,33 @@ fn memory_head(memory: &Memory) -> String {
     let time = memory.moment().to_string();
     let _ = write!(text, "  {}", time.get(..10).unwrap_or(&time));
     if let Some(speaker) = &memory.origin.speaker {
-        let _ = write!(text, "  {}:", printable(speaker.as_str()));
+        let _ = write!(text, "  {}:", visible::line(speaker.as_str()));
     }
     for tag in memory.tags.as_slice() {
-        let _ = write!(text, "  #{}", printable(tag.as_str()));
+        let _ = write!(text, "  #{}", visible::line(tag.as_str()));
     }
+    text.push_str(&via(&memory.source));
     text.push('\n');
     text
 }
 
+/// Through whom a memory came in, but for the owner's own words at the command line.
+fn via(source: &Source) -> String {
+    if source.is_command_line() {
+        return String::new();
+    }
+    let client = source.client.as_ref().map(ClientName::as_str);
+    let token = source.token.as_ref().map(TokenName::as_str);
+    match (client, token) {
+        (Some(client), Some(token)) => format!("  via {client} ({token})"),
+        (Some(name), None) | (None, Some(name)) => format!("  via {name}"),
+        (None, None) => String::new(),
+    }
+}
+
 fn indented(content: &str) -> String {
     let mut text = String::new();
-    for line in printable(content).lines() {
+    for line in visible::text(content).lines() {
         let _ = writeln!(text, "    {line}");
     }
     text
@@ -70,42 +81,67 @@ fn indented(content: &str) -> String {
 
 /// The answer to `store`.
 pub(super) fn stored(remembered: &Remembered, json: bool) -> Result<(), Failure> {
-    let Remembered { memory, duplicate } = remembered;
+    let Remembered {
+        memory,
+        duplicate,
+        masked,
+    } = remembered;
     if json {
-        let mut value = memory_json(memory);
+        let mut value = original(memory);
         if *duplicate {
             value["duplicate_of"] = json!(memory.id.to_string());
         }
+        add_masked(&mut value, masked);
         return json_line(&value);
     }
-    line(&if *duplicate {
-        format!("Remembered already as {}.", memory.id)
-    } else {
-        format!("Remembered as {}.", memory.id)
-    })
+    let what = match (duplicate, memory.quarantined) {
+        (true, _) => "Remembered already as",
+        (false, true) => "Put into quarantine as",
+        (false, false) => "Remembered as",
+    };
+    line(&format!("{what} {}{}.", memory.id, without(masked)))
+}
+
+/// What was masked, for people.
+fn without(masked: &[SecretKind]) -> String {
+    let names: Vec<&str> = masked.iter().map(|kind| kind.name()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(", masked: {}", names.join(", "))
 }
 
 /// The answer to `store-conversation`.
-pub(super) fn stored_conversation(memories: &[Memory], json: bool) -> Result<(), Failure> {
+pub(super) fn stored_conversation(
+    remembered: &RememberedConversation,
+    json: bool,
+) -> Result<(), Failure> {
+    let RememberedConversation { memories, masked } = remembered;
     if json {
-        let items: Vec<Value> = memories.iter().map(memory_json).collect();
-        return json_line(&json!({ "memories": items }));
+        let items: Vec<Value> = memories.iter().map(original).collect();
+        let mut value = json!({ "memories": items });
+        add_masked(&mut value, masked);
+        return json_line(&value);
     }
     let session = memories
         .first()
         .and_then(|first| first.origin.session.as_ref());
     let session = session.map_or("", SessionName::as_str);
     line(&format!(
-        "Remembered {} turns of {}.",
+        "Remembered {} turns of {}{}.",
         memories.len(),
-        printable(session)
+        visible::line(session),
+        without(masked)
     ))
 }
 
-/// The answer to `update` and `restore-memory`.
-pub(super) fn changed(memory: &Memory, json: bool) -> Result<(), Failure> {
+/// The answer to `update`.
+pub(super) fn changed(changed: &Changed, json: bool) -> Result<(), Failure> {
+    let Changed { memory, masked } = changed;
     if json {
-        json_line(&memory_json(memory))
+        let mut value = original(memory);
+        add_masked(&mut value, masked);
+        json_line(&value)
     } else {
         text(&memory_text(memory))
     }
@@ -116,7 +152,7 @@ pub(super) fn hits(hits: &[Hit], json: bool, explain: bool) -> Result<(), Failur
     if json {
         let results = hits.iter().enumerate();
         let results: Vec<Value> = results
-            .map(|(at, hit)| result_json(hit, at + 1, explain))
+            .map(|(at, hit)| result_json(hit, at + 1, explain, View::Original))
             .collect();
         return json_line(&json!({ "total_results": results.len(), "results": results }));
     }
@@ -137,7 +173,7 @@ pub(super) fn hits(hits: &[Hit], json: bool, explain: bool) -> Result<(), Failur
         if explain {
             let _ = writeln!(answer, "    = {}", explanation(&hit.parts));
             let words = hit.matched_words.join(" ");
-            let _ = writeln!(answer, "    words: {}", printable(&words));
+            let _ = writeln!(answer, "    words: {}", visible::line(&words));
             if let Some(passage) = content.get(hit.passage.0.clone()).filter(|p| *p != shown) {
                 let _ = write!(answer, "    passage:\n{}", indented(passage));
             }
@@ -157,20 +193,29 @@ fn explanation(parts: &Parts) -> String {
 
 /// The answer to `list`.
 pub(super) fn memories(memories: &[Memory], json: bool) -> Result<(), Failure> {
+    listed(memories, "No memories.", json)
+}
+
+/// The answer to `quarantine list`.
+pub(super) fn quarantined(memories: &[Memory], json: bool) -> Result<(), Failure> {
+    listed(memories, "Nothing waits in quarantine.", json)
+}
+
+fn listed(memories: &[Memory], nothing: &str, json: bool) -> Result<(), Failure> {
     if json {
-        let items: Vec<Value> = memories.iter().map(memory_json).collect();
+        let items: Vec<Value> = memories.iter().map(original).collect();
         return json_line(&json!({ "memories": items }));
     }
     if memories.is_empty() {
-        return line("No memories.");
+        return line(nothing);
     }
     text(&memories.iter().map(memory_text).collect::<String>())
 }
 
-/// The answer to `show`.
+/// The answer to `show` and `restore-memory`.
 pub(super) fn memory(memory: &Memory, json: bool) -> Result<(), Failure> {
     if json {
-        json_line(&memory_json(memory))
+        json_line(&original(memory))
     } else {
         text(&memory_text(memory))
     }
@@ -190,6 +235,7 @@ pub(super) fn stats(
             "space_memories": stats.space_memories,
             "memories": stats.memories,
             "forgotten": stats.forgotten,
+            "quarantined": stats.quarantined,
             "passages": stats.passages,
             "database_bytes": stats.database_bytes,
             "spaces": spaces,
@@ -209,18 +255,22 @@ pub(super) fn stats(
             "index      being made anew for {count} large spaces: searches there take longer\n"
         ),
     };
+    let waiting = match stats.quarantined {
+        0 => String::new(),
+        count => format!(", {count} in quarantine"),
+    };
     text(&format!(
-        "memories   {} in {}, {} in all, {} forgotten\npassages   {}\nspaces     {}\nmodel      {}\n\
+        "memories   {} in {}, {} in all, {} forgotten{waiting}\npassages   {}\nspaces     {}\nmodel      {}\n\
          engine     {}\ndata       {} ({:.1} MB, {})\n{rebuilding}process    {process}\n",
         stats.space_memories,
-        space.as_str(),
+        visible::line(space.as_str()),
         stats.memories,
         stats.forgotten,
         stats.passages,
         if spaces.is_empty() {
             "none".to_owned()
         } else {
-            spaces.join(", ")
+            visible::line(&spaces.join(", ")).into_owned()
         },
         stats.model,
         stats.engine,
@@ -251,7 +301,7 @@ pub(super) fn personas(
         format!(
             "{mark} {:<16}  {}\n",
             persona.name.as_str(),
-            printable(&persona.title)
+            visible::line(&persona.title)
         )
     };
     text(&personas.iter().map(line).collect::<String>())

@@ -32,6 +32,7 @@ pub(super) fn command() -> Command {
                 .about("Show a forgotten memory again")
                 .arg(memory_id())
                 .arg(json()),
+            quarantine(),
             Command::new("stats").about("Show what the data folder holds").arg(json()),
             persona(),
             Command::new("embed")
@@ -151,14 +152,50 @@ fn list() -> Command {
     Command::new("list")
         .about("List memories, newest first")
         .arg(limit("20", "Most memories, 1 to 1000"))
-        .arg(
-            Arg::new("before")
-                .long("before")
-                .value_name("ID")
-                .help("Only memories older than this one: the last one of the page before"),
-        )
+        .arg(before())
         .args(filters())
         .arg(json())
+}
+
+fn quarantine() -> Command {
+    Command::new("quarantine")
+        .about("Look through memories of clients that you do not trust, and decide about them")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("list")
+                .about("List what waits in quarantine, of all spaces, newest first")
+                .arg(limit("20", "Most memories, 1 to 1000"))
+                .arg(before())
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("release")
+                .about("Let a memory be recalled from now on")
+                .arg(
+                    memory_id()
+                        .required(false)
+                        .required_unless_present("all")
+                        .conflicts_with("all"),
+                )
+                .arg(
+                    Arg::new("all")
+                        .long("all")
+                        .action(ArgAction::SetTrue)
+                        .help("Everything that waits"),
+                ),
+        )
+        .subcommand(
+            Command::new("discard")
+                .about("Keep a memory hidden and no longer list it")
+                .arg(memory_id()),
+        )
+}
+
+fn before() -> Arg {
+    Arg::new("before")
+        .long("before")
+        .value_name("ID")
+        .help("Only memories older than this one: the last one of the page before")
 }
 
 fn persona() -> Command {

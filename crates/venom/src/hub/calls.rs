@@ -3,8 +3,9 @@
 use crate::failure::Failure;
 use venom_core::use_cases::Venom;
 use venom_core::{
-    Error, Hit, ListQuery, Memory, MemoryChange, MemoryId, NewConversation, NewMemory, RecallQuery,
-    Remembered, RequestKey, SpaceName, Stats,
+    Changed, Error, Hit, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation,
+    NewMemory, RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName, Stats,
+    Verdict,
 };
 
 /// One use case with its arguments.
@@ -26,6 +27,10 @@ pub(crate) enum Call {
     Forget(MemoryId),
     /// Show a forgotten memory again.
     Restore(MemoryId),
+    /// What waits in quarantine, older than a memory.
+    Quarantined(Option<MemoryId>, ListPage),
+    /// Decide about a memory in quarantine.
+    Judge(MemoryId, Verdict),
     /// Count.
     Stats(SpaceName),
     /// Can it serve?
@@ -41,6 +46,10 @@ pub(crate) enum Answer {
     Memory(Memory),
     /// What became of a new memory.
     Remembered(Remembered),
+    /// What became of a conversation.
+    Conversation(RememberedConversation),
+    /// What became of a change.
+    Changed(Changed),
     /// Results of a search.
     Hits(Vec<Hit>),
     /// A page.
@@ -57,8 +66,10 @@ pub(crate) enum Answer {
 pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<Answer, Error> {
     Ok(match call {
         Call::Remember(new) => Answer::Remembered(venom.remember(new, key)?),
-        Call::RememberConversation(new) => Answer::Memories(venom.remember_conversation(new, key)?),
-        Call::Update(change) => Answer::Memory(venom.update(change, key)?),
+        Call::RememberConversation(new) => {
+            Answer::Conversation(venom.remember_conversation(new, key)?)
+        }
+        Call::Update(change) => Answer::Changed(venom.update(change, key)?),
         Call::Recall(query) => Answer::Hits(venom.recall(&query)?),
         Call::List(query) => Answer::Memories(venom.list(&query)?),
         Call::Show(id) => Answer::Memory(venom.show(id)?),
@@ -67,6 +78,11 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
             Answer::Done
         }
         Call::Restore(id) => Answer::Memory(venom.restore(id, key)?),
+        Call::Quarantined(before, limit) => Answer::Memories(venom.quarantined(before, limit)?),
+        Call::Judge(id, verdict) => {
+            venom.judge(id, verdict)?;
+            Answer::Done
+        }
         Call::Stats(space) => Answer::Stats(Box::new(venom.stats(&space)?)),
         Call::Check => {
             venom.check()?;
@@ -99,6 +115,22 @@ impl Answer {
     pub(super) fn remembered(self) -> Result<Remembered, Failure> {
         if let Self::Remembered(remembered) = self {
             Ok(remembered)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn conversation(self) -> Result<RememberedConversation, Failure> {
+        if let Self::Conversation(conversation) = self {
+            Ok(conversation)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn changed(self) -> Result<Changed, Failure> {
+        if let Self::Changed(changed) = self {
+            Ok(changed)
         } else {
             unexpected(&self)
         }

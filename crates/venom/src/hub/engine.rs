@@ -65,8 +65,11 @@ impl Engine {
             | Call::Update(_)
             | Call::Embed(_)
             | Call::Forget(_)
-            | Call::Restore(_) => Some(Lane::Bulk),
-            Call::Recall(_) | Call::List(_) | Call::Show(_) => Some(Lane::Quick),
+            | Call::Restore(_)
+            | Call::Judge(..) => Some(Lane::Bulk),
+            Call::Recall(_) | Call::List(_) | Call::Show(_) | Call::Quarantined(..) => {
+                Some(Lane::Quick)
+            }
             // Asked by health checks: they must be answered when the queue is full, too.
             Call::Stats(_) | Call::Check => None,
         };
@@ -169,7 +172,7 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> 
     let store: Arc<dyn MemoryStore> = Arc::new(store);
     let embedder: Arc<dyn Embedder> = Arc::new(embedder);
     Ok((
-        Venom::new(embedder, store, Arc::new(SystemClock), ids),
+        Venom::new(embedder, store, Arc::new(SystemClock), ids).with_rules(config.rules.clone()),
         lease,
     ))
 }

@@ -4,19 +4,22 @@
 //! changes the socket unseen. [`PROTOCOL`] grows with every change that an older process would
 //! misread.
 
+mod source;
+
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
 use serde::{Deserialize, Serialize};
+use source::{WirePrecautions, WireSource, kinds, names};
 use venom_core::recall::{Part, Parts};
 use venom_core::{
-    Content, Duplicates, Filter, Hit, InputError, ListPage, ListQuery, Memory, MemoryChange,
-    MemoryId, ModelStamp, NewConversation, NewMemory, Origin, PassageSpan, QueryText, RecallQuery,
-    Remembered, RequestKey, ResultLimit, SessionName, SpaceName, Speaker, Stats, Tag, Tags,
-    Timestamp, Turn,
+    Changed, Content, Duplicates, Filter, Hit, InputError, ListPage, ListQuery, Memory,
+    MemoryChange, MemoryId, ModelStamp, NewConversation, NewMemory, Origin, PassageSpan, QueryText,
+    RecallQuery, Remembered, RememberedConversation, RequestKey, ResultLimit, SessionName,
+    SpaceName, Speaker, Stats, Tag, Tags, Timestamp, Turn, Verdict,
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 4;
+pub(super) const PROTOCOL: u32 = 5;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -55,11 +58,15 @@ enum WireCall {
         content: String,
         tags: Vec<String>,
         origin: WireOrigin,
+        source: WireSource,
+        precautions: WirePrecautions,
         merge: bool,
     },
     RememberConversation {
         space: String,
         session: Option<String>,
+        source: WireSource,
+        precautions: WirePrecautions,
         turns: Vec<WireTurn>,
     },
     Update {
@@ -67,6 +74,8 @@ enum WireCall {
         content: Option<String>,
         tags: Option<Vec<String>>,
         origin: WireOrigin,
+        source: WireSource,
+        precautions: WirePrecautions,
     },
     Recall {
         query: String,
@@ -88,6 +97,14 @@ enum WireCall {
     },
     Restore {
         memory_id: String,
+    },
+    Quarantined {
+        before: Option<String>,
+        limit: i64,
+    },
+    Judge {
+        memory_id: String,
+        release: bool,
     },
     Stats {
         space: String,
@@ -129,7 +146,19 @@ struct WireOrigin {
 #[serde(rename_all = "snake_case")]
 enum WireAnswer {
     Memory(WireMemory),
-    Remembered { memory: WireMemory, duplicate: bool },
+    Remembered {
+        memory: WireMemory,
+        duplicate: bool,
+        masked: Vec<String>,
+    },
+    Conversation {
+        memories: Vec<WireMemory>,
+        masked: Vec<String>,
+    },
+    Changed {
+        memory: WireMemory,
+        masked: Vec<String>,
+    },
     Hits(Vec<WireHit>),
     Memories(Vec<WireMemory>),
     Done,
@@ -145,6 +174,8 @@ struct WireMemory {
     tags: Vec<String>,
     stored_at_us: i64,
     origin: WireOrigin,
+    source: WireSource,
+    quarantined: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,6 +193,7 @@ struct WireStats {
     space_memories: u64,
     memories: u64,
     forgotten: u64,
+    quarantined: u64,
     passages: u64,
     database_bytes: u64,
     spaces: Vec<String>,
@@ -186,11 +218,15 @@ impl CallLine {
                 content: new.content.as_str().to_owned(),
                 tags: texts(new.tags.as_slice()),
                 origin: new.origin.into(),
+                source: new.source.into(),
+                precautions: new.precautions.into(),
                 merge: new.duplicates == Duplicates::Merge,
             },
             Call::RememberConversation(new) => WireCall::RememberConversation {
                 space: new.space.as_str().to_owned(),
                 session: new.session.as_ref().map(|name| name.as_str().to_owned()),
+                source: new.source.clone().into(),
+                precautions: new.precautions.into(),
                 turns: new.into_turns().into_iter().map(Into::into).collect(),
             },
             Call::Update(change) => WireCall::Update {
@@ -198,6 +234,8 @@ impl CallLine {
                 content: change.content.map(|text| text.as_str().to_owned()),
                 tags: change.tags.map(|tags| texts(tags.as_slice())),
                 origin: change.origin.into(),
+                source: change.source.into(),
+                precautions: change.precautions.into(),
             },
             Call::Recall(query) => WireCall::Recall {
                 query: query.text.as_str().to_owned(),
@@ -219,6 +257,14 @@ impl CallLine {
             },
             Call::Restore(id) => WireCall::Restore {
                 memory_id: id.to_string(),
+            },
+            Call::Quarantined(before, limit) => WireCall::Quarantined {
+                before: before.map(|id| id.to_string()),
+                limit: signed(limit.get()),
+            },
+            Call::Judge(id, verdict) => WireCall::Judge {
+                memory_id: id.to_string(),
+                release: verdict == Verdict::Release,
             },
             Call::Stats(space) => WireCall::Stats {
                 space: space.as_str().to_owned(),
@@ -244,12 +290,16 @@ impl CallLine {
                 content,
                 tags,
                 origin,
+                source,
+                precautions,
                 merge,
             } => Call::Remember(NewMemory {
                 space: SpaceName::parse(&space)?,
                 content: Content::parse(&content)?,
                 tags: Tags::parse(&tags)?,
                 origin: origin.parse()?,
+                source: source.parse()?,
+                precautions: precautions.into(),
                 duplicates: if merge {
                     Duplicates::Merge
                 } else {
@@ -259,25 +309,32 @@ impl CallLine {
             WireCall::RememberConversation {
                 space,
                 session,
+                source,
+                precautions,
                 turns,
             } => {
                 let turns = turns.into_iter().map(WireTurn::parse);
-                Call::RememberConversation(NewConversation::new(
+                let new = NewConversation::new(
                     SpaceName::parse(&space)?,
                     parsed(session.as_deref(), SessionName::parse)?,
                     turns.collect::<Result<_, _>>()?,
-                )?)
+                )?;
+                Call::RememberConversation(new.from_source(source.parse()?, precautions.into()))
             }
             WireCall::Update {
                 memory_id,
                 content,
                 tags,
                 origin,
+                source,
+                precautions,
             } => Call::Update(MemoryChange {
                 id: MemoryId::parse(&memory_id)?,
                 content: parsed(content.as_deref(), Content::parse)?,
                 tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
                 origin: origin.parse()?,
+                source: source.parse()?,
+                precautions: precautions.into(),
             }),
             WireCall::Recall {
                 query,
@@ -304,6 +361,18 @@ impl CallLine {
             WireCall::Show { memory_id } => Call::Show(MemoryId::parse(&memory_id)?),
             WireCall::Forget { memory_id } => Call::Forget(MemoryId::parse(&memory_id)?),
             WireCall::Restore { memory_id } => Call::Restore(MemoryId::parse(&memory_id)?),
+            WireCall::Quarantined { before, limit } => Call::Quarantined(
+                before.map(|id| MemoryId::parse(&id)).transpose()?,
+                ListPage::parse(limit)?,
+            ),
+            WireCall::Judge { memory_id, release } => {
+                let verdict = if release {
+                    Verdict::Release
+                } else {
+                    Verdict::Discard
+                };
+                Call::Judge(MemoryId::parse(&memory_id)?, verdict)
+            }
             WireCall::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
@@ -324,16 +393,26 @@ impl ReplyLine {
     pub(super) fn parse(self) -> Result<Answer, Failure> {
         Ok(match self.reply? {
             WireAnswer::Memory(memory) => Answer::Memory(memory.parse()?),
-            WireAnswer::Remembered { memory, duplicate } => Answer::Remembered(Remembered {
+            WireAnswer::Remembered {
+                memory,
+                duplicate,
+                masked,
+            } => Answer::Remembered(Remembered {
                 memory: memory.parse()?,
                 duplicate,
+                masked: kinds(&masked)?,
             }),
-            WireAnswer::Memories(memories) => Answer::Memories(
-                memories
-                    .into_iter()
-                    .map(WireMemory::parse)
-                    .collect::<Result<_, _>>()?,
-            ),
+            WireAnswer::Conversation { memories, masked } => {
+                Answer::Conversation(RememberedConversation {
+                    memories: parsed_memories(memories)?,
+                    masked: kinds(&masked)?,
+                })
+            }
+            WireAnswer::Changed { memory, masked } => Answer::Changed(Changed {
+                memory: memory.parse()?,
+                masked: kinds(&masked)?,
+            }),
+            WireAnswer::Memories(memories) => Answer::Memories(parsed_memories(memories)?),
             WireAnswer::Hits(hits) => Answer::Hits(
                 hits.into_iter()
                     .map(WireHit::parse)
@@ -350,9 +429,18 @@ impl From<Answer> for WireAnswer {
     fn from(answer: Answer) -> Self {
         match answer {
             Answer::Memory(memory) => Self::Memory(memory.into()),
-            Answer::Remembered(Remembered { memory, duplicate }) => Self::Remembered {
-                memory: memory.into(),
-                duplicate,
+            Answer::Remembered(remembered) => Self::Remembered {
+                memory: remembered.memory.into(),
+                duplicate: remembered.duplicate,
+                masked: names(&remembered.masked),
+            },
+            Answer::Conversation(conversation) => Self::Conversation {
+                memories: conversation.memories.into_iter().map(Into::into).collect(),
+                masked: names(&conversation.masked),
+            },
+            Answer::Changed(changed) => Self::Changed {
+                memory: changed.memory.into(),
+                masked: names(&changed.masked),
             },
             Answer::Memories(memories) => {
                 Self::Memories(memories.into_iter().map(Into::into).collect())
@@ -446,6 +534,8 @@ impl From<Memory> for WireMemory {
             tags: texts(memory.tags.as_slice()),
             stored_at_us: memory.stored_at.as_micros(),
             origin: memory.origin.into(),
+            source: memory.source.into(),
+            quarantined: memory.quarantined,
         }
     }
 }
@@ -459,8 +549,14 @@ impl WireMemory {
             tags: Tags::parse(&self.tags)?,
             stored_at: Timestamp::from_micros(self.stored_at_us),
             origin: self.origin.parse()?,
+            source: self.source.parse()?,
+            quarantined: self.quarantined,
         })
     }
+}
+
+fn parsed_memories(memories: Vec<WireMemory>) -> Result<Vec<Memory>, Failure> {
+    memories.into_iter().map(WireMemory::parse).collect()
 }
 
 impl From<Hit> for WireHit {
@@ -494,6 +590,7 @@ impl From<Stats> for WireStats {
             space_memories: stats.space_memories,
             memories: stats.memories,
             forgotten: stats.forgotten,
+            quarantined: stats.quarantined,
             passages: stats.passages,
             database_bytes: stats.database_bytes,
             spaces: stats
@@ -519,6 +616,7 @@ impl WireStats {
             space_memories: self.space_memories,
             memories: self.memories,
             forgotten: self.forgotten,
+            quarantined: self.quarantined,
             passages: self.passages,
             database_bytes: self.database_bytes,
             spaces: spaces?,
@@ -559,124 +657,4 @@ fn signed(count: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_round_trip(call: &Call) {
-        let line = serde_json::to_string(&CallLine::new(7, RequestKey(u128::MAX), call)).unwrap();
-        let back: CallLine = serde_json::from_str(&line).unwrap();
-        let (key, parsed) = back.parse().unwrap();
-        assert_eq!(key, RequestKey(u128::MAX));
-        assert_eq!(format!("{parsed:?}"), format!("{call:?}"));
-    }
-
-    fn filter() -> Filter {
-        Filter {
-            space: SpaceName::parse("work").unwrap(),
-            tags_any: vec![Tag::parse("a", 1).unwrap()],
-            tags_all: vec![Tag::parse("b", 1).unwrap()],
-            tags_none: vec![Tag::parse("ü", 1).unwrap()],
-            since: Some(Timestamp::from_micros(-1)),
-            until: None,
-            speaker: Some(Speaker::parse("Anna").unwrap()),
-            session: Some(SessionName::parse("monday").unwrap()),
-        }
-    }
-
-    fn origin() -> Origin {
-        Origin {
-            speaker: Some(Speaker::parse("Zoë").unwrap()),
-            session: Some(SessionName::parse("s").unwrap()),
-            occurred_at: Some(Timestamp::from_micros(-7)),
-        }
-    }
-
-    #[test]
-    fn every_call_crosses_the_socket_unchanged() {
-        let id = MemoryId::parse("mem_42").unwrap();
-        check_round_trip(&Call::Remember(NewMemory {
-            space: SpaceName::parse("s p").unwrap(),
-            content: Content::parse("line\nbreak \u{1F980} \"quoted\"").unwrap(),
-            tags: Tags::parse(&["x", "y"]).unwrap(),
-            origin: origin(),
-            duplicates: Duplicates::Keep,
-        }));
-        let turn = Turn {
-            content: Content::parse("said").unwrap(),
-            tags: Tags::parse(&["x"]).unwrap(),
-            speaker: origin().speaker,
-            occurred_at: origin().occurred_at,
-        };
-        let space = SpaceName::parse("s").unwrap();
-        let conversation = NewConversation::new(space, origin().session, vec![turn]).unwrap();
-        check_round_trip(&Call::RememberConversation(conversation));
-        check_round_trip(&Call::Update(MemoryChange {
-            id,
-            content: None,
-            tags: Some(Tags::default()),
-            origin: origin(),
-        }));
-        check_round_trip(&Call::Recall(RecallQuery {
-            text: QueryText::parse("tea").unwrap(),
-            limit: ResultLimit::default(),
-            filter: filter(),
-            similarity_min: Some(0.1 + 0.2),
-            explain: true,
-        }));
-        check_round_trip(&Call::List(ListQuery {
-            filter: filter(),
-            limit: ListPage::default(),
-            before: Some(id),
-        }));
-        for call in [
-            Call::Show(id),
-            Call::Forget(id),
-            Call::Restore(id),
-            Call::Stats(SpaceName::parse("x").unwrap()),
-            Call::Check,
-            Call::Embed(vec!["a".to_owned()]),
-        ] {
-            check_round_trip(&call);
-        }
-    }
-
-    #[test]
-    fn hits_and_vectors_keep_every_bit() {
-        let memory = Memory {
-            id: MemoryId::parse("mem_1").unwrap(),
-            space: SpaceName::parse("s").unwrap(),
-            content: Content::parse("c").unwrap(),
-            tags: Tags::default(),
-            stored_at: Timestamp::from_micros(5),
-            origin: origin(),
-        };
-        let hit = Hit {
-            memory,
-            parts: Parts::from_array([
-                0.1 + 0.2,
-                -0.0,
-                0.0,
-                1.0e-30,
-                0.0,
-                0.0,
-                0.0,
-                0.0,
-                0.0,
-                0.0,
-                0.7,
-            ]),
-            similarity: 0.1 + 0.2,
-            passage: PassageSpan(3..9),
-            matched_words: vec!["walnut".to_owned()],
-        };
-        let line = ReplyLine::new(1, Ok(Answer::Hits(vec![hit.clone()])));
-        let text = serde_json::to_string(&line).unwrap();
-        let back: ReplyLine = serde_json::from_str(&text).unwrap();
-        assert_eq!(back.parse().unwrap().hits().unwrap(), [hit]);
-        let vector = vec![vec![1.0e-30_f32, -0.333_333_34, f32::MIN_POSITIVE]];
-        let text = serde_json::to_string(&ReplyLine::new(1, Ok(Answer::Vectors(vector.clone()))));
-        let back: ReplyLine = serde_json::from_str(&text.unwrap()).unwrap();
-        assert_eq!(back.parse().unwrap().vectors().unwrap(), vector);
-    }
-}
+mod tests;

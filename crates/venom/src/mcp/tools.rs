@@ -1,7 +1,9 @@
 //! The calls of the tools. How they are listed: [`super::definitions`].
 
 use super::VenomServer;
-use super::answers::{Budget, memory_json, short_memory_json, short_result_json};
+use super::answers::{
+    Budget, NOTE, View, add_masked, memory_json, short_memory_json, short_result_json,
+};
 use super::arguments::{
     filter, flag, memory_id, number, number_within, optional_text, optional_texts, origin,
     required_text,
@@ -16,15 +18,19 @@ use rmcp::model::{CallToolResult, ContentBlock, JsonObject};
 use serde_json::{Value, json};
 use venom_core::{
     Content, Filter, InputError, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewMemory,
-    PersonaName, PersonaSource as _, QueryText, RecallQuery, ResultLimit, SessionName, Tags,
+    PersonaName, PersonaSource as _, QueryText, RecallQuery, ResultLimit, Source, Tags, limits,
+    visible,
 };
 
 /// Least and most tokens of an answer that may be asked for.
 const ANSWER_TOKENS: (i64, i64, &str) = (100, 100_000, "a whole number from 100 to 100000");
 /// Most memories on a page for a model.
 const PAGE_MEMORIES: (i64, i64, &str) = (1, 100, "a whole number from 1 to 100");
-/// Where a text may be read on, in characters: no text is longer.
-const OFFSETS: (i64, i64, &str) = (0, 262_144, "a whole number from 0 to 262144");
+/// Where a text may be read on, in characters of what is shown: no text is longer.
+const OFFSETS: (i64, i64, &str) = (0, 3_145_728, "a whole number from 0 to 3145728");
+const _: () =
+    assert!(OFFSETS.1.unsigned_abs() == (limits::CONTENT_BYTES_MAX * visible::GROWTH_MAX) as u64);
+
 /// Longest title of a search result for a connector, in characters.
 const TITLE_CHARS_MAX: usize = 80;
 
@@ -36,18 +42,19 @@ impl VenomServer {
         tool: &str,
         arguments: &JsonObject,
         caller: &Caller,
+        source: Source,
     ) -> Result<CallToolResult, ErrorData> {
-        let hub = self.admitted(caller);
+        let hub = &self.admitted(caller);
         let answer = match tool {
-            "search_memory" => self.search_memory(arguments, &hub).await,
-            "store_memory" => self.store_memory(arguments, &hub).await,
-            "store_conversation" => self.store_conversation(arguments, &hub).await,
-            "list_memories" => self.list_memories(arguments, &hub).await,
-            "get_memory" => get_memory(arguments, &hub).await,
-            "update_memory" => update_memory(arguments, &hub).await,
-            "forget_memory" => forget_memory(arguments, &hub).await,
-            "search" => self.search(arguments, &hub).await,
-            "fetch" => fetch(arguments, &hub).await,
+            "search_memory" => self.search_memory(arguments, hub).await,
+            "store_memory" => self.store_memory(arguments, hub, source).await,
+            "store_conversation" => self.store_conversation(arguments, hub, source).await,
+            "list_memories" => self.list_memories(arguments, hub).await,
+            "get_memory" => get_memory(arguments, hub).await,
+            "update_memory" => self.update_memory(arguments, hub, source).await,
+            "forget_memory" => self.forget_memory(arguments, hub, &source).await,
+            "search" => self.search(arguments, hub).await,
+            "fetch" => fetch(arguments, hub).await,
             "spawn_venom" => {
                 let persona = self.spawn_venom(arguments);
                 return Ok(persona.map_or_else(failed, |markdown| {
@@ -90,6 +97,9 @@ impl VenomServer {
             "results": results,
             "query_embedding_generated": true,
         });
+        if !hits.is_empty() {
+            answer["note"] = json!(NOTE);
+        }
         if results.len() < hits.len() {
             answer["omitted_results"] = json!(hits.len() - results.len());
         }
@@ -100,6 +110,7 @@ impl VenomServer {
         &self,
         arguments: &JsonObject,
         hub: &Admitted<'_>,
+        source: Source,
     ) -> Result<Value, Failure> {
         let new = NewMemory {
             space: asked::space(
@@ -109,6 +120,8 @@ impl VenomServer {
             content: Content::parse(required_text(arguments, "content")?)?,
             tags: Tags::parse(&texts(arguments, "tags")?)?,
             origin: origin(arguments)?,
+            precautions: self.config.precautions(&source),
+            source,
             duplicates: self.config.duplicates,
         };
         let dimensions = self.hub.dimensions().await?;
@@ -123,6 +136,10 @@ impl VenomServer {
         if remembered.duplicate {
             answer["duplicate_of"] = json!(memory.id.to_string());
         }
+        if memory.quarantined {
+            answer["quarantined"] = json!(true);
+        }
+        add_masked(&mut answer, &remembered.masked);
         Ok(answer)
     }
 
@@ -130,6 +147,7 @@ impl VenomServer {
         &self,
         arguments: &JsonObject,
         hub: &Admitted<'_>,
+        source: Source,
     ) -> Result<Value, Failure> {
         let Some(Value::Array(turns)) = arguments.get("turns") else {
             let expected = "turns is missing: expected a list of objects with content and speaker";
@@ -140,20 +158,27 @@ impl VenomServer {
             hub.default_space(&self.config.space),
         )?;
         let session = optional_text(arguments, "session")?;
-        let new = asked::conversation(space, session, turns)?;
-        let memories = hub.remember_conversation(new).await?;
-        let session = memories
-            .first()
-            .and_then(|first| first.origin.session.as_ref());
+        let precautions = self.config.precautions(&source);
+        let new = asked::conversation(space, session, turns)?.from_source(source, precautions);
+        let remembered = hub.remember_conversation(new).await?;
+        let memories = remembered.memories;
+        let first = memories.first();
+        let session = first.and_then(|first| first.origin.session.as_ref());
+        let session = session.map(|name| visible::line(name.as_str()));
         let ids: Vec<String> = memories
             .iter()
             .map(|memory| memory.id.to_string())
             .collect();
-        Ok(json!({
+        let mut answer = json!({
             "memory_ids": ids,
-            "session": session.map(SessionName::as_str),
+            "session": session,
             "success": true,
-        }))
+        });
+        if first.is_some_and(|first| first.quarantined) {
+            answer["quarantined"] = json!(true);
+        }
+        add_masked(&mut answer, &remembered.masked);
+        Ok(answer)
     }
 
     async fn list_memories(
@@ -183,7 +208,57 @@ impl VenomServer {
         is_last &= listed.len() == memories.len();
         let last = listed.last().map(|memory| memory["memory_id"].clone());
         let next_cursor = last.filter(|_| !is_last).unwrap_or(Value::Null);
-        Ok(json!({"memories": listed, "next_cursor": next_cursor}))
+        let mut answer = json!({"memories": listed, "next_cursor": next_cursor});
+        if !memories.is_empty() {
+            answer["note"] = json!(NOTE);
+        }
+        Ok(answer)
+    }
+
+    async fn update_memory(
+        &self,
+        arguments: &JsonObject,
+        hub: &Admitted<'_>,
+        source: Source,
+    ) -> Result<Value, Failure> {
+        let content = optional_text(arguments, "content")?;
+        let tags = optional_texts(arguments, "tags")?;
+        let change = MemoryChange {
+            id: memory_id(arguments, "memory_id")?,
+            content: content.map(Content::parse).transpose()?,
+            tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
+            origin: origin(arguments)?,
+            precautions: self.config.precautions(&source),
+            source,
+        };
+        if change.is_empty() {
+            return Err(Failure::invalid(
+                "nothing to change: expected content, tags, speaker, session or occurred_at",
+            ));
+        }
+        let changed = hub.update(change).await?;
+        let mut answer = memory_json(&changed.memory, View::Shown);
+        add_masked(&mut answer, &changed.masked);
+        Ok(answer)
+    }
+
+    async fn forget_memory(
+        &self,
+        arguments: &JsonObject,
+        hub: &Admitted<'_>,
+        source: &Source,
+    ) -> Result<Value, Failure> {
+        let id = memory_id(arguments, "memory_id")?;
+        let undo = flag(arguments, "undo")?;
+        if self.config.precautions(source).quarantine {
+            return Err(InputError::Quarantined.into());
+        }
+        if undo {
+            hub.restore(id).await?;
+        } else {
+            hub.forget(id).await?;
+        }
+        Ok(json!({"memory_id": id.to_string(), "forgotten": !undo}))
     }
 
     /// The connector's search: what it finds is fetched one by one.
@@ -221,8 +296,9 @@ async fn get_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value,
     let offset = number_within(arguments, "offset", OFFSETS)?.unwrap_or(0);
     let budget = budget(arguments)?;
     let memory = hub.show(id).await?;
-    let mut answer = memory_json(&memory);
-    let content = memory.content.as_str();
+    let mut answer = memory_json(&memory, View::Shown);
+    // Pages are cut from what is shown, so that together they are the whole of it.
+    let content = visible::text(memory.content.as_str());
     let start = content
         .char_indices()
         .nth(offset)
@@ -235,44 +311,16 @@ async fn get_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value,
     Ok(answer)
 }
 
-async fn update_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
-    let content = optional_text(arguments, "content")?;
-    let tags = optional_texts(arguments, "tags")?;
-    let change = MemoryChange {
-        id: memory_id(arguments, "memory_id")?,
-        content: content.map(Content::parse).transpose()?,
-        tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
-        origin: origin(arguments)?,
-    };
-    if change.is_empty() {
-        return Err(Failure::invalid(
-            "nothing to change: expected content, tags, speaker, session or occurred_at",
-        ));
-    }
-    Ok(memory_json(&hub.update(change).await?))
-}
-
-async fn forget_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
-    let id = memory_id(arguments, "memory_id")?;
-    let undo = flag(arguments, "undo")?;
-    if undo {
-        hub.restore(id).await?;
-    } else {
-        hub.forget(id).await?;
-    }
-    Ok(json!({"memory_id": id.to_string(), "forgotten": !undo}))
-}
-
 async fn fetch(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value, Failure> {
     let memory = hub.show(memory_id(arguments, "id")?).await?;
-    let mut metadata = memory_json(&memory);
+    let mut metadata = memory_json(&memory, View::Shown);
     if let Value::Object(fields) = &mut metadata {
         fields.retain(|name, value| name != "memory_id" && name != "content" && !value.is_null());
     }
     Ok(json!({
         "id": memory.id.to_string(),
         "title": title(&memory),
-        "text": memory.content.as_str(),
+        "text": visible::text(memory.content.as_str()),
         "url": url(&memory),
         "metadata": metadata,
     }))
@@ -298,6 +346,7 @@ fn least_similarity(arguments: &JsonObject) -> Result<Option<f32>, Failure> {
 /// The start of the first line.
 fn title(memory: &Memory) -> String {
     let line = memory.content.as_str().lines().next().unwrap_or_default();
+    let line = visible::line(line);
     let mut title: String = line.chars().take(TITLE_CHARS_MAX).collect();
     if title.len() < line.len() {
         title.push('…');

@@ -22,6 +22,7 @@ mod hardening;
 mod memories;
 mod models;
 mod owner;
+mod poisoning;
 mod routes;
 mod sandbox;
 mod tidy;

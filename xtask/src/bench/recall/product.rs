@@ -11,8 +11,8 @@ use venom_core::ports::{Clock, Embedder, MemoryStore, Vocabulary};
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{
     Content, Duplicates, EmbedError, Embedding, Filter, MemoryId, ModelStamp, NewConversation,
-    NewMemory, Passage, QueryText, RecallQuery, RequestKey, ResultLimit, SpaceName, Speaker, Tags,
-    Timestamp, limits,
+    NewMemory, Passage, Precautions, QueryText, RecallQuery, RequestKey, ResultLimit, Rules,
+    SecretPolicy, Source, SpaceName, Speaker, Tags, Timestamp, limits,
 };
 use venom_embed::{MiniLm, ModelFolder, Options, Precision};
 use venom_store::{IndexOptions, IndexSizes, Lease, SqliteStore};
@@ -75,8 +75,12 @@ impl Product {
         let store = Arc::new(store);
         let port: Arc<dyn MemoryStore> = store.clone();
         let ids = Arc::new(TimeIds::after(None));
+        let rules = Rules {
+            secrets: SecretPolicy::Keep,
+            ..Rules::default()
+        };
         Ok(Self {
-            venom: Venom::new(embedder.clone(), port, Arc::new(Now), ids),
+            venom: Venom::new(embedder.clone(), port, Arc::new(Now), ids).with_rules(rules),
             store,
             embedder,
             merge,
@@ -97,7 +101,9 @@ impl Product {
                 content: Content::parse(&turn.content)?,
                 tags: Tags::default(),
                 origin: turn.origin.clone(),
+                source: Source::default(),
                 duplicates: Duplicates::Keep,
+                precautions: Precautions::NONE,
             };
             let remembered = self.venom.remember(new, RequestKey(number as u128))?;
             let name = (turn.store.clone(), turn.id.clone());

@@ -1,0 +1,153 @@
+use super::*;
+use venom_core::{ClientName, Precautions, SecretKind, SecretPolicy, Source, TokenName};
+
+#[track_caller]
+fn check_round_trip(call: &Call) {
+    let line = serde_json::to_string(&CallLine::new(7, RequestKey(u128::MAX), call)).unwrap();
+    let back: CallLine = serde_json::from_str(&line).unwrap();
+    let (key, parsed) = back.parse().unwrap();
+    assert_eq!(key, RequestKey(u128::MAX));
+    assert_eq!(format!("{parsed:?}"), format!("{call:?}"));
+}
+
+fn filter() -> Filter {
+    Filter {
+        space: SpaceName::parse("work").unwrap(),
+        tags_any: vec![Tag::parse("a", 1).unwrap()],
+        tags_all: vec![Tag::parse("b", 1).unwrap()],
+        tags_none: vec![Tag::parse("ü", 1).unwrap()],
+        since: Some(Timestamp::from_micros(-1)),
+        until: None,
+        speaker: Some(Speaker::parse("Anna").unwrap()),
+        session: Some(SessionName::parse("monday").unwrap()),
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        speaker: Some(Speaker::parse("Zoë").unwrap()),
+        session: Some(SessionName::parse("s").unwrap()),
+        occurred_at: Some(Timestamp::from_micros(-7)),
+    }
+}
+
+fn source() -> Source {
+    Source {
+        client: ClientName::told("claude-ai"),
+        token: TokenName::told("laptop"),
+    }
+}
+
+fn precautions() -> Precautions {
+    Precautions {
+        secrets: SecretPolicy::Mask,
+        quarantine: true,
+    }
+}
+
+#[test]
+fn every_call_crosses_the_socket_unchanged() {
+    let id = MemoryId::parse("mem_42").unwrap();
+    check_round_trip(&Call::Remember(NewMemory {
+        space: SpaceName::parse("s p").unwrap(),
+        content: Content::parse("line\nbreak \u{1F980} \"quoted\"").unwrap(),
+        tags: Tags::parse(&["x", "y"]).unwrap(),
+        origin: origin(),
+        source: source(),
+        duplicates: Duplicates::Keep,
+        precautions: precautions(),
+    }));
+    let turn = Turn {
+        content: Content::parse("said").unwrap(),
+        tags: Tags::parse(&["x"]).unwrap(),
+        speaker: origin().speaker,
+        occurred_at: origin().occurred_at,
+    };
+    let space = SpaceName::parse("s").unwrap();
+    let conversation = NewConversation::new(space, origin().session, vec![turn]).unwrap();
+    let conversation = conversation.from_source(source(), precautions());
+    check_round_trip(&Call::RememberConversation(conversation));
+    check_round_trip(&Call::Update(MemoryChange {
+        id,
+        content: None,
+        tags: Some(Tags::default()),
+        origin: origin(),
+        source: Source::default(),
+        precautions: Precautions::NONE,
+    }));
+    check_round_trip(&Call::Recall(RecallQuery {
+        text: QueryText::parse("tea").unwrap(),
+        limit: ResultLimit::default(),
+        filter: filter(),
+        similarity_min: Some(0.1 + 0.2),
+        explain: true,
+    }));
+    check_round_trip(&Call::List(ListQuery {
+        filter: filter(),
+        limit: ListPage::default(),
+        before: Some(id),
+    }));
+    for call in [
+        Call::Show(id),
+        Call::Forget(id),
+        Call::Restore(id),
+        Call::Quarantined(Some(id), ListPage::default()),
+        Call::Judge(id, Verdict::Release),
+        Call::Judge(id, Verdict::Discard),
+        Call::Stats(SpaceName::parse("x").unwrap()),
+        Call::Check,
+        Call::Embed(vec!["a".to_owned()]),
+    ] {
+        check_round_trip(&call);
+    }
+}
+
+#[test]
+fn hits_and_vectors_keep_every_bit() {
+    let memory = Memory {
+        id: MemoryId::parse("mem_1").unwrap(),
+        space: SpaceName::parse("s").unwrap(),
+        content: Content::parse("c").unwrap(),
+        tags: Tags::default(),
+        stored_at: Timestamp::from_micros(5),
+        origin: origin(),
+        source: source(),
+        quarantined: true,
+    };
+    let hit = Hit {
+        memory,
+        parts: Parts::from_array([
+            0.1 + 0.2,
+            -0.0,
+            0.0,
+            1.0e-30,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.7,
+        ]),
+        similarity: 0.1 + 0.2,
+        passage: PassageSpan(3..9),
+        matched_words: vec!["walnut".to_owned()],
+    };
+    let memory = hit.memory.clone();
+    let line = ReplyLine::new(1, Ok(Answer::Hits(vec![hit.clone()])));
+    let text = serde_json::to_string(&line).unwrap();
+    let back: ReplyLine = serde_json::from_str(&text).unwrap();
+    assert_eq!(back.parse().unwrap().hits().unwrap(), [hit]);
+    let changed = Changed {
+        memory,
+        masked: vec![SecretKind::of_name("card number").unwrap()],
+    };
+    let line = ReplyLine::new(1, Ok(Answer::Changed(changed.clone())));
+    let text = serde_json::to_string(&line).unwrap();
+    let back: ReplyLine = serde_json::from_str(&text).unwrap();
+    assert_eq!(back.parse().unwrap().changed().unwrap(), changed);
+    let vector = vec![vec![1.0e-30_f32, -0.333_333_34, f32::MIN_POSITIVE]];
+    let text = serde_json::to_string(&ReplyLine::new(1, Ok(Answer::Vectors(vector.clone()))));
+    let back: ReplyLine = serde_json::from_str(&text.unwrap()).unwrap();
+    assert_eq!(back.parse().unwrap().vectors().unwrap(), vector);
+}

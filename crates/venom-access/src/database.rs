@@ -1,6 +1,7 @@
 //! The file: how it is opened, its tables.
 
 use crate::AccessError;
+use crate::uses::Uses;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::OpenOptions;
@@ -135,6 +136,7 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 pub struct Access {
     connection: Mutex<Connection>,
     path: PathBuf,
+    pub(crate) uses: Uses,
 }
 
 impl Access {
@@ -157,6 +159,7 @@ impl Access {
         migrate(connection, &unusable).map(|connection| Self {
             connection: Mutex::new(connection),
             path: path.clone(),
+            uses: Uses::default(),
         })
     }
 

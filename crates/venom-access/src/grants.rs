@@ -6,7 +6,7 @@
 
 use crate::audit::{Event, note};
 use crate::secret::equal;
-use crate::tokens::{is_worth_telling, is_worth_writing, tell_use};
+use crate::uses::{LastUse, tell_use};
 use crate::{Access, AccessError, Rights, Secret, SecretHash};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -324,9 +324,11 @@ impl Access {
         let Some((grant, _)) = found.filter(|(_, kept)| kept == hash) else {
             return Ok(None);
         };
-        let (last, from) = (grant.last_used, grant.last_used_from.as_deref());
-        if is_worth_writing(last, from, now, source) {
-            let told = is_worth_telling(last, from, now, source);
+        let last = LastUse {
+            at: grant.last_used,
+            from: grant.last_used_from.as_deref(),
+        };
+        if let Some(told) = self.uses.worth(grant.id, last, now, source) {
             let _ = self.write(|transaction| {
                 let update =
                     "UPDATE grants SET last_used_us = ?2, last_used_from = ?3 WHERE id = ?1";

@@ -1,6 +1,7 @@
 //! The file: how it is opened, its tables.
 
 use crate::AccessError;
+use crate::owner::HashMemory;
 use crate::uses::Uses;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -137,6 +138,7 @@ pub struct Access {
     connection: Mutex<Connection>,
     path: PathBuf,
     pub(crate) uses: Uses,
+    pub(crate) hashing: HashMemory,
 }
 
 impl Access {
@@ -160,6 +162,7 @@ impl Access {
             connection: Mutex::new(connection),
             path: path.clone(),
             uses: Uses::default(),
+            hashing: HashMemory::default(),
         })
     }
 

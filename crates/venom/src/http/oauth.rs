@@ -39,8 +39,8 @@ use venom_core::SpaceName;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Registrations a minute from one address.
 const REGISTRATIONS_PER_MINUTE: u32 = 10;
-/// Passphrases that are checked at the same time: each takes 19 MiB while it is.
-const PASSPHRASES_AT_A_TIME: usize = 2;
+/// Passphrases that are checked at the same time: all in the same 19 MiB, so more would only wait.
+const PASSPHRASES_AT_A_TIME: usize = 1;
 
 /// The place where the owner signs in.
 pub(crate) struct Site {

@@ -24,6 +24,10 @@ pub const REFRESH_SECONDS: i64 = 90 * 86_400;
 pub const GRANTS_MAX: usize = 500;
 /// Most access tokens of a grant that are good at the same time; the oldest go.
 const ACCESS_TOKENS_MAX: usize = 8;
+/// Most refresh tokens of a grant that are known, used ones included: as many as a client needs that asks
+/// for new tokens each hour until the first of them would have expired. Of older ones nobody can tell any
+/// more that they come a second time; they are as good as none.
+const REFRESH_TOKENS_MAX: usize = 2_500;
 /// What access and refresh tokens begin with.
 const ACCESS_PREFIX: &str = "venom_at_";
 const REFRESH_PREFIX: &str = "venom_rt_";
@@ -516,6 +520,9 @@ fn issue(
         insert,
         params![refresh.hash().0, grant, later(now, REFRESH_SECONDS)],
     )?;
+    let too_many = "DELETE FROM refresh_tokens WHERE grant_id = ?1 AND used = 1 AND rowid <=
+                    (SELECT rowid FROM refresh_tokens WHERE grant_id = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2)";
+    transaction.execute(too_many, params![grant, REFRESH_TOKENS_MAX])?;
     tidy(transaction, now)?;
     Ok(Redeemed {
         access,
@@ -693,6 +700,37 @@ mod tests {
             log.iter()
                 .any(|entry| entry.event == Event::ReuseDetected.name())
         );
+    }
+
+    #[test]
+    fn used_refresh_tokens_do_not_grow_without_bound() {
+        let fresh = fresh();
+        let access = &fresh.access;
+        let first = let_in(access, true);
+        // As if the client had refreshed for long.
+        let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= ?1)
+                    INSERT INTO refresh_tokens (hash, grant_id, expires_us, used)
+                    SELECT randomblob(32), grant_id, expires_us, 1 FROM n, refresh_tokens";
+        access.lock().execute(fill, [REFRESH_TOKENS_MAX]).unwrap();
+        let refresh = |shown: &Secret| {
+            let refreshed = access.refresh(shown, "client_1", None, None, at(2), "a");
+            refreshed.unwrap()
+        };
+        let second = refresh(&first.refresh).unwrap();
+        let count = "SELECT count(*) FROM refresh_tokens";
+        let kept: usize = access
+            .lock()
+            .query_row(count, [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, REFRESH_TOKENS_MAX);
+        let unknown = Refusal::Grant("the refresh token is not known, or was revoked");
+        assert_eq!(
+            refresh(&first.refresh).unwrap_err(),
+            unknown,
+            "long forgotten"
+        );
+        let third = refresh(&second.refresh).unwrap();
+        assert!(refresh(&second.refresh).is_err() && refresh(&third.refresh).is_err());
     }
 
     #[test]

@@ -224,8 +224,10 @@ impl Space {
         }
     }
 
-    /// Gives the slots of removed memories away: those that are left move down, in order. O(everything).
+    /// Gives the slots of removed memories away: those that are left move down, in order. Terms that no memory has
+    /// any more go. O(everything).
     pub fn compact(&mut self) {
+        self.drop_terms();
         let mut moved = Vec::with_capacity(self.entries.len());
         let mut next = 0_u32;
         for entry in &self.entries {
@@ -246,6 +248,27 @@ impl Space {
         for slot in (0..old.len()).filter(|slot| old[*slot].live) {
             let after = section::after(&old, slot).map(|after| moved[after] as usize);
             section::join(&mut self.facts, Some(moved[slot] as usize), after);
+        }
+    }
+
+    /// Lets terms go that no memory has: the rows of the others move down, in order.
+    fn drop_terms(&mut self) {
+        let mut moved = Vec::with_capacity(self.postings.len());
+        let mut next = 0_u32;
+        for postings in &self.postings {
+            moved.push(next);
+            next += u32::from(!postings.is_empty());
+        }
+        self.terms.retain(|_, row| {
+            let old = *row as usize;
+            *row = moved[old];
+            !self.postings[old].is_empty()
+        });
+        self.terms.shrink_to_fit();
+        self.postings.retain(|postings| !postings.is_empty());
+        let terms = self.entries.iter_mut().flatten();
+        for term in terms.flat_map(|entry| entry.terms.iter_mut()) {
+            *term = moved[*term as usize];
         }
     }
 
@@ -464,5 +487,64 @@ fn count_down<K: Ord + ?Sized, Q: Ord + std::borrow::Borrow<K>>(
         if *count == 0 {
             counts.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Content;
+
+    fn space_of(texts: &[&str]) -> Space {
+        let mut space = Space::new(Stemming::default());
+        let origin = Origin::default();
+        for (id, text) in (1..).zip(texts) {
+            space.add(NewEntry {
+                id: MemoryId::new(id).unwrap(),
+                stored_at: Timestamp::from_micros(0),
+                origin: &origin,
+                document: Document::new(&origin, &Content::parse(text).unwrap()),
+            });
+        }
+        space
+    }
+
+    /// Every term by name, with its slots; and the names of each slot's terms.
+    fn named(space: &Space) -> (BTreeMap<&str, Vec<Slot>>, Vec<Vec<&str>>) {
+        let names: BTreeMap<u32, &str> = space
+            .terms
+            .iter()
+            .map(|(name, row)| (*row, &**name))
+            .collect();
+        assert_eq!(names.len(), space.postings.len());
+        let slots = |row: u32| {
+            let mut slots = Vec::new();
+            space.each_with(row, &mut |slot, _| slots.push(slot));
+            slots
+        };
+        let by_name = names.iter().map(|(row, name)| (*name, slots(*row)));
+        let terms = |slot| space.terms(slot).iter().map(|row| names[row]).collect();
+        (by_name.collect(), (0..space.len()).map(terms).collect())
+    }
+
+    #[test]
+    fn terms_that_nobody_has_any_more_go_with_a_compaction() {
+        let mut space = space_of(&[
+            "a red tent",
+            "an old blue map",
+            "a red map of Riga",
+            "four bikes",
+        ]);
+        space.remove(1);
+        space.remove(3);
+        space.compact();
+        assert_eq!(
+            named(&space),
+            named(&space_of(&["a red tent", "a red map of Riga"]))
+        );
+        space.remove(0);
+        space.remove(1);
+        space.compact();
+        assert!(space.terms.is_empty() && space.postings.is_empty());
     }
 }

@@ -120,7 +120,7 @@ fn load_options(words: &[&str]) -> Option<bench::load::Options> {
     while let Some(word) = words.next() {
         match *word {
             "--clients" => {
-                options.clients = words.next()?.parse().ok().filter(|count| *count > 0)?
+                options.clients = words.next()?.parse().ok().filter(|count| *count > 0)?;
             }
             "--seconds" => options.seconds = words.next()?.parse().ok()?,
             "--broken" => options.broken_percent = words.next()?.parse().ok()?,

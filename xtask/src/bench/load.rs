@@ -198,12 +198,12 @@ impl Findings {
             100.0 * self.tally.found as f64 / self.tally.asked.max(1) as f64,
         );
         let stored = self.tally.acknowledged.len().max(1) as f64;
-        let _ = write!(
+        let _ = writeln!(
             text,
             "After SIGKILL and a new start: of {} acknowledged memories {} lost, {} altered; {} kept that nobody was \
              told of; {} lines of the audit log for them. At the end of the load: {:.0} MB resident, {} threads, {} \
              open files. On disk: {:.0} bytes of memories and {:.0} of the access file for each memory, {:.0} bytes \
-             written for each.\n",
+             written for each.",
             self.tally.acknowledged.len(),
             self.difference.lost.len(),
             self.difference.altered.len(),

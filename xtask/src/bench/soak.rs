@@ -1,9 +1,11 @@
 //! `bench soak`: a server that is used and abused at a moderate rate for some minutes, and whether it
 //! grows.
 //!
-//! Clients store, search and forget, so that the number of memories stays the same; around them go those
+//! Clients store, search and forget, so that the number of memories stays the same, first without a pause, until
+//! the database's page cache is full; around them go those
 //! who guess tokens from ever other addresses, register, sign in, refresh tokens, open streams and drop
-//! them, send a byte a second. The server believes what a proxy on this machine tells of addresses. Flat
+//! them, send a byte a second. The server believes what a proxy on this machine tells of addresses.
+//! Flat
 //! means: over the second half resident memory grows, by its slope, less than 5 % or 2 MB, whichever is
 //! more.
 
@@ -17,13 +19,15 @@ use owner::Owner;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
-use venom_testing::load::{Difference, Length, Loaded, Plan, Tally, run as run_plan};
+use venom_testing::load::{Difference, Kind, Length, Loaded, Plan, Tally, run as run_plan};
 use venom_testing::process::Process;
 use venom_testing::{Command, Folder};
 
 /// Between two looks at the process.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOKS_A_MINUTE: usize = 12;
 /// Clients that store and search, and the tokens they share: each is used from several addresses.
 const CLIENTS: usize = 20;
 const TOKENS: usize = 5;
@@ -32,6 +36,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Memories that each keeps.
 const KEEP: usize = 20;
 const BROKEN_PERCENT: u64 = 10;
+/// How long they go on without any pause before: until the database's page cache (16 MiB) is full, memory grows
+/// as it may.
+const WARM_UP: Duration = Duration::from_secs(90);
 /// Growth over the second half that still is flat: so much of the resident memory, or so many bytes.
 const FLAT_SHARE: f64 = 0.05;
 const FLAT_BYTES: f64 = 2e6;
@@ -50,6 +57,7 @@ struct Look {
 /// Everything that one run told.
 struct Findings {
     looks: Vec<Look>,
+    warm_up: Tally,
     tally: Tally,
     others: Vec<others::Told>,
     difference: Difference,
@@ -71,16 +79,9 @@ pub(crate) fn run(minutes: u64, as_json: bool) -> Outcome<()> {
     let data = folder.join("data");
     let sizes_before = sizes(&data);
     let length = Duration::from_secs(minutes * 60);
-    let plan = Plan {
-        clients: CLIENTS,
-        stream_every: 4,
-        length: Length::Time(length),
-        broken_percent: BROKEN_PERCENT,
-        pause: PAUSE,
-        keep: Some(KEEP),
-        addresses: true,
-        seed: 1,
-    };
+    let plan = plan_of(length, PAUSE, 2);
+    step("warming up");
+    let warm_up = run_plan(&loaded.target, &plan_of(WARM_UP, Duration::ZERO, 1));
     step("soaking");
     let end = Instant::now() + length;
     let target = loaded.target.clone();
@@ -89,7 +90,7 @@ pub(crate) fn run(minutes: u64, as_json: bool) -> Outcome<()> {
         let others = others::start(scope, &target, Owner::new(target.port, PASSPHRASE), end);
         let looks = look_until(&loaded.server.process, end);
         let tally = clients.join().map_err(|_| "a client failed")?;
-        let told: Result<Vec<_>, _> = others.into_iter().map(|other| other.join()).collect();
+        let told: Result<Vec<_>, _> = others.into_iter().map(ScopedJoinHandle::join).collect();
         let told = told.map_err(|_| "somebody failed")?;
         Ok::<_, &'static str>((looks, tally, told))
     })?;
@@ -98,9 +99,12 @@ pub(crate) fn run(minutes: u64, as_json: bool) -> Outcome<()> {
     step("killing, starting again, comparing every memory");
     let sizes_after = sizes(&data);
     let failures = loaded.kill_and_start();
+    let mut acknowledged = warm_up.acknowledged.clone();
+    acknowledged.extend(tally.acknowledged.clone());
     let findings = Findings {
-        difference: Difference::between(&tally.acknowledged, &loaded.kept()),
+        difference: Difference::between(&acknowledged, &loaded.kept()),
         looks,
+        warm_up,
         tally,
         others,
         failures,
@@ -115,6 +119,19 @@ pub(crate) fn run(minutes: u64, as_json: bool) -> Outcome<()> {
         print!("{}", findings.markdown());
     }
     findings.judge()
+}
+
+fn plan_of(length: Duration, pause: Duration, seed: u64) -> Plan {
+    Plan {
+        clients: CLIENTS,
+        stream_every: 4,
+        length: Length::Time(length),
+        broken_percent: BROKEN_PERCENT,
+        pause,
+        keep: Some(KEEP),
+        addresses: true,
+        seed,
+    }
 }
 
 /// A server whose owner has a passphrase, behind a proxy that it trusts.
@@ -190,7 +207,7 @@ impl Findings {
 
     fn unexpected(&self) -> u64 {
         let others: u64 = self.others.iter().map(|told| told.unexpected).sum();
-        self.tally.unexpected + others
+        self.warm_up.unexpected + self.tally.unexpected + others
     }
 
     fn judge(&self) -> Outcome<()> {
@@ -207,7 +224,8 @@ impl Findings {
             self.failures.len(),
         );
         let others = self.others.iter().flat_map(|told| &told.words);
-        let words = self.tally.words.iter().chain(others).chain(&self.failures);
+        let words = self.warm_up.words.iter().chain(&self.tally.words);
+        let words = words.chain(others).chain(&self.failures);
         for words in words.take(30) {
             let _ = write!(said, "\n  {words}");
         }
@@ -215,19 +233,18 @@ impl Findings {
     }
 
     fn minutes(&self) -> Vec<Look> {
-        let of_minute = |a: &Look, b: &Look| a.minutes.floor() == b.minutes.floor();
-        self.looks.chunk_by(of_minute).map(mean).collect()
+        self.looks.chunks(LOOKS_A_MINUTE).map(mean).collect()
     }
 
     fn markdown(&self) -> String {
         let mut text = String::from(
-            "| minute | resident | of it no file | open files | threads |\n|---|---|---|---|---|\n",
+            "| minute | resident | anonymous | open files | threads |\n|---|---|---|---|---|\n",
         );
         for look in self.minutes() {
             let _ = writeln!(
                 text,
                 "| {:.0} | {:.1} MB | {:.1} MB | {:.0} | {:.0} |",
-                look.minutes.floor() + 1.0,
+                look.minutes.ceil(),
                 look.resident / 1e6,
                 look.anonymous / 1e6,
                 look.open_files,
@@ -239,8 +256,8 @@ impl Findings {
         let _ = write!(
             text,
             "\nVenom {} on {}, all callers on the same cores. Second half: resident memory {:+.0} bytes a minute, \
-             {growth:+.0} in all, {} (up to {bar:.0}); of it no file {:+.0} bytes a minute. Open files when everybody \
-             had gone: {}.\n{CLIENTS} clients: {} requests, {} refused by a limit, {} unexpected answers; {} errors in \
+             {growth:+.0} in all, {} (up to {bar:.0}); anonymous {:+.0}. Open files when everybody \
+             had gone: {}.\n{CLIENTS} clients: {} requests and {} to warm up, {} refused by a limit, {} unexpected answers; {} errors in \
              the log; {} lost, {} altered.\n",
             env!("CARGO_PKG_VERSION"),
             machine(),
@@ -249,7 +266,8 @@ impl Findings {
             slope(half, |look| look.anonymous),
             self.open_files_after,
             self.tally.requests(),
-            self.tally.limited,
+            self.warm_up.requests(),
+            self.warm_up.limited + self.tally.limited,
             self.unexpected(),
             self.failures.len(),
             self.difference.lost.len(),
@@ -278,8 +296,8 @@ impl Findings {
     }
 
     fn stores(&self) -> usize {
-        let stores = self.tally.times.get(&venom_testing::load::Kind::Store);
-        stores.map_or(0, Vec::len)
+        let of = |tally: &Tally| tally.times.get(&Kind::Store).map_or(0, Vec::len);
+        of(&self.warm_up) + of(&self.tally)
     }
 
     fn json(&self) -> Value {

@@ -136,7 +136,7 @@ impl<'a> Client<'a> {
     }
 
     fn store(&mut self) -> Outcome<()> {
-        let text = words::memory(&mut self.random, self.number, self.stores);
+        let text = words::memory(&mut self.random, self.plan.seed, self.number, self.stores);
         self.stores += 1;
         let answer = self.tool("store_memory", &json!({"content": text, "tags": ["load"]}))?;
         let id = answer["memory_id"]

@@ -38,10 +38,10 @@ const WHERE: [&str; 12] = [
     "Riga", "Cusco",
 ];
 
-/// A sentence that no other client and no other number has.
-pub(super) fn memory(random: &mut Random, client: usize, number: u64) -> String {
+/// A sentence that no other seed, client and number has.
+pub(super) fn memory(random: &mut Random, seed: u64, client: usize, number: u64) -> String {
     format!(
-        "{} {} {} in {}, shelf {client}, entry {number}",
+        "{} {} {} in {}, row {seed}, shelf {client}, entry {number}",
         random.one_of(&WHO),
         random.one_of(&DOES),
         random.one_of(&WHAT),

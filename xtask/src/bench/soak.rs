@@ -1,13 +1,11 @@
 //! `bench soak`: a server that is used and abused at a moderate rate for some minutes, and whether it
 //! grows.
 //!
-//! Clients store, search and forget, so that the number of memories stays the same, first without a pause, until
-//! the database's page cache is full; around them go those
-//! who guess tokens from ever other addresses, register, sign in, refresh tokens, open streams and drop
-//! them, send a byte a second. The server believes what a proxy on this machine tells of addresses.
-//! Flat
-//! means: over the second half resident memory grows, by its slope, less than 5 % or 2 MB, whichever is
-//! more.
+//! Clients store, search and forget, so that the number of memories stays the same; first without a pause,
+//! until the page cache of the database is full. Around them go those who guess tokens from ever other
+//! addresses, register, sign in, refresh tokens, open streams and drop them, send a byte a second. The server
+//! believes what a proxy on this machine tells of addresses. Flat means: over the second half resident memory
+//! grows, by its slope, less than 5 % or 2 MB, whichever is more.
 
 mod others;
 mod owner;

@@ -87,6 +87,25 @@ impl PublicUrl {
         &self.origin
     }
 
+    /// Name and port, as a request is addressed: without the scheme's usual port.
+    pub(crate) fn authority(&self) -> &str {
+        self.origin
+            .split_once("://")
+            .map_or("", |(_, authority)| authority)
+    }
+
+    /// Whether it is reached over TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.origin.starts_with("https://")
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        let usual = if self.is_https() { 443 } else { 80 };
+        let named = split_authority(self.authority()).and_then(|(_, port)| port);
+        named.unwrap_or(usual)
+    }
+
     /// The name or address, in lower case, without port and brackets.
     pub(crate) fn host(&self) -> &str {
         &self.host

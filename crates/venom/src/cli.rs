@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod doctor;
+mod handshake;
 mod healthcheck;
 mod output;
 mod quarantine;

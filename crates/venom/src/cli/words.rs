@@ -58,6 +58,10 @@ pub(super) fn command() -> Command {
             audit(),
             Command::new("doctor")
                 .about("Look at everything in the data folder and say what is wrong with it")
+                .after_help(
+                    "With --public-url URL it goes through the handshake of a remote app with the server there \
+                     instead, and says which step fails and why.",
+                )
                 .arg(
                     Arg::new("repair")
                         .long("repair")

@@ -245,7 +245,10 @@ fn a_token_that_was_meant_for_a_local_server() {
             .request(
                 "POST",
                 "/mcp",
-                &[("authorization", &bearer)],
+                &[
+                    ("authorization", &bearer),
+                    ("content-type", "application/json"),
+                ],
                 body.as_bytes(),
             )
             .unwrap();

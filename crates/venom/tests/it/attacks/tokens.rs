@@ -260,6 +260,7 @@ fn a_read_only_grant_that_writes() {
     let bearer = format!("Bearer {}", tokens.access);
     let headers = [
         ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
         ("mcp-protocol-version", "2025-03-26"),
     ];
     let answer = guarded.send("POST", "/mcp", &headers, batch.as_bytes());

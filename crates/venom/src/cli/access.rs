@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::serve::new_passphrase;
 use clap::ArgMatches;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 use venom_access::owner::{PASSPHRASE_BYTES_MAX, check_passphrase};
@@ -314,11 +315,12 @@ fn tokens(tokens: &[Token], json: bool, now: Timestamp) -> Result<(), Failure> {
             Some(at) => format!(", until {}", minute(at)),
         };
         let used = used(token.last_used, token.last_used_from.as_deref());
-        lines.push_str(&format!(
-            "{}  {}{ends}, {used}\n",
+        let _ = writeln!(
+            lines,
+            "{}  {}{ends}, {used}",
             token.name,
             reach(&token.rights)
-        ));
+        );
     }
     output::text(&lines)
 }
@@ -410,15 +412,16 @@ fn audit(access: &Access, query: &AuditQuery, json: bool) -> Result<(), Failure>
                 "from": entry.source,
                 "subject": entry.subject,
             });
-            lines.push_str(&format!("{line}\n"));
+            let _ = writeln!(lines, "{line}");
         } else {
             let at = entry.at.to_string();
             let at = at.get(..19).unwrap_or(&at);
             let subject = entry.subject;
-            lines.push_str(&format!(
-                "{at}  {}  by {} from {}  {subject}\n",
+            let _ = writeln!(
+                lines,
+                "{at}  {}  by {} from {}  {subject}",
                 entry.event, entry.who, entry.source
-            ));
+            );
         }
     }
     output::text(&lines)

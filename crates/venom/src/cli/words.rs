@@ -18,7 +18,7 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("The same as the command stdio"),
         )
-        .subcommands([
+        .subcommands(vec![
             Command::new("serve").about("Serve MCP over HTTP, until SIGTERM or Ctrl-C (the default)"),
             Command::new("stdio").about("Serve MCP over stdin and stdout, for a client that starts it"),
             store(),

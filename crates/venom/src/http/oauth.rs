@@ -18,6 +18,7 @@ mod passkeys;
 mod sign_in;
 mod token;
 
+use super::limits::{PASSPHRASES_AT_A_TIME, REGISTRATIONS_PER_MINUTE, SIGN_IN_BYTES_MAX};
 use super::peer::Peer;
 use super::rate::RateLimiter;
 use crate::access_file::AccessFile;
@@ -34,13 +35,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use venom_core::SpaceName;
-
-/// Longest body of a request to one of these routes, in bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Registrations a minute from one address.
-const REGISTRATIONS_PER_MINUTE: u32 = 10;
-/// Passphrases that are checked at the same time: each takes 19 MiB while it is.
-const PASSPHRASES_AT_A_TIME: usize = 2;
 
 /// The place where the owner signs in.
 pub(crate) struct Site {
@@ -148,7 +142,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         router = router.route(path, get(metadata::server));
     }
     router
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(SIGN_IN_BYTES_MAX))
         .with_state(site)
 }
 

@@ -123,7 +123,10 @@ fn a_damaged_database_is_told_and_left_alone() {
 fn the_handshake_of_a_remote_app() {
     let guarded = crate::guarded::Guarded::start();
     let url = guarded.origin.as_str();
-    let said = guarded.venom(["doctor", "--public-url", url]).run().success();
+    let said = guarded
+        .venom(["doctor", "--public-url", url])
+        .run()
+        .success();
     for step in [
         "connection",
         "challenge",

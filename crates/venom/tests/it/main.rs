@@ -22,6 +22,7 @@ mod hardening;
 mod memories;
 mod models;
 mod owner;
+mod passkeys;
 mod poisoning;
 mod routes;
 mod sandbox;

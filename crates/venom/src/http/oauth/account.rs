@@ -72,7 +72,7 @@ fn apps(signed: &Signed, grants: &[Grant]) -> String {
     list(
         "Apps",
         "No app has been let in yet.",
-        grants.iter().map(row).collect(),
+        &grants.iter().map(row).collect::<Vec<_>>(),
     )
 }
 
@@ -99,7 +99,7 @@ fn given_tokens(signed: &Signed, tokens: &[Token]) -> String {
     list(
         "Tokens",
         "There are none. venom token create makes one.",
-        tokens.iter().map(row).collect(),
+        &tokens.iter().map(row).collect::<Vec<_>>(),
     )
 }
 
@@ -117,7 +117,11 @@ fn browsers(signed: &Signed, sessions: &[Session]) -> String {
             &form(signed, "revoke-session", &session.id.to_string(), "End"),
         )
     };
-    list("Browsers", "", sessions.iter().map(row).collect())
+    list(
+        "Browsers",
+        "",
+        &sessions.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 fn own_passkeys(site: &Site, signed: &Signed, passkeys: &[Passkey]) -> String {
@@ -142,11 +146,11 @@ fn own_passkeys(site: &Site, signed: &Signed, passkeys: &[Passkey]) -> String {
     list(
         "Passkeys",
         "There are none yet.",
-        passkeys.iter().map(row).collect(),
+        &passkeys.iter().map(row).collect::<Vec<_>>(),
     ) + &add
 }
 
-fn list(title: &str, none: &str, rows: Vec<String>) -> String {
+fn list(title: &str, none: &str, rows: &[String]) -> String {
     if rows.is_empty() {
         return format!("<h2>{title}</h2><p class=note>{none}</p>");
     }

@@ -1,17 +1,12 @@
 //! Sign-in attempts that failed, and how long to wait before the next.
 
+use crate::http::limits::{FAILURES_PER_MINUTE_MAX, FREE_FAILURES, SIGN_IN_WAIT_MAX};
 use crate::http::peer::one_network;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failures of an address, or of one network, that cost nothing: people mistype.
-const FREE_FAILURES: u32 = 3;
-/// The longest wait; it doubles with each failure up to here, and failures are forgotten after it.
-const WAIT_MAX: Duration = Duration::from_mins(15);
-/// Failures a minute from everywhere together, beyond which everybody waits.
-const FAILURES_PER_MINUTE_MAX: u32 = 60;
 /// Addresses that are remembered.
 const ADDRESSES_MAX: usize = 10_000;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -54,14 +49,14 @@ impl Attempts {
         if failures.of.len() >= ADDRESSES_MAX {
             failures
                 .of
-                .retain(|_, (_, last)| now.duration_since(*last) < WAIT_MAX);
+                .retain(|_, (_, last)| now.duration_since(*last) < SIGN_IN_WAIT_MAX);
         }
         // With all places taken by failures of the last minutes, the common limit holds.
         let room = failures.of.len() < ADDRESSES_MAX;
         let known = one_network(address);
         if room || failures.of.contains_key(&known) {
             let (count, last) = failures.of.entry(known).or_insert((0, now));
-            let forgotten = now.duration_since(*last) >= WAIT_MAX;
+            let forgotten = now.duration_since(*last) >= SIGN_IN_WAIT_MAX;
             *count = if forgotten {
                 1
             } else {
@@ -87,7 +82,7 @@ impl Attempts {
 fn wait_after(failures: u32) -> Duration {
     match failures.checked_sub(FREE_FAILURES) {
         None | Some(0) => Duration::ZERO,
-        Some(costly) => Duration::from_secs(1 << costly.min(10)).min(WAIT_MAX),
+        Some(costly) => Duration::from_secs(1 << costly.min(10)).min(SIGN_IN_WAIT_MAX),
     }
 }
 
@@ -118,7 +113,10 @@ mod tests {
             Ok(()),
             "others are not held up"
         );
-        assert_eq!(attempts.may_try(address(1), start + WAIT_MAX), Ok(()));
+        assert_eq!(
+            attempts.may_try(address(1), start + SIGN_IN_WAIT_MAX),
+            Ok(())
+        );
         attempts.succeeded(address(1));
         assert_eq!(attempts.may_try(address(1), start), Ok(()));
     }

@@ -6,7 +6,7 @@
 //! id may be answered at that host, and that a program on the owner's machine may be answered there.
 //! That is no more than anybody gets by registering, and the consent page says so.
 
-use super::parameters::oauth_error;
+use super::parameters::OauthError;
 use super::{Site, address, parameters};
 use crate::failure::Failure;
 use crate::http::rate::too_many;
@@ -281,7 +281,7 @@ pub(super) async fn register(
     }
     let new = match new_client(&body) {
         Ok(new) => new,
-        Err((error, why)) => return oauth_error(StatusCode::BAD_REQUEST, error, &why),
+        Err(error) => return error.into_response(),
     };
     let now = crate::asked::SystemClock.now();
     let registered = site.file.ask(move |access| {
@@ -312,8 +312,8 @@ pub(super) async fn register(
 
 /// Reads a registration. Addresses that cannot be taken are left out as long as one can: some clients
 /// name several for one to fit.
-fn new_client(body: &[u8]) -> Result<NewClient, (&'static str, String)> {
-    let metadata = |why: &str| ("invalid_client_metadata", why.to_owned());
+fn new_client(body: &[u8]) -> Result<NewClient, OauthError> {
+    let metadata = |why: &str| OauthError::new("invalid_client_metadata", why);
     let body: Value =
         serde_json::from_slice(body).map_err(|_| metadata("expected a JSON object"))?;
     let Some(uris) = body["redirect_uris"].as_array() else {
@@ -336,7 +336,7 @@ fn new_client(body: &[u8]) -> Result<NewClient, (&'static str, String)> {
         }
     }
     if kept.is_empty() {
-        return Err(("invalid_redirect_uri", why));
+        return Err(OauthError::new("invalid_redirect_uri", why));
     }
     let name = body["client_name"]
         .as_str()
@@ -492,7 +492,7 @@ mod tests {
                 "invalid_client_metadata",
             ),
         ] {
-            assert_eq!(read(body.clone()).unwrap_err().0, error, "{body}");
+            assert_eq!(read(body.clone()).unwrap_err().error, error, "{body}");
         }
     }
 

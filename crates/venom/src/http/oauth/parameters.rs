@@ -1,5 +1,6 @@
 //! Parameters of OAuth requests, and the answers that its RFCs lay down for mistakes.
 
+use crate::failure::Failure;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -78,20 +79,57 @@ pub(super) fn is_resource(url: &str, origin: &str) -> bool {
     start.eq_ignore_ascii_case(origin) && matches!(&bare[origin.len()..], "" | "/mcp" | "/sse")
 }
 
-/// An error answer of the token, registration and revocation endpoints (OAuth 2.1, section 3.2.4).
-pub(super) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response {
-    let body = json!({"error": error, "error_description": description});
-    (status, NOT_STORED, axum::Json(body)).into_response()
+/// An error of the token, registration and revocation endpoints (OAuth 2.1, section 3.2.4).
+#[derive(Debug)]
+pub(super) struct OauthError {
+    status: StatusCode,
+    /// Its name in the RFCs.
+    pub(super) error: &'static str,
+    description: String,
 }
 
-/// The answer to a client that gets no tokens.
-pub(super) fn refused(refusal: &Refusal) -> Response {
-    let (error, description) = match refusal {
-        Refusal::Grant(why) => ("invalid_grant", why),
-        Refusal::Target(why) => ("invalid_target", why),
-        Refusal::Scope(why) => ("invalid_scope", why),
-    };
-    oauth_error(StatusCode::BAD_REQUEST, error, description)
+impl OauthError {
+    /// An error that the request is to blame for.
+    pub(super) fn new(error: &'static str, description: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+            description: description.into(),
+        }
+    }
+
+    /// A request that does not have the form it needs.
+    pub(super) fn invalid(description: impl Into<String>) -> Self {
+        Self::new("invalid_request", description)
+    }
+}
+
+impl From<Refusal> for OauthError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Grant(why) => Self::new("invalid_grant", why),
+            Refusal::Target(why) => Self::new("invalid_target", why),
+            Refusal::Scope(why) => Self::new("invalid_scope", why),
+        }
+    }
+}
+
+impl From<Failure> for OauthError {
+    /// What the client is not to blame for: it may try again, and the log says why.
+    fn from(failure: Failure) -> Self {
+        tracing::error!("{failure}");
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            ..Self::new("temporarily_unavailable", "try again later")
+        }
+    }
+}
+
+impl IntoResponse for OauthError {
+    fn into_response(self) -> Response {
+        let body = json!({"error": self.error, "error_description": self.description});
+        (self.status, NOT_STORED, axum::Json(body)).into_response()
+    }
 }
 
 /// For answers that hold secrets, or depend on them.
@@ -117,7 +155,8 @@ mod tests {
             "a comes twice: expected it once"
         );
         assert!(Parameters::parse(&format!("a={}", "x".repeat(5000))).is_err());
-        let many: String = (0..100).map(|n| format!("p{n}=1&")).collect();
+        let many: Vec<_> = (0..100).map(|n| format!("p{n}=1")).collect();
+        let many = many.join("&");
         assert!(Parameters::parse(&many).is_err());
         assert_eq!(found.need("d").unwrap_err(), "d is missing");
     }

@@ -1,6 +1,6 @@
 //! Passkeys (WebAuthn, level 3): the owner signs in with the lock of a device instead of the passphrase.
 //!
-//! Challenges are kept in memory until they are answered, at most [`PENDING_MAX`] of each kind and once
+//! Challenges are kept in memory until they are answered, at most [`PASSKEYS_PENDING_MAX`] of each kind and once
 //! each. The cryptography and what has to be checked is the library's (`webauthn_rp`).
 
 use super::sign_in::Signed;
@@ -9,6 +9,7 @@ use crate::addresses::PublicUrl;
 use crate::asked::SystemClock;
 use crate::caller::address_text;
 use crate::failure::Failure;
+use crate::http::limits::PASSKEYS_PENDING_MAX;
 use crate::http::oauth::parameters::Parameters;
 use axum::extract::State;
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
@@ -16,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use venom_access::Passkey;
+use venom_access::{Access, Passkey};
 use venom_core::ErrorKind;
 use venom_core::ports::Clock as _;
 use webauthn_rp::bin::{Decode as _, Encode as _};
@@ -37,8 +38,6 @@ use webauthn_rp::{
     RegistrationServerState,
 };
 
-/// Challenges of a kind that wait for their answer at the same time.
-const PENDING_MAX: usize = 64;
 /// The owner, as authenticators know it. There is one owner, so it is the same everywhere; who has two
 /// servers tells them apart by their names.
 const OWNER_HANDLE: [u8; 16] = *b"venom owner 0001";
@@ -226,7 +225,7 @@ fn keep<S: webauthn_rp::request::TimedCeremony>(
     let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
     pending.retain(|_, state| state.expiration() > now);
-    if pending.len() >= PENDING_MAX {
+    if pending.len() >= PASSKEYS_PENDING_MAX {
         let full = "too many passkeys are being asked for: try again in a few minutes";
         return Err(Failure::new(ErrorKind::Overloaded, full));
     }
@@ -258,7 +257,7 @@ pub(super) async fn begin_adding(
 ) -> Response {
     let begun = async {
         let _: (Signed, Parameters) = site.signed_form(&headers, &body).await?;
-        let known = site.file.ask(|access| access.passkeys()).await?;
+        let known = site.file.ask(Access::passkeys).await?;
         site.passkeys.begin_adding(&known)
     };
     begun.await.map_or_else(IntoResponse::into_response, json)
@@ -315,7 +314,7 @@ pub(super) async fn finish_sign_in(
         site.own_form(&headers)?;
         site.may_try(address).map_err(|(failure, _)| failure)?;
         let form = Parameters::parse(&body).map_err(Failure::invalid)?;
-        let known = site.file.ask(|access| access.passkeys()).await?;
+        let known = site.file.ask(Access::passkeys).await?;
         let signed = site
             .passkeys
             .finish_sign_in(form.get("credential").unwrap_or_default(), &known);

@@ -3,6 +3,7 @@
 use crate::BINARY;
 use crate::guarded::{Guarded, REDIRECT};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 use venom_testing::{Command, Folder, Server, process::free_port};
 
@@ -120,7 +121,6 @@ fn secrets_on_the_disk() {
             assert!(!found, "{secret} lies in {}", path.display());
         }
     }
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(guarded.folder.join("data/access.db"))
         .unwrap()
         .permissions()

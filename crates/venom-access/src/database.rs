@@ -110,7 +110,7 @@ CREATE TABLE refresh_tokens (
     hash       BLOB PRIMARY KEY,
     grant_id   INTEGER NOT NULL REFERENCES grants ON DELETE CASCADE,
     expires_us INTEGER NOT NULL,
-    used       INTEGER NOT NULL DEFAULT 0
+    used_us    INTEGER
 ) STRICT;
 CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (grant_id);
 

@@ -2,7 +2,9 @@
 //! hour and refresh tokens that are good once (OAuth 2.1, sections 4.1 and 4.3).
 //!
 //! Whoever shows a code or a refresh token for the second time has stolen it or was stolen from: the
-//! grant ends for both (RFC 9700, section 4.14.2).
+//! grant ends for both (RFC 9700, section 4.14.2). Only within [`LEEWAY_SECONDS`] of its first use a refresh
+//! token may come again: two programs of one app that share their settings refresh at the same time, and an
+//! answer may be lost on its way.
 
 use crate::audit::{Event, note};
 use crate::secret::equal;
@@ -20,6 +22,8 @@ pub const CODE_SECONDS: i64 = 60;
 pub const ACCESS_SECONDS: i64 = 3_600;
 /// How long a refresh token is good, in seconds: a client that is not used for so long signs in again.
 pub const REFRESH_SECONDS: i64 = 90 * 86_400;
+/// How long a refresh token that was used may come again, in seconds.
+pub const LEEWAY_SECONDS: i64 = 30;
 /// Most grants at a time.
 pub const GRANTS_MAX: usize = 500;
 /// Most access tokens of a grant that are good at the same time; the oldest go.
@@ -248,13 +252,13 @@ impl Access {
     ) -> Result<Result<Redeemed, Refusal>, AccessError> {
         self.write(|transaction| {
             let hash = shown.hash();
-            let select = "SELECT r.used, r.expires_us, g.id, g.client_id, g.client_name, g.spaces, g.write,
+            let select = "SELECT r.used_us, r.expires_us, g.id, g.client_id, g.client_name, g.spaces, g.write,
                                  g.resource
                           FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = ?1";
             let found = transaction.query_row(select, params![hash.0], |row| {
                 let spaces: Option<String> = row.get(5)?;
                 Ok(Refreshable {
-                    used: row.get(0)?,
+                    used_us: row.get(0)?,
                     expires_us: row.get(1)?,
                     grant: row.get(2)?,
                     client_id: row.get(3)?,
@@ -269,7 +273,8 @@ impl Access {
             if !equal(&found.client_id, client_id) {
                 return Ok(Err(Refusal::Grant("the refresh token is another client's")));
             }
-            if found.used {
+            let leeway = |used_us| now.as_micros() < used_us + LEEWAY_SECONDS * 1_000_000;
+            if found.used_us.is_some_and(|used_us| !leeway(used_us)) {
                 let subject = format!("refresh token of {}", who(found.grant, &found.client_name));
                 end_grant(transaction, found.grant, now, source, &subject)?;
                 return Ok(Err(Refusal::Grant("the refresh token was used before")));
@@ -283,7 +288,7 @@ impl Access {
             if write == Some(true) && !found.rights.write {
                 return Ok(Err(Refusal::Scope("the owner did not grant write")));
             }
-            transaction.execute("UPDATE refresh_tokens SET used = 1 WHERE hash = ?1", params![hash.0])?;
+            transaction.execute("UPDATE refresh_tokens SET used_us = ?2 WHERE hash = ?1 AND used_us IS NULL", params![hash.0, now.as_micros()])?;
             let extend = "UPDATE grants SET expires_us = ?2 WHERE id = ?1";
             transaction.execute(extend, params![found.grant, later(now, REFRESH_SECONDS)])?;
             let rights = Rights {
@@ -406,7 +411,7 @@ impl Access {
 
 /// A refresh token with its grant.
 struct Refreshable {
-    used: bool,
+    used_us: Option<i64>,
     expires_us: i64,
     grant: i64,
     client_id: String,
@@ -743,14 +748,16 @@ mod tests {
         let second = refresh(&first.refresh, 10).unwrap();
         assert!(is_valid(access, &first.access, 11) && is_valid(access, &second.access, 11));
         let third = refresh(&second.refresh, 20).unwrap();
+        let again = refresh(&first.refresh, 10 + LEEWAY_SECONDS - 1).unwrap();
+        assert!(is_valid(access, &again.access, 40), "both at the same time");
         assert_eq!(
-            refresh(&first.refresh, 30).unwrap_err(),
+            refresh(&first.refresh, 10 + LEEWAY_SECONDS).unwrap_err(),
             Refusal::Grant("the refresh token was used before")
         );
-        for token in [&first, &second, &third] {
-            assert!(!is_valid(access, &token.access, 31));
+        for token in [&first, &second, &third, &again] {
+            assert!(!is_valid(access, &token.access, 41));
         }
-        assert!(refresh(&third.refresh, 32).is_err());
+        assert!(refresh(&third.refresh, 42).is_err());
     }
 
     #[test]

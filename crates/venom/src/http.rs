@@ -145,6 +145,7 @@ fn router(shared: Shared, guard: Guard, site: Option<Arc<Site>>) -> Router {
         .route("/icon.svg", get(icon))
         .route("/favicon.ico", get(icon))
         .route("/mcp", any(mcp::mcp))
+        .route("/mcp/", any(mcp::mcp))
         .route("/sse", get(sse::open))
         .route("/messages", post(sse::message))
         .route("/messages/", post(sse::message))

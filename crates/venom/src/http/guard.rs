@@ -111,7 +111,9 @@ impl Guard {
 
     /// Whether a path asks for no token: it is open, or has its own way of asking.
     fn is_open(&self, path: &str) -> bool {
-        OPEN_PATHS.contains(&path) || self.site.is_some() && Site::is_own(path)
+        let is_own = || self.site.is_some() && Site::is_own(path);
+        // What is not there is not there for anybody: clients look in many places.
+        OPEN_PATHS.contains(&path) || path.starts_with("/.well-known/") || is_own()
     }
 
     /// The caller that shows these headers.
@@ -178,7 +180,7 @@ impl Guard {
     }
 
     /// What tells a client how to get a token (RFC 9728, section 5.1; RFC 6750, section 3).
-    fn challenge(&self, error: Option<&str>) -> HeaderValue {
+    fn challenge(&self, path: &str, error: Option<&str>) -> HeaderValue {
         let mut challenge = String::from("Bearer realm=\"venom\"");
         if let Some(error) = error {
             challenge.push_str(", error=\"invalid_token\", error_description=\"");
@@ -186,12 +188,12 @@ impl Guard {
             challenge.push('"');
         }
         if let Some(site) = &self.site {
-            challenge.push_str(&site.challenge_parameters());
+            challenge.push_str(&site.challenge_parameters(path));
         }
         HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer"))
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response {
+    fn refuse(&self, path: &str, refusal: Refusal) -> Response {
         let (description, message) = match refusal {
             Refusal::NoToken => (
                 None,
@@ -205,7 +207,7 @@ impl Guard {
             other => return other.into_response(),
         };
         let mut response = error(StatusCode::UNAUTHORIZED, message);
-        let challenge = self.challenge(description);
+        let challenge = self.challenge(path, description);
         response
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, challenge);
@@ -312,7 +314,7 @@ pub(super) async fn check(
                 request.extensions_mut().insert(caller);
                 next.run(request).await
             }
-            Err(refusal) => guard.refuse(refusal),
+            Err(refusal) => guard.refuse(&path, refusal),
         }
     };
     if let Some(origin) = origin {

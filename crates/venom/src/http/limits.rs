@@ -184,8 +184,8 @@ mod tests {
 
     fn of_sign_in() -> Vec<Row> {
         use venom_access::{
-            ACCESS_SECONDS, CLIENTS_MAX, CODE_SECONDS, GRANTS_MAX, PASSKEYS_MAX, REFRESH_SECONDS,
-            SESSION_SECONDS, SESSIONS_MAX, SPACES_MAX, TOKENS_MAX,
+            ACCESS_SECONDS, CLIENTS_MAX, CODE_SECONDS, GRANTS_MAX, LEEWAY_SECONDS, PASSKEYS_MAX,
+            REFRESH_SECONDS, SESSION_SECONDS, SESSIONS_MAX, SPACES_MAX, TOKENS_MAX,
         };
         vec![
             (
@@ -258,6 +258,11 @@ mod tests {
                 "life of a refresh token",
                 format!("{} days", REFRESH_SECONDS / 86_400),
                 "`invalid_grant`; the app signs in anew",
+            ),
+            (
+                "time in which a used refresh token may come again",
+                format!("{LEEWAY_SECONDS} s"),
+                "the grant ends",
             ),
             (
                 "life of a browser session",

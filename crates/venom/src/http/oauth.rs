@@ -99,12 +99,16 @@ impl Site {
     }
 
     /// What a challenge tells a client: where to begin and what to ask for. Both scopes, whichever it has.
-    pub(crate) fn challenge_parameters(&self) -> String {
-        format!(
-            ", resource_metadata=\"{}{}\", scope=\"read write\"",
-            self.origin,
+    /// `path` is the one that was called.
+    pub(crate) fn challenge_parameters(&self, path: &str) -> String {
+        let is_older = path.starts_with("/sse") || path.starts_with("/messages");
+        let metadata = if is_older {
+            metadata::SSE_RESOURCE_PATH
+        } else {
             metadata::RESOURCE_PATH
-        )
+        };
+        let origin = &self.origin;
+        format!(", resource_metadata=\"{origin}{metadata}\", scope=\"read write\"")
     }
 
     /// Whether cookies may go over TLS only.

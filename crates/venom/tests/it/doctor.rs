@@ -153,7 +153,7 @@ fn the_handshake_of_a_remote_app() {
         report.contains("resource") && report.contains("expected http://127.0.0.1"),
         "{report}"
     );
-    assert!(said.failure(69).contains("are wrong"));
+    assert!(said.failure(69).contains("wrong"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `/account`: what the owner has granted, and how it is taken back.
 
 use super::pages::{self, Page, escaped};
+use super::parameters::Text;
 use super::sign_in::{self, Signed};
 use super::{Site, address};
 use crate::asked::SystemClock;
@@ -188,7 +189,7 @@ pub(super) async fn change(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Response {
     let (signed, form) = match site.signed_form(&headers, &body).await {
         Ok(signed_form) => signed_form,

@@ -5,7 +5,7 @@
 
 use super::clients::Answerable;
 use super::pages::{self, Page};
-use super::parameters::{Parameters, is_resource, wants_write};
+use super::parameters::{Parameters, Text, is_resource, wants_write};
 use super::sign_in::{self, Signed};
 use super::{Site, address};
 use crate::asked::SystemClock;
@@ -196,7 +196,7 @@ fn consent_page(
         csrf = signed.csrf(),
     );
     Page::new("Let an app in", &body)
-        .sends_forms_to(&client.redirect_uri)
+        .with_forms_that_lead_on()
         .into_response()
 }
 
@@ -205,7 +205,7 @@ pub(super) async fn decide(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Response {
     let (signed, form) = match site.signed_form(&headers, &body).await {
         Ok(signed_form) => signed_form,

@@ -6,11 +6,10 @@
 //! id may be answered at that host, and that a program on the owner's machine may be answered there.
 //! That is no more than anybody gets by registering, and the consent page says so.
 
-use super::parameters::OauthError;
+use super::parameters::{OauthError, Text};
 use super::{Site, address, parameters};
 use crate::failure::Failure;
 use crate::http::rate::too_many;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Extensions, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -273,13 +272,13 @@ fn host_of_document(client_id: &str) -> Option<&str> {
 pub(super) async fn register(
     State(site): State<Arc<Site>>,
     extensions: Extensions,
-    body: Bytes,
+    Text(body): Text,
 ) -> Response {
     let address = address(&extensions);
     if let Err(wait) = site.registrations.admit(&address, Instant::now()) {
         return too_many("registration from this address", wait);
     }
-    let new = match new_client(&body) {
+    let new = match new_client(body.as_bytes()) {
         Ok(new) => new,
         Err(error) => return error.into_response(),
     };

@@ -1,6 +1,9 @@
 //! Parameters of OAuth requests, and the answers that its RFCs lay down for mistakes.
 
 use crate::failure::Failure;
+use crate::http::limits::SIGN_IN_BYTES_MAX;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -129,6 +132,35 @@ impl IntoResponse for OauthError {
     fn into_response(self) -> Response {
         let body = json!({"error": self.error, "error_description": self.description});
         (self.status, NOT_STORED, axum::Json(body)).into_response()
+    }
+}
+
+/// The body of a request as text. What cannot be read is told in OAuth's own form.
+pub(super) struct Text(pub(super) String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = OauthError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, OauthError> {
+        let status = |status| {
+            move |why: &str| OauthError {
+                status,
+                ..OauthError::invalid(why)
+            }
+        };
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.into_response().status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => {
+                        let why = format!("expected at most {} KiB", SIGN_IN_BYTES_MAX / 1024);
+                        status(StatusCode::PAYLOAD_TOO_LARGE)(&why)
+                    }
+                    _ => status(StatusCode::BAD_REQUEST)("the body breaks off"),
+                })?;
+        let text = String::from_utf8(bytes.to_vec());
+        text.map(Self)
+            .map_err(|_| OauthError::invalid("expected text in UTF-8"))
     }
 }
 

@@ -3,14 +3,14 @@
 //! Challenges are kept in memory until they are answered, at most [`PASSKEYS_PENDING_MAX`] of each kind and once
 //! each. The cryptography and what has to be checked is the library's (`webauthn_rp`).
 
+use super::parameters::{NOT_STORED, Parameters, Text};
 use super::sign_in::Signed;
-use super::{Site, address, parameters::NOT_STORED};
+use super::{Site, address};
 use crate::addresses::PublicUrl;
 use crate::asked::SystemClock;
 use crate::caller::address_text;
 use crate::failure::Failure;
 use crate::http::limits::PASSKEYS_PENDING_MAX;
-use crate::http::oauth::parameters::Parameters;
 use axum::extract::State;
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -253,7 +253,7 @@ fn json(text: String) -> Response {
 pub(super) async fn begin_adding(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
-    body: String,
+    Text(body): Text,
 ) -> Response {
     let begun = async {
         let _: (Signed, Parameters) = site.signed_form(&headers, &body).await?;
@@ -268,7 +268,7 @@ pub(super) async fn finish_adding(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Response {
     let finished = async {
         let (_, form) = site.signed_form(&headers, &body).await?;
@@ -307,7 +307,7 @@ pub(super) async fn finish_sign_in(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Response {
     let address = address(&extensions);
     let finished = async {

@@ -1,7 +1,7 @@
 //! `/sign-in`: the owner shows the passphrase and gets a session, which a cookie carries.
 
 use super::pages::{self, Page};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, Text};
 use super::{Site, address};
 use crate::asked::SystemClock;
 use crate::caller::address_text;
@@ -222,7 +222,7 @@ pub(super) async fn passphrase(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Response {
     let address = address(&extensions);
     let form = site

@@ -1,6 +1,6 @@
 //! `/token` and `/revoke`: a code becomes tokens, a refresh token new ones, and what is given back is void.
 
-use super::parameters::{NOT_STORED, OauthError, Parameters, is_resource, wants_write};
+use super::parameters::{NOT_STORED, OauthError, Parameters, Text, is_resource, wants_write};
 use super::{Site, address};
 use crate::asked::SystemClock;
 use crate::caller::address_text;
@@ -20,7 +20,7 @@ pub(super) async fn token(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Result<Response, OauthError> {
     let source = address_text(Some(address(&extensions)));
     let form = form(&headers, &body)?;
@@ -79,7 +79,7 @@ pub(super) async fn revoke(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Result<Response, OauthError> {
     let source = address_text(Some(address(&extensions)));
     let form = form(&headers, &body)?;

@@ -29,7 +29,7 @@ from browser import Browser, answered
 from check_client import DISCOVER, INITIALIZE, MAJOR, READING, TOOLS, MCPError, connected, shorten, texts
 from checks import Check, Tally, equal, expect, innermost
 
-MESSAGES = "/messages"
+MESSAGES = "/messages/"
 CALLBACK = "http://localhost:39117/callback"
 KNOWN_CLIENT = "https://claude.ai/oauth/claude-code-client-metadata"
 CHECK_SECONDS_MAX = 60

@@ -148,16 +148,23 @@ impl Site {
     }
 }
 
+/// One line of the client over both transports, each with a server of its own.
+fn check_python_client_signs_in(line: &str) {
+    let script = repository("tests/clients/sign_in.py");
+    for transport in ["http", "sse"] {
+        let mut command = Command::new(python(line));
+        Site::new().check(command.arg(&script).args(["--transport", transport]));
+    }
+}
+
 #[test]
 fn the_python_client_1_x_signs_in() {
-    let script = repository("tests/clients/sign_in.py");
-    Site::new().check(Command::new(python("mcp1")).arg(script));
+    check_python_client_signs_in("mcp1");
 }
 
 #[test]
 fn the_python_client_2_x_signs_in() {
-    let script = repository("tests/clients/sign_in.py");
-    Site::new().check(Command::new(python("mcp2")).arg(script));
+    check_python_client_signs_in("mcp2");
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn the_handshake_of_a_remote_app() {
     let said = guarded.venom(["doctor", "--public-url", &other]).run();
     let report = said.stdout.clone();
     assert!(
-        report.contains("resource") && report.contains("expected http://127.0.0.1"),
+        report.contains("not below http://127.0.0.1") && report.contains("VENOM_PUBLIC_URL="),
         "{report}"
     );
     assert!(said.failure(69).contains("wrong"));

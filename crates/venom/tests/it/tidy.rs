@@ -125,10 +125,15 @@ fn is_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     code.match_indices("unsafe").any(|(at, word)| {
         let before = code[..at].chars().next_back();
-        let behind = code[at + word.len()..].trim_start();
-        let begins = ["{", "(", "fn ", "impl", "trait ", "extern "];
+        let behind = &code[at + word.len()..];
+        // An attribute has its bracket right behind; with a space it is prose.
+        let is_attribute = behind.starts_with('(');
+        let behind = behind.trim_start();
+        let begins = ["{", "fn ", "impl", "trait ", "extern "];
         before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
-            && (behind.is_empty() || begins.iter().any(|next| behind.starts_with(next)))
+            && (is_attribute
+                || behind.is_empty()
+                || begins.iter().any(|next| behind.starts_with(next)))
     })
 }
 

@@ -159,7 +159,7 @@ fn list(title: &str, none: &str, rows: &[String]) -> String {
 }
 
 fn row(what: &str, how: &str, used: &str, button: &str) -> String {
-    format!("<tr><td>{what}<br><span class=note>{how}</span><td class=note>{used}<td>{button}")
+    format!("<tr><td>{what}<br><span class=note>{how}<br>{used}</span><td class=button>{button}")
 }
 
 fn used(at: Option<Timestamp>, from: Option<&str>) -> String {

@@ -8,6 +8,7 @@ use super::pages::{self, Page};
 use super::parameters::{Parameters, Text, is_resource, wants_write};
 use super::sign_in::{self, Signed};
 use super::{Site, address};
+use crate::addresses::is_loopback_name;
 use crate::asked::SystemClock;
 use crate::caller::address_text;
 use crate::failure::Failure;
@@ -160,6 +161,13 @@ fn consent_page(
         "<p class=note>This is what the app calls itself; Venom does not know it. Go on only if you have \
          just asked an app to connect, and the address below is its own.</p>"
     };
+    let where_to = if is_loopback_name(&client.redirect_host) {
+        " (a program on your own machine)"
+    } else if client.redirect_host.ends_with(':') {
+        " (an app on your own device)"
+    } else {
+        ""
+    };
     if !spaces.contains(&site.space) {
         spaces.push(site.space.clone());
     }
@@ -180,7 +188,7 @@ fn consent_page(
     };
     let body = format!(
         "<h1>Let {name} in?</h1>{note}
-<dl><dt>App<dd>{name}<dt>Answers go to<dd><b>{host}</b></dl>
+<dl><dt>App<dd>{name}<dt>Answers go to<dd><b>{host}</b>{where_to}</dl>
 <form method=post action=/authorize>
 <input type=hidden name=request value=\"{query}\"><input type=hidden name=csrf value=\"{csrf}\">
 <label>It may use <select name=space>{spaces}<option value=all>all spaces</option></select></label>

@@ -12,7 +12,7 @@ label{display:block;margin:.4rem 0}fieldset{border:1px solid #ccc;border-radius:
 input[type=password],input[type=text],select{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;border:1px solid #999;\
 border-radius:8px;background:inherit;color:inherit}button{font:inherit;padding:.5rem 1rem;border:0;border-radius:8px;\
 background:#2d6a4f;color:#fff;cursor:pointer}button.quiet{background:#e4e4ea;color:#1c1c22}table{width:100%;border-collapse:collapse}\
-td{padding:.4rem .3rem;border-top:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}td form{margin:0}.note{color:#666;font-size:.9rem}\
+td{padding:.4rem .3rem;border-top:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}td form{margin:0}.button{width:1%}button{white-space:nowrap}.note{color:#666;font-size:.9rem}\
 .wrong{color:#b3261e}@media(prefers-color-scheme:dark){body{color:#e8e8ee;background:#101014}.note,dt{color:#999}\
 button.quiet{background:#2a2a33;color:#e8e8ee}td{border-color:#333}.wrong{color:#ff8a80}}";
 

@@ -206,6 +206,7 @@ pub(super) async fn ask(site: &Site, next: &str, status: StatusCode, wrong: &str
         "<h1>Sign in to your memory</h1>{passkey}
 <form method=post action=/sign-in><input type=hidden name=next value=\"{next}\">
 <p class=wrong role=alert>{wrong}</p>
+<input type=text name=username value=owner autocomplete=username hidden>
 <label>Passphrase <input type=password name=passphrase autocomplete=current-password required autofocus></label>
 <p><button>Sign in</button></p></form>
 <p class=note>The server showed the passphrase at its first start. Lost? Run <code>venom auth init</code> \

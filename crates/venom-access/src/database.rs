@@ -1,6 +1,8 @@
 //! The file: how it is opened, its tables.
 
 use crate::AccessError;
+use crate::owner::HashMemory;
+use crate::uses::Uses;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::OpenOptions;
@@ -135,6 +137,8 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 pub struct Access {
     connection: Mutex<Connection>,
     path: PathBuf,
+    pub(crate) uses: Uses,
+    pub(crate) hashing: HashMemory,
 }
 
 impl Access {
@@ -157,6 +161,8 @@ impl Access {
         migrate(connection, &unusable).map(|connection| Self {
             connection: Mutex::new(connection),
             path: path.clone(),
+            uses: Uses::default(),
+            hashing: HashMemory::default(),
         })
     }
 

@@ -8,7 +8,7 @@
 
 use crate::audit::{Event, note};
 use crate::secret::equal;
-use crate::tokens::{is_worth_telling, is_worth_writing, tell_use};
+use crate::uses::{LastUse, tell_use};
 use crate::{Access, AccessError, Rights, Secret, SecretHash};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +28,10 @@ pub const LEEWAY_SECONDS: i64 = 30;
 pub const GRANTS_MAX: usize = 500;
 /// Most access tokens of a grant that are good at the same time; the oldest go.
 const ACCESS_TOKENS_MAX: usize = 8;
+/// Most refresh tokens of a grant that are known, used ones included: as many as a client needs that asks
+/// for new tokens each hour until the first of them would have expired. Of older ones nobody can tell any
+/// more that they come a second time; they are as good as none.
+const REFRESH_TOKENS_MAX: usize = 2_500;
 /// What access and refresh tokens begin with.
 const ACCESS_PREFIX: &str = "venom_at_";
 const REFRESH_PREFIX: &str = "venom_rt_";
@@ -329,9 +333,11 @@ impl Access {
         let Some((grant, _)) = found.filter(|(_, kept)| kept == hash) else {
             return Ok(None);
         };
-        let (last, from) = (grant.last_used, grant.last_used_from.as_deref());
-        if is_worth_writing(last, from, now, source) {
-            let told = is_worth_telling(last, from, now, source);
+        let last = LastUse {
+            at: grant.last_used,
+            from: grant.last_used_from.as_deref(),
+        };
+        if let Some(told) = self.uses.worth(grant.id, last, now, source) {
             let _ = self.write(|transaction| {
                 let update =
                     "UPDATE grants SET last_used_us = ?2, last_used_from = ?3 WHERE id = ?1";
@@ -519,6 +525,9 @@ fn issue(
         insert,
         params![refresh.hash().0, grant, later(now, REFRESH_SECONDS)],
     )?;
+    let too_many = "DELETE FROM refresh_tokens WHERE grant_id = ?1 AND used = 1 AND rowid <=
+                    (SELECT rowid FROM refresh_tokens WHERE grant_id = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2)";
+    transaction.execute(too_many, params![grant, REFRESH_TOKENS_MAX])?;
     tidy(transaction, now)?;
     Ok(Redeemed {
         access,
@@ -696,6 +705,37 @@ mod tests {
             log.iter()
                 .any(|entry| entry.event == Event::ReuseDetected.name())
         );
+    }
+
+    #[test]
+    fn used_refresh_tokens_do_not_grow_without_bound() {
+        let fresh = fresh();
+        let access = &fresh.access;
+        let first = let_in(access, true);
+        // As if the client had refreshed for long.
+        let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= ?1)
+                    INSERT INTO refresh_tokens (hash, grant_id, expires_us, used)
+                    SELECT randomblob(32), grant_id, expires_us, 1 FROM n, refresh_tokens";
+        access.lock().execute(fill, [REFRESH_TOKENS_MAX]).unwrap();
+        let refresh = |shown: &Secret| {
+            let refreshed = access.refresh(shown, "client_1", None, None, at(2), "a");
+            refreshed.unwrap()
+        };
+        let second = refresh(&first.refresh).unwrap();
+        let count = "SELECT count(*) FROM refresh_tokens";
+        let kept: usize = access
+            .lock()
+            .query_row(count, [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, REFRESH_TOKENS_MAX);
+        let unknown = Refusal::Grant("the refresh token is not known, or was revoked");
+        assert_eq!(
+            refresh(&first.refresh).unwrap_err(),
+            unknown,
+            "long forgotten"
+        );
+        let third = refresh(&second.refresh).unwrap();
+        assert!(refresh(&second.refresh).is_err() && refresh(&third.refresh).is_err());
     }
 
     #[test]

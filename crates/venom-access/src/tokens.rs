@@ -1,8 +1,9 @@
 //! Tokens: what the owner gives to clients that send a header. Bound to spaces and to reading or writing.
 
 use crate::audit::{Event, note};
+use crate::uses::{LastUse, tell_use};
 use crate::{Access, AccessError, Rights, Secret, SecretHash};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use venom_core::Timestamp;
 
 /// Most tokens at a time.
@@ -13,10 +14,6 @@ pub const NAME_CHARS_MAX: usize = 64;
 pub const OWNER: &str = "owner";
 /// What every token begins with, so that people and scanners know it when they see it.
 const PREFIX: &str = "venom_";
-/// How often the last use is written at most, in microseconds.
-const LAST_USE_EVERY_US: i64 = 60_000_000;
-/// After how long without use the next one is told in the audit log again, in microseconds.
-const USED_AGAIN_US: i64 = 86_400_000_000;
 
 /// A token to make.
 #[derive(Clone, Debug)]
@@ -217,10 +214,12 @@ impl Access {
             return Ok(None);
         }
         debug_assert!(kept == *hash);
-        let (last, from) = (token.last_used, token.last_used_from.as_deref());
-        if is_worth_writing(last, from, now, source) {
+        let last = LastUse {
+            at: token.last_used,
+            from: token.last_used_from.as_deref(),
+        };
+        if let Some(told) = self.uses.worth(hash.0, last, now, source) {
             let who = format!("token {}", token.name);
-            let told = is_worth_telling(last, from, now, source);
             let _ = self.write(|transaction| {
                 let update =
                     "UPDATE tokens SET last_used_us = ?2, last_used_from = ?3 WHERE hash = ?1";
@@ -230,41 +229,6 @@ impl Access {
         }
         Ok(Some((token.name, token.rights)))
     }
-}
-
-/// Whether a use has to be written: once a minute, or from another address.
-pub(crate) fn is_worth_writing(
-    last: Option<Timestamp>,
-    from: Option<&str>,
-    now: Timestamp,
-    source: &str,
-) -> bool {
-    let long_ago = last.is_none_or(|last| now.as_micros() - last.as_micros() >= LAST_USE_EVERY_US);
-    long_ago || from != Some(source)
-}
-
-/// Whether it belongs into the audit log: the first, from another address, or after a day without any.
-pub(crate) fn is_worth_telling(
-    last: Option<Timestamp>,
-    from: Option<&str>,
-    now: Timestamp,
-    source: &str,
-) -> bool {
-    let long_ago = last.is_none_or(|last| now.as_micros() - last.as_micros() >= USED_AGAIN_US);
-    long_ago || from != Some(source)
-}
-
-pub(crate) fn tell_use(
-    connection: &Connection,
-    told: bool,
-    who: &str,
-    now: Timestamp,
-    source: &str,
-) -> Result<(), AccessError> {
-    if told {
-        note(connection, now, Event::TokenUsed, who, source, "")?;
-    }
-    Ok(())
 }
 
 fn token(row: &Row<'_>) -> rusqlite::Result<Token> {

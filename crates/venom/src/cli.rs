@@ -136,14 +136,16 @@ fn start_log(config: &Config) {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false);
     // Below `trace` the SDK may report failures of its own only: it logs every refused request as a
-    // warning and, at `debug`, whole messages with the memories in them.
+    // warning and, at `debug`, whole messages with the memories in them. To its service an answer whose
+    // client has gone is a failure; but that is nobody's, and anybody could fill the log with it.
     let level = config.log;
     let own = tracing_subscriber::filter::filter_fn(move |metadata| {
-        let sdk = metadata.target().starts_with("rmcp");
-        let least = if sdk && level < tracing::Level::TRACE {
-            tracing_subscriber::filter::LevelFilter::ERROR.min(level)
-        } else {
-            level
+        use tracing_subscriber::filter::LevelFilter;
+        let least = match metadata.target() {
+            _ if level >= tracing::Level::TRACE => level,
+            "rmcp::service" => LevelFilter::OFF,
+            target if target.starts_with("rmcp") => LevelFilter::ERROR.min(level),
+            _ => level,
         };
         *metadata.level() <= least
     });

@@ -46,8 +46,8 @@ pub(super) const STREAM_IDLE_MAX: Duration = Duration::from_hours(4);
 pub(super) const SIGN_IN_BYTES_MAX: usize = 64 * 1024;
 /// Clients that may register in a minute from one address.
 pub(super) const REGISTRATIONS_PER_MINUTE: u32 = 10;
-/// Passphrases that are checked at the same time: each takes 19 MiB while it is.
-pub(super) const PASSPHRASES_AT_A_TIME: usize = 2;
+/// Passphrases that are checked at the same time: all in the same 19 MiB, so more would only wait.
+pub(super) const PASSPHRASES_AT_A_TIME: usize = 1;
 /// Failed sign-ins of an address that cost nothing: people mistype.
 pub(super) const FREE_FAILURES: u32 = 3;
 /// The longest wait after one more; it doubles with each up to here, and failures are forgotten after it.

@@ -380,11 +380,11 @@ mod tests {
                 std::fs::write(&path, bytes).unwrap();
                 let holder = Lease::holder(folder.path())?;
                 // Versions are written as they are, since ours have nothing to escape.
-            if !holder.version.contains(['%', '\n', '\r']) {
-                let again = Holder::from_text(&holder.to_text());
-                assert_eq!(again.as_ref(), Some(&holder));
-            }
-            assert!(!holder.to_string().is_empty());
+                if !holder.version.contains(['%', '\n', '\r']) {
+                    let again = Holder::from_text(&holder.to_text());
+                    assert_eq!(again.as_ref(), Some(&holder));
+                }
+                assert!(!holder.to_string().is_empty());
                 Some((
                     holder.socket.is_some(),
                     holder.host.is_ascii(),

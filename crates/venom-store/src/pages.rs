@@ -651,7 +651,8 @@ mod tests {
         }
         target.run(|bytes| {
             std::fs::write(&place, bytes).unwrap();
-            let pages = Pages::open(&place).ok()?;
+            let opened = Pages::open(&place);
+            let pages = opened.map_err(|error| crate::tests::fuzzed::kind_of(&error))?;
             assert!(pages.len() <= bytes.len() as u64);
             pages.keep_up_to(PAGE);
             pages.expect(1, u64::MAX);
@@ -663,7 +664,7 @@ mod tests {
             assert_eq!(all.is_some(), pages.check_all().is_ok());
             // What is read is what was written.
             assert!(all.iter().all(|all| bytes.starts_with(all)));
-            Some((
+            Ok::<_, String>((
                 pages.len().min(3 * PAGE as u64) / 1024,
                 all.is_some(),
                 parts.is_ok(),

@@ -693,7 +693,8 @@ mod tests {
         target.run(|input| {
             fuzzed::write(input, &place);
             VectorFile::expect(&place);
-            let file = VectorFile::open_keeping(&place, PAGE).ok()?;
+            let opened = VectorFile::open_keeping(&place, PAGE);
+            let file = opened.map_err(|error| fuzzed::kind_of(&error))?;
             let (rows, dimensions) = (file.len(), file.quantizer().dimensions());
             assert!(rows * dimensions <= usize::try_from(file.bytes()).unwrap());
             file.check().unwrap();
@@ -709,7 +710,7 @@ mod tests {
             index.add(file);
             let found = index.nearest_by_bytes(&query, 5, None).unwrap();
             assert!(found.len() <= rows.min(5) && found.iter().all(|near| near.row < rows));
-            Some((rows.min(200), dimensions, found.len()))
+            Ok::<_, String>((rows.min(200), dimensions, found.len()))
         });
     }
 }

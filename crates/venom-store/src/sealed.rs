@@ -683,9 +683,10 @@ mod tests {
         target.run(|input| {
             fuzzed::write(input, &place);
             Sealed::expect(&place);
-            let mut sealed = Sealed::open(&place, &about, Stemming::default()).ok()?;
+            let opened = Sealed::open(&place, &about, Stemming::default());
+            let mut sealed = opened.map_err(|error| fuzzed::kind_of(&error))?;
             sealed.check().unwrap();
-            Some(read_all(&mut sealed))
+            Ok::<_, String>(read_all(&mut sealed))
         });
     }
 }

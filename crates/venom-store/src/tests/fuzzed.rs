@@ -1,7 +1,7 @@
 //! Files of pages as inputs of fuzzing: their content without the zeros at the end of each page, so that what is
 //! mutated is small and means something, and written anew with the checksums that belong to it.
 
-use crate::pages::{PAGE, PageWriter};
+use crate::pages::{PAGE, PageError, PageWriter};
 use std::path::Path;
 
 /// Most that opening and searching a small file may add to the memory of this process, in bytes.
@@ -41,4 +41,14 @@ pub(crate) fn write(input: &[u8], place: &Path) {
         rest = tail;
     }
     pages.finish().unwrap();
+}
+
+/// What kind of error it is: its words without the numbers.
+pub(crate) fn kind_of(error: &PageError) -> String {
+    match error {
+        PageError::Damaged { reason, .. } => {
+            reason.chars().filter(|c| !c.is_ascii_digit()).collect()
+        }
+        PageError::Io { error, .. } => error.to_string(),
+    }
 }

@@ -3,10 +3,10 @@
 //!
 //! A [`Target`] first takes every file of its corpus, `tests/corpus/NAME`, and then changed ones until its time is
 //! up: [`MS`] milliseconds, 300 if that is not set. An input that leads to an outcome not seen before joins those
-//! that are changed further, in memory only. An input that ends in a panic, takes too long or too much memory is kept in
-//! the corpus as `crash-HASH`, and so taken at every later run. The seed of a run is told when it begins; with [`SEED`]
-//! the same inputs come again. Without coverage this finds less than a fuzzer that is guided by it, but it runs
-//! wherever the tests do.
+//! that are changed further, in memory only. An input that ends in a panic, takes too long or too much memory is kept
+//! in the corpus as `crash-HASH`, and so taken at every later run. The seed of a run is told when it begins; with
+//! [`SEED`] and the same corpus the same inputs come again. Without coverage this finds less than a fuzzer that is
+//! guided by it, but it runs wherever the tests do.
 //!
 //! What ends the whole process (a stack that overflows, memory that is refused) leaves no time to keep the input: run
 //! again with the seed that was told and [`KEEP_LAST`].
@@ -143,11 +143,13 @@ impl Run {
             memory_max: target.memory_max,
             watched: Watched::new(self.corpus.clone()),
         };
-        let mut pool = target.seeds.clone();
+        let mut pool = Vec::new();
         let mut outcomes = HashSet::new();
-        for (file, input) in corpus_files(&self.corpus) {
+        let seeds = target.seeds.iter().enumerate();
+        let seeds = seeds.map(|(number, input)| (format!("seed {number}"), input.clone()));
+        for (name, input) in seeds.chain(corpus_files(&self.corpus)) {
             let outcome = caller.call(&input);
-            outcomes.insert(outcome.map_err(|fault| format!("{} {fault}", file.display()))?);
+            outcomes.insert(outcome.map_err(|fault| format!("{name} {fault}"))?);
             pool.push(input);
         }
         if pool.is_empty() {
@@ -188,7 +190,7 @@ impl Run {
 }
 
 /// Files of a corpus by name, with their content.
-fn corpus_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+fn corpus_files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
@@ -198,7 +200,7 @@ fn corpus_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files.sort();
     let read = |file: PathBuf| {
         let input = std::fs::read(&file).ok()?;
-        Some((file, input))
+        Some((file.display().to_string(), input))
     };
     files.into_iter().filter_map(read).collect()
 }

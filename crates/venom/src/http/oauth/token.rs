@@ -161,3 +161,40 @@ fn unavailable(failure: &Failure) -> Response {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     oauth_error(status, "temporarily_unavailable", "try again later")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    /// The content type, a line feed, the form.
+    #[test]
+    fn fuzz_token_forms() {
+        let words = [
+            "application/x-www-form-urlencoded",
+            "; charset=utf-8",
+            "\n",
+            "grant_type=",
+            "code=",
+            "&",
+            "refresh_token",
+            "%",
+        ];
+        Target::new("token-forms").words(&words).run(|bytes| {
+            let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+            let (kind, body) = bytes.split_at(line);
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                header::CONTENT_TYPE,
+                axum::http::HeaderValue::from_bytes(kind).ok()?,
+            );
+            let body = String::from_utf8_lossy(body.get(1..).unwrap_or_default());
+            let outcome =
+                form(&headers, &body).and_then(|form| need(&form, "code").map(str::to_owned));
+            if let Err(refused) = &outcome {
+                assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+            }
+            Some((outcome.is_ok(), Parameters::parse(&body).is_ok()))
+        });
+    }
+}

@@ -40,7 +40,7 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often a slow call is tried: other tests may have had the processor.
 const SLOW_TRIES: usize = 4;
 /// A call that does not come back ends the process after this.
-const HANG_TIME_MAX: Duration = Duration::from_secs(60);
+const HANG_TIME_MAX: Duration = Duration::from_mins(1);
 /// Inputs that are changed further at most, beside the corpus.
 const GROWN_MAX: usize = 2_000;
 
@@ -273,16 +273,19 @@ fn memory_peak() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// The input of a call that has not come back, if there is one, looked after by a thread.
+/// When the call began that has not come back, if there is one, and its input.
+type Current = Arc<Mutex<Option<(Instant, Vec<u8>)>>>;
+
+/// What is under way, looked after by a thread.
 struct Watched {
-    current: Arc<Mutex<Option<(Instant, Vec<u8>)>>>,
+    current: Current,
     /// The thread ends with this.
     _alive: Sender<()>,
 }
 
 impl Watched {
     fn new(corpus: PathBuf) -> Self {
-        let current: Arc<Mutex<Option<(Instant, Vec<u8>)>>> = Arc::default();
+        let current = Current::default();
         let (alive, ended) = channel();
         let looked_at = current.clone();
         std::thread::spawn(move || {
@@ -333,7 +336,7 @@ mod tests {
             Run {
                 corpus: self.0.clone(),
                 seed,
-                budget: Duration::from_secs(60),
+                budget: Duration::from_mins(1),
                 keeps_last: false,
                 inputs_max,
             }

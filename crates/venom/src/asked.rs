@@ -350,7 +350,7 @@ mod tests {
                 failure
                     .message
                     .chars()
-                    .filter(|c| c.is_ascii_lowercase())
+                    .filter(char::is_ascii_lowercase)
                     .take(60)
                     .collect::<String>()
             })?;

@@ -25,6 +25,7 @@ COPY scripts/image/dependencies.sh scripts/image/notices.sh Cargo.toml Cargo.loc
 COPY crates/venom/Cargo.toml crates/venom/
 COPY crates/venom-core/Cargo.toml crates/venom-core/
 COPY crates/venom-embed/Cargo.toml crates/venom-embed/
+COPY crates/venom-fuzz/Cargo.toml crates/venom-fuzz/
 COPY crates/venom-store/Cargo.toml crates/venom-store/
 COPY crates/venom-testing/Cargo.toml crates/venom-testing/
 COPY xtask/Cargo.toml xtask/

@@ -346,6 +346,7 @@ pub(super) async fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
         pairs
@@ -439,5 +440,53 @@ mod tests {
         for wrong in ["Basic venom_x", "venom_x", "Bearer ", "Bearer", ""] {
             assert_eq!(shown(wrong), None, "{wrong}");
         }
+    }
+
+    /// Host, origin and authorization, a line each.
+    #[test]
+    fn fuzz_who_may_come_in() {
+        let words = [
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            ":8000",
+            "venom.example",
+            "https://",
+            "http://",
+            "null",
+            "Bearer ",
+            "\n",
+            "@",
+            ".",
+            " ",
+        ];
+        Target::new("guard").words(&words).run(|bytes| {
+            let names = [header::HOST, header::ORIGIN, header::AUTHORIZATION];
+            let mut headers = HeaderMap::new();
+            for (name, line) in names.into_iter().zip(bytes.split(|byte| *byte == b'\n')) {
+                headers.insert(name, HeaderValue::from_bytes(line).ok()?);
+            }
+            let known = local().knows("/mcp", &headers);
+            let own = |name: &str| {
+                crate::addresses::is_loopback_name(name)
+                    || name.eq_ignore_ascii_case("venom.example")
+            };
+            if known.is_ok() {
+                // Other hosts are refused before.
+                let host = headers.get(header::HOST)?.to_str().unwrap();
+                let host = crate::addresses::split_authority(host);
+                assert!(host.is_none_or(|(name, _)| own(name)), "{host:?}");
+                let origin = headers.get(header::ORIGIN).map(|it| it.to_str().unwrap());
+                let origin = origin.and_then(|origin| origin.split_once("://"));
+                let origin = origin.and_then(|(_, rest)| crate::addresses::split_authority(rest));
+                assert!(origin.is_none_or(|(name, _)| own(name)), "{origin:?}");
+            }
+            let shown = bearer(&headers);
+            assert!(shown.is_none_or(|token| !token.is_empty() && token.trim() == token));
+            Some((
+                std::mem::discriminant(&known.err().unwrap_or(Refusal::NoToken)),
+                shown.is_some(),
+            ))
+        });
     }
 }

@@ -205,11 +205,21 @@ pub(super) async fn message(
     Query(query): Query<HashMap<String, String>>,
     body: Body,
 ) -> Response {
+    take(&shared.sessions, &caller, &query, body).await
+}
+
+/// Takes what a caller sends into the session that the query names.
+async fn take(
+    sessions: &Sessions,
+    caller: &Caller,
+    query: &HashMap<String, String>,
+    body: Body,
+) -> Response {
     let Some(id) = query.get("session_id") else {
         let message = "session_id is missing: expected the address that /sse sent first";
         return error(StatusCode::BAD_REQUEST, message);
     };
-    let session = shared.sessions.lock().get(id).cloned();
+    let session = sessions.lock().get(id).cloned();
     // To anybody else the session is as good as none. The rights are those of whoever opened it.
     let session = session.filter(|session| {
         session.caller.pass == caller.pass && session.caller.rights == caller.rights
@@ -248,6 +258,7 @@ pub(super) async fn message(
 mod tests {
     use super::*;
     use std::time::Duration;
+    use venom_fuzz::Target;
 
     fn session(network: Option<&str>) -> Session {
         Session {
@@ -293,5 +304,64 @@ mod tests {
             (nearly + STREAM_IDLE_MAX).as_secs()
         );
         using.await.unwrap();
+    }
+
+    /// The query, a line feed, the body.
+    #[test]
+    fn fuzz_sse_messages() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let runtime = runtime.unwrap();
+        let (sessions, own) = (Sessions::default(), "0123456789abcdef0123456789abcdef");
+        let (incoming, mut messages) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let (outgoing, mut answers) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let local = Caller::local("test");
+        let of = |caller: &Caller| Session {
+            caller: caller.clone(),
+            incoming: incoming.clone(),
+            outgoing: outgoing.clone(),
+            used: Used::now(),
+            network: None,
+        };
+        sessions.add(own.to_owned(), of(&local)).unwrap();
+        sessions
+            .add("stranger".to_owned(), of(&Caller::nobody()))
+            .unwrap();
+        let words = [
+            "session_id=",
+            own,
+            "stranger",
+            "&",
+            "%",
+            "%30",
+            "+",
+            "\n",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+            "[",
+            "]",
+            ",",
+        ];
+        Target::new("sse-messages").words(&words).run(|bytes| {
+            let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+            let (query, body) = bytes.split_at(line);
+            let uri = [b"/messages/?", query].concat();
+            let uri = axum::http::Uri::try_from(uri).ok()?;
+            let Query(query) = Query::<HashMap<String, String>>::try_from_uri(&uri).ok()?;
+            let answer = runtime.block_on(take(&sessions, &local, &query, body.to_vec().into()));
+            let mut came = 0;
+            while messages.try_recv().is_ok() || answers.try_recv().is_ok() {
+                came += 1;
+            }
+            let is_own = query.get("session_id").map(String::as_str) == Some(own);
+            let status = answer.status();
+            assert_eq!(came > 0, status == StatusCode::ACCEPTED);
+            assert!(
+                is_own || came == 0,
+                "only whoever opened a session speaks in it"
+            );
+            assert!(status.is_success() || status.is_client_error(), "{status}");
+            Some((status.as_u16(), came.min(3)))
+        });
     }
 }

@@ -51,54 +51,9 @@ impl Site {
         Ok(Request {
             client_id: client_id.to_owned(),
             client,
-            asks: self.asks(&parameters),
+            asks: asks(&parameters, &self.origin, &self.resource),
             state: parameters.get("state").map(str::to_owned),
         })
-    }
-
-    fn asks(&self, parameters: &Parameters) -> Result<Asks, (&'static str, String)> {
-        let invalid = |why: String| ("invalid_request", why);
-        if parameters.need("response_type").map_err(invalid)? != "code" {
-            return Err((
-                "unsupported_response_type",
-                "expected response_type=code".to_owned(),
-            ));
-        }
-        // Without a method the RFC means `plain`, which proves nothing.
-        if parameters.get("code_challenge_method") != Some("S256") {
-            return Err(invalid(
-                "expected PKCE with code_challenge_method=S256".to_owned(),
-            ));
-        }
-        let challenge = parameters.need("code_challenge").map_err(invalid)?;
-        let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if challenge.len() != CHALLENGE_CHARS || !challenge.bytes().all(is_base64url) {
-            return Err(invalid(format!(
-                "expected a code_challenge of {CHALLENGE_CHARS} characters of base64url"
-            )));
-        }
-        if parameters.get("request").is_some() || parameters.get("request_uri").is_some() {
-            return Err((
-                "request_not_supported",
-                "expected plain parameters".to_owned(),
-            ));
-        }
-        if parameters
-            .get("response_mode")
-            .is_some_and(|mode| mode != "query")
-        {
-            return Err(invalid("expected response_mode=query".to_owned()));
-        }
-        match parameters.get("resource") {
-            Some(resource) if !is_resource(resource, &self.origin) => Err((
-                "invalid_target",
-                format!("expected the resource {}", self.resource),
-            )),
-            _ => Ok(Asks {
-                challenge: challenge.to_owned(),
-                write: wants_write(parameters.get("scope")).unwrap_or(true),
-            }),
-        }
     }
 
     /// Sends the browser back to the client.
@@ -112,6 +67,56 @@ impl Site {
         let uri = &request.client.redirect_uri;
         let joint = if uri.contains('?') { '&' } else { '?' };
         pages::see_other(&format!("{uri}{joint}{}", query.finish()))
+    }
+}
+
+/// What a client asks of the site for which `origin` and `resource` stand.
+fn asks(
+    parameters: &Parameters,
+    origin: &str,
+    resource: &str,
+) -> Result<Asks, (&'static str, String)> {
+    let invalid = |why: String| ("invalid_request", why);
+    if parameters.need("response_type").map_err(invalid)? != "code" {
+        return Err((
+            "unsupported_response_type",
+            "expected response_type=code".to_owned(),
+        ));
+    }
+    // Without a method the RFC means `plain`, which proves nothing.
+    if parameters.get("code_challenge_method") != Some("S256") {
+        return Err(invalid(
+            "expected PKCE with code_challenge_method=S256".to_owned(),
+        ));
+    }
+    let challenge = parameters.need("code_challenge").map_err(invalid)?;
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if challenge.len() != CHALLENGE_CHARS || !challenge.bytes().all(is_base64url) {
+        return Err(invalid(format!(
+            "expected a code_challenge of {CHALLENGE_CHARS} characters of base64url"
+        )));
+    }
+    if parameters.get("request").is_some() || parameters.get("request_uri").is_some() {
+        return Err((
+            "request_not_supported",
+            "expected plain parameters".to_owned(),
+        ));
+    }
+    if parameters
+        .get("response_mode")
+        .is_some_and(|mode| mode != "query")
+    {
+        return Err(invalid("expected response_mode=query".to_owned()));
+    }
+    match parameters.get("resource") {
+        Some(named) if !is_resource(named, origin) => Err((
+            "invalid_target",
+            format!("expected the resource {resource}"),
+        )),
+        _ => Ok(Asks {
+            challenge: challenge.to_owned(),
+            write: wants_write(parameters.get("scope")).unwrap_or(true),
+        }),
     }
 }
 
@@ -298,3 +303,56 @@ fn rights(form: &Parameters) -> Result<Rights, Failure> {
 
 /// The header that no page may be without: what it shows is for the owner's eyes.
 pub(super) const PRIVATE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    /// A client's query, and the owner's form.
+    #[test]
+    fn fuzz_authorization_requests() {
+        let (origin, resource) = ("https://venom.example", "https://venom.example/mcp");
+        let words = [
+            "response_type=code",
+            "&",
+            "code_challenge_method=S256",
+            "code_challenge=",
+            "abcdefghijklmnopqrstuvwxyz0123456789-_ABCDE",
+            "resource=",
+            "scope=",
+            "read",
+            "write",
+            "response_mode=query",
+            "request=",
+            "rights=",
+            "space=",
+            "in+",
+            "all",
+            "%00",
+            "=",
+        ];
+        Target::new("authorization-requests")
+            .words(&words)
+            .run(|bytes| {
+                let parameters = Parameters::parse(&String::from_utf8_lossy(bytes)).ok()?;
+                let asked = asks(&parameters, origin, resource);
+                if let Ok(asked) = &asked {
+                    assert_eq!(asked.challenge.len(), CHALLENGE_CHARS);
+                    assert_eq!(parameters.get("code_challenge_method"), Some("S256"));
+                    assert!(parameters.get("request").is_none());
+                }
+                let given = rights(&parameters);
+                if let Ok(given) = &given {
+                    assert!(!given.write || parameters.get("rights") == Some("write"));
+                }
+                let asked = asked.map(|asked| asked.write);
+                Some((
+                    asked,
+                    given
+                        .map_err(|failure| failure.message.len())
+                        .map(|it| it.write),
+                ))
+            });
+    }
+}

@@ -360,6 +360,7 @@ fn plain_name(name: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn addresses_to_answer_at() {
@@ -508,5 +509,102 @@ mod tests {
             }
             let _ = host_of_document(&uri);
         }
+    }
+
+    #[test]
+    fn fuzz_redirect_addresses() {
+        let words = [
+            "https://",
+            "http://",
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            ":8000",
+            "@",
+            "/",
+            "?",
+            "#",
+            "\\",
+            "..",
+            "%2f",
+            "cursor:",
+            "javascript:",
+            "claude.ai",
+            "chatgpt.com/connector/oauth/",
+            "\t",
+            "a.example",
+            "\n",
+        ];
+        Target::new("redirect-addresses")
+            .words(&words)
+            .run(|bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let (named, uri) = text.split_once('\n').unwrap_or((&text, &text));
+                assert!(matches(uri, uri));
+                let document = host_of_document(uri);
+                if let Some(host) = document {
+                    let rest = uri
+                        .strip_prefix("https://")
+                        .and_then(|it| it.strip_prefix(host));
+                    assert!(rest.is_some_and(|rest| rest.starts_with('/')), "{uri}");
+                }
+                let place = Place::of(uri);
+                if let Ok(place) = &place {
+                    assert!(uri.bytes().all(|byte| byte.is_ascii_graphic()));
+                    // As a browser reads it: up to the first of these the host, and nothing before it.
+                    if let Some(rest) = uri.strip_prefix("https://").or(uri.strip_prefix("http://"))
+                    {
+                        let host = rest.split(['/', '?', '#', '\\']).next().unwrap();
+                        let bare = host.replace(['[', ']'], "").to_ascii_lowercase();
+                        assert!(
+                            !host.contains('@') && bare.starts_with(&place.host),
+                            "{uri}"
+                        );
+                        let port = &bare[place.host.len()..];
+                        assert!(port.is_empty() || port.starts_with(':'), "{uri}");
+                    }
+                    assert!(!place.is_loopback || crate::addresses::is_loopback_name(&place.host));
+                    assert_eq!(place.is_https, uri.starts_with("https://"));
+                }
+                let same = matches(named, uri);
+                assert!(
+                    !same || named == uri || place.as_ref().is_ok_and(|place| place.is_loopback)
+                );
+                (
+                    place.map(|it| (it.is_https, it.is_loopback)).ok(),
+                    document.is_some(),
+                    same,
+                    is_connector_of_chatgpt(uri),
+                )
+            });
+    }
+
+    #[test]
+    fn fuzz_registrations() {
+        let words = [
+            "\"redirect_uris\":",
+            "\"client_name\":",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            "\"",
+            "\"https://a.example/cb\"",
+            "\"http://localhost/cb\"",
+            "\\u202e",
+            "\\u0000",
+            "null",
+            "<b>",
+        ];
+        Target::new("registrations").words(&words).run(|bytes| {
+            let new = new_client(bytes).map_err(|refused| refused.error)?;
+            assert!((1..=REDIRECT_URIS_MAX).contains(&new.redirect_uris.len()));
+            assert!(new.redirect_uris.iter().all(|uri| Place::of(uri).is_ok()));
+            let shown = |c: char| !c.is_control() && !"<>\"\\\u{202e}".contains(c);
+            assert!(new.name.chars().all(shown) && !new.name.trim().is_empty());
+            assert!(new.name.chars().count() <= NAME_CHARS_MAX);
+            Ok::<_, &str>((new.redirect_uris.len(), new.name.len().min(8)))
+        });
     }
 }

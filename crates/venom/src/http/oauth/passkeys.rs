@@ -335,3 +335,41 @@ pub(super) async fn finish_sign_in(
         Err(failure) => failure.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_passkey_answers() {
+        let passkeys = Passkeys::new(&PublicUrl::parse("https://venom.example").unwrap());
+        let words = [
+            "\"id\":",
+            "\"rawId\":",
+            "\"type\":\"public-key\"",
+            "\"response\":",
+            "\"clientDataJSON\":",
+            "\"attestationObject\":",
+            "\"authenticatorData\":",
+            "\"signature\":",
+            "\"userHandle\":",
+            "\"clientExtensionResults\":{}",
+            "{",
+            "}",
+            "\"",
+            ",",
+            "AAAA",
+        ];
+        Target::new("passkey-answers").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let added = passkeys.finish_adding(&text);
+            let signed = passkeys.finish_sign_in(&text, &[]);
+            assert!(added.is_err() && signed.is_err(), "nobody was asked");
+            (
+                added.err().map(|it| it.message),
+                signed.err().map(|it| it.message),
+            )
+        });
+    }
+}

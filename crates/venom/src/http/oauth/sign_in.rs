@@ -52,15 +52,7 @@ impl Site {
 
     /// The owner whose cookie comes with a request, if it is one.
     pub(super) async fn signed_in(&self, headers: &HeaderMap) -> Result<Option<Signed>, Failure> {
-        let name = self.cookie_name();
-        let lines = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|line| line.to_str().ok());
-        let mut pairs = lines
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='));
-        let Some((_, value)) = pairs.find(|(key, _)| *key == name) else {
+        let Some(value) = cookie_in(headers, self.cookie_name()) else {
             return Ok(None);
         };
         let cookie = Secret::shown(value);
@@ -274,6 +266,17 @@ pub(super) async fn passphrase(
     }
 }
 
+/// The value of a cookie, of several of its name the first.
+fn cookie_in<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    let mut pairs = lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    Some(value)
+}
+
 /// Where to go on to: a page of this site that sign-ins come from, and nowhere else.
 pub(super) fn next(asked: Option<&str>) -> &str {
     let is_plain = |next: &&str| next.bytes().all(|byte| byte.is_ascii_graphic());
@@ -286,6 +289,7 @@ pub(super) fn next(asked: Option<&str>) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn a_sign_in_leads_to_pages_of_this_site_only() {
@@ -306,5 +310,36 @@ mod tests {
             assert_eq!(next(Some(elsewhere)), ACCOUNT, "{elsewhere:?}");
         }
         assert_eq!(next(None), ACCOUNT);
+    }
+
+    #[test]
+    fn fuzz_cookies_and_next() {
+        let words = [
+            "__Host-venom",
+            "venom",
+            "=",
+            ";",
+            "; ",
+            "\n",
+            "/authorize?",
+            "//",
+            "\\",
+            "https://",
+            "\r",
+            "%0d",
+        ];
+        Target::new("cookies-and-next").words(&words).run(|bytes| {
+            let mut headers = HeaderMap::new();
+            for line in bytes.split(|byte| *byte == b'\n') {
+                headers.append(header::COOKIE, HeaderValue::from_bytes(line).ok()?);
+            }
+            let value = cookie_in(&headers, "__Host-venom");
+            assert!(value.is_none_or(|value| !value.contains([';', '\n'])));
+            let text = String::from_utf8_lossy(bytes);
+            let to = next(Some(&text));
+            assert!(to == ACCOUNT || to.starts_with("/authorize?"));
+            assert!(HeaderValue::from_str(to).is_ok());
+            Some((value.map(|value| value.len().min(4)), to == ACCOUNT))
+        });
     }
 }

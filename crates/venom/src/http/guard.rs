@@ -5,7 +5,7 @@
 
 use super::error;
 use super::oauth::Site;
-use super::peer::Peer;
+use super::peer::{Peer, one_network};
 use crate::access_file::AccessFile;
 use crate::asked::SystemClock;
 use crate::caller::{Caller, address_text};
@@ -158,17 +158,18 @@ impl Guard {
     /// Tells the audit log that a token was refused, unless it was told of the same address just now.
     async fn tell_refusal(&self, address: Option<IpAddr>) {
         let now = SystemClock.now();
+        let network = address.map(one_network);
         {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             if refused.len() >= REFUSED_ADDRESSES_MAX {
                 refused.retain(|_, told| now.as_micros() - *told < REFUSED_EVERY_US);
             }
-            let told = refused.get(&address).copied();
+            let told = refused.get(&network).copied();
             let just_now = told.is_some_and(|told| now.as_micros() - told < REFUSED_EVERY_US);
             if just_now || refused.len() >= REFUSED_ADDRESSES_MAX {
                 return;
             }
-            refused.insert(address, now.as_micros());
+            refused.insert(network, now.as_micros());
         }
         let source = address_text(address);
         let told = self.file.ask(move |access| {

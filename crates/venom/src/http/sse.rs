@@ -7,7 +7,9 @@
 use super::limits::{STREAM_IDLE_MAX, STREAMS_ADDRESS_MAX, STREAMS_MAX};
 use super::peer::one_network;
 use super::{Peer, Shared, error, read_body};
-use crate::caller::Caller;
+use crate::access_file::AccessFile;
+use crate::asked::SystemClock;
+use crate::caller::{Caller, Pass};
 use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse};
 use axum::Extension;
 use axum::body::Body;
@@ -27,9 +29,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use venom_core::ports::Clock as _;
 
 /// How often an idle stream shows that it lives, so that proxies keep it open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often a stream asks whether its token or grant is still there.
+const PASS_CHECKED_EVERY: Duration = Duration::from_mins(1);
 /// Random bytes in a session id.
 const SESSION_ID_BYTES: usize = 16;
 
@@ -140,6 +145,11 @@ pub(super) async fn open(
     }
     let ended = shared.stop.child_token();
     let transport = ChannelTransport::new(messages, outgoing, ended.clone());
+    tokio::spawn(end_with_pass(
+        shared.file.clone(),
+        caller.clone(),
+        ended.clone(),
+    ));
     let server = shared.server.with_caller(caller);
     let running = serve_directly_with_ct(server, transport, None, CancellationToken::new());
     let sessions = shared.sessions.clone();
@@ -157,6 +167,32 @@ pub(super) async fn open(
     Sse::new(events(&id, answers, used, open))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response()
+}
+
+/// Ends a session whose token or grant is gone.
+async fn end_with_pass(file: AccessFile, caller: Caller, ended: CancellationToken) {
+    if caller.pass == Pass::Local {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => return,
+            () = tokio::time::sleep(PASS_CHECKED_EVERY) => {}
+        }
+        let caller = caller.clone();
+        let now = SystemClock.now();
+        let asked = file.ask(move |access| match &caller.pass {
+            Pass::Local => Ok(true),
+            Pass::Token(name) => access.has_token(name, &caller.rights, now),
+            Pass::Grant { id, .. } => access.has_grant(*id, now),
+            Pass::Nobody => Ok(false),
+        });
+        // A file that cannot be read now says nothing about the pass; each message is asked for it anyway.
+        if matches!(asked.await, Ok(false)) {
+            ended.cancel();
+            return;
+        }
+    }
 }
 
 /// First where to send messages, then every answer; the end when nobody uses it any more.

@@ -56,8 +56,34 @@ impl Site {
         })
     }
 
+    /// Tells a client that its request does not fit. A client that anybody may have made up is not sent to
+    /// by itself: the link would be an open redirect under this server's name (RFC 9700, section 4.11.2).
+    fn refuse(&self, request: &Request, error: &str, why: &str) -> Response {
+        let answer = [("error", error), ("error_description", why)];
+        if request.client.is_known {
+            return self.back(request, &answer);
+        }
+        let body = format!(
+            "<h1>That did not work</h1><p>{name} asked for something that cannot be: {why}.</p>\
+             <p>Go back to the app, or <a href=\"{address}\" rel=noreferrer>tell it so</a> at {host}.</p>",
+            name = pages::escaped(&request.client.name),
+            why = pages::escaped(why),
+            address = pages::escaped(&self.address_back(request, &answer)),
+            host = pages::escaped(&request.client.redirect_host),
+        );
+        let status = StatusCode::BAD_REQUEST;
+        Page::new("Not done", &body)
+            .with_status(status)
+            .into_response()
+    }
+
     /// Sends the browser back to the client.
     fn back(&self, request: &Request, answer: &[(&str, &str)]) -> Response {
+        pages::see_other(&self.address_back(request, answer))
+    }
+
+    /// Where the client hears an answer.
+    fn address_back(&self, request: &Request, answer: &[(&str, &str)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(answer);
         if let Some(state) = &request.state {
@@ -66,7 +92,7 @@ impl Site {
         query.append_pair("iss", &self.origin);
         let uri = &request.client.redirect_uri;
         let joint = if uri.contains('?') { '&' } else { '?' };
-        pages::see_other(&format!("{uri}{joint}{}", query.finish()))
+        format!("{uri}{joint}{}", query.finish())
     }
 }
 
@@ -133,9 +159,7 @@ pub(super) async fn ask(
     };
     let asks = match &request.asks {
         Ok(asks) => asks,
-        Err((error, why)) => {
-            return site.back(&request, &[("error", error), ("error_description", why)]);
-        }
+        Err((error, why)) => return site.refuse(&request, error, why),
     };
     let signed = match site.signed_in(&headers).await {
         Ok(Some(signed)) => signed,
@@ -173,6 +197,15 @@ fn consent_page(
     } else {
         ""
     };
+    // Of an app that is not known the whole address: its owner may be one of many on that host.
+    let whole = if client.is_known {
+        String::new()
+    } else {
+        format!(
+            "<br><span class=note>{}</span>",
+            pages::escaped(&client.redirect_uri)
+        )
+    };
     if !spaces.contains(&site.space) {
         spaces.push(site.space.clone());
     }
@@ -193,7 +226,7 @@ fn consent_page(
     };
     let body = format!(
         "<h1>Let {name} in?</h1>{note}
-<dl><dt>App<dd>{name}<dt>Answers go to<dd><b>{host}</b>{where_to}</dl>
+<dl><dt>App<dd>{name}<dt>Answers go to<dd><b>{host}</b>{where_to}{whole}</dl>
 <form method=post action=/authorize>
 <input type=hidden name=request value=\"{query}\"><input type=hidden name=csrf value=\"{csrf}\">
 <label>It may use <select name=space>{spaces}<option value=all>all spaces</option></select></label>
@@ -220,8 +253,8 @@ pub(super) async fn decide(
     extensions: Extensions,
     Text(body): Text,
 ) -> Response {
-    let (signed, form) = match site.signed_form(&headers, &body).await {
-        Ok(signed_form) => signed_form,
+    let form = match site.signed_form(&headers, &body).await {
+        Ok((_, form)) => form,
         Err(failure) => return pages::failed(&failure),
     };
     let query = form.get("request").unwrap_or_default();
@@ -231,9 +264,7 @@ pub(super) async fn decide(
     };
     let asks = match &request.asks {
         Ok(asks) => asks,
-        Err((error, why)) => {
-            return site.back(&request, &[("error", error), ("error_description", why)]);
-        }
+        Err((error, why)) => return site.refuse(&request, error, why),
     };
     let source = address_text(Some(address(&extensions)));
     let now = SystemClock.now();
@@ -267,7 +298,6 @@ pub(super) async fn decide(
         rights,
         resource: site.resource.clone(),
     };
-    drop(signed);
     match site
         .file
         .ask(move |access| access.agree(&consent, now, &source))

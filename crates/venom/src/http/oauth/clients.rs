@@ -9,6 +9,7 @@
 use super::parameters::{OauthError, Text};
 use super::{Site, address, parameters};
 use crate::failure::Failure;
+use crate::http::peer::one_network;
 use crate::http::rate::too_many;
 use axum::extract::State;
 use axum::http::{Extensions, StatusCode};
@@ -26,17 +27,29 @@ const REDIRECT_URIS_MAX: usize = 16;
 const REDIRECT_URI_BYTES_MAX: usize = 1_024;
 /// Longest name of a client, in characters.
 const NAME_CHARS_MAX: usize = 60;
-/// Schemes that run or show something instead of opening an app.
-const UNSAFE_SCHEMES: [&str; 9] = [
-    "javascript",
-    "data",
-    "file",
-    "blob",
-    "vbscript",
-    "about",
-    "http",
-    "ws",
-    "view-source",
+/// Schemes of apps that have no dot in them. Those with a dot are an app's own by their form (RFC 8252,
+/// section 7.1); others may run or show something instead of opening an app.
+const APP_SCHEMES: [&str; 20] = [
+    "antigravity",
+    "chatgpt",
+    "claude",
+    "cline",
+    "codex",
+    "cursor",
+    "devin",
+    "goose",
+    "jan",
+    "kiro",
+    "lmstudio",
+    "mcp",
+    "opencode",
+    "raycast",
+    "trae",
+    "vscode",
+    "vscode-insiders",
+    "vscodium",
+    "windsurf",
+    "zed",
 ];
 
 /// What documents of well-known clients say: id, name, where they are answered.
@@ -118,8 +131,14 @@ impl Site {
             let fits = own || uris.iter().any(|uri| matches(uri, redirect_uri));
             ((*name).to_owned(), fits, true)
         } else if let Some(host) = host_of_document(client_id) {
-            let fits = place.is_loopback || place.is_https && place.host == host;
-            (host.to_owned(), fits, false)
+            // A query may lead on to anywhere, where the host has a page that does so.
+            let at_home = place.is_https && place.host == host && !redirect_uri.contains('?');
+            let name = if place.is_loopback {
+                format!("{host}, as a program on your machine says")
+            } else {
+                host.to_owned()
+            };
+            (name, place.is_loopback || at_home, false)
         } else {
             let id = client_id.to_owned();
             let client = self.file.ask(move |access| access.client(&id)).await?;
@@ -188,7 +207,7 @@ impl Place {
             return Err(wrong("expected a scheme in lower case"));
         }
         if !matches!(scheme, "https" | "http") {
-            if UNSAFE_SCHEMES.contains(&scheme) {
+            if !scheme.contains('.') && !APP_SCHEMES.contains(&scheme) {
                 return Err(wrong(
                     "expected https, http on loopback or the scheme of an app",
                 ));
@@ -275,7 +294,10 @@ pub(super) async fn register(
     Text(body): Text,
 ) -> Response {
     let address = address(&extensions);
-    if let Err(wait) = site.registrations.admit(&address, Instant::now()) {
+    if let Err(wait) = site
+        .registrations
+        .admit(&one_network(address), Instant::now())
+    {
         return too_many("registration from this address", wait);
     }
     let new = match new_client(body.as_bytes()) {

@@ -22,7 +22,6 @@ import os
 import re
 import shlex
 import sys
-import traceback
 import uuid
 
 import anyio
@@ -32,6 +31,8 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from checks import Check, Tally, equal, expect, shorten
+
 MAJOR = int(importlib.metadata.version("mcp").split(".")[0])
 if MAJOR >= 2:
     import httpx2 as http_library
@@ -39,8 +40,6 @@ if MAJOR >= 2:
 else:
     import httpx as http_library
     from mcp import McpError as MCPError
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 READING = {"get_memory", "list_memories", "search_memory", "spawn_venom"}
 CHANGING = {"forget_memory", "update_memory"}
@@ -58,24 +57,6 @@ RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 # What a debug print, a stack trace or a library's own words look like.
 NOT_A_SENTENCE = ("Traceback", "panicked", "Some(", "None)", "Error {", "error[", "\n", "\x00", "  at ")
 INITIALIZE, DISCOVER = "initialize", "discover"
-
-
-class Check(Exception):
-    """What was expected and what came instead."""
-
-
-def expect(condition, message):
-    if not condition:
-        raise Check(message)
-
-
-def equal(what, found, expected):
-    expect(found == expected, f"{what}: expected {shorten(expected)}, found {shorten(found)}")
-
-
-def shorten(value, chars_max=200):
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= chars_max else f"{text[:chars_max]}… ({len(text)} characters)"
 
 
 # --- One client, whichever version ----------------------------------------------------------------
@@ -113,7 +94,7 @@ def texts(result):
     return [block.get("text", "") for block in result.get("content", [])]
 
 
-def streams(arguments, headers=None):
+def streams(arguments, headers=None, **http):
     """The transport's context manager. It yields (read, write) and, in 1.x over HTTP, one more."""
     if arguments.transport == "stdio":
         command, *rest = shlex.split(arguments.command)
@@ -123,16 +104,20 @@ def streams(arguments, headers=None):
     for path in ("/mcp", "/sse"):
         base = base.removesuffix(path)
     if arguments.transport == "sse":
-        return sse_client(base + "/sse", headers=headers)
-    client = http_library.AsyncClient(headers=headers, timeout=ANSWER_SECONDS_MAX)
+        return sse_client(base + "/sse", headers=headers, httpx_client_factory=lambda **usual: client_of(usual | http))
+    client = client_of({"headers": headers, "timeout": ANSWER_SECONDS_MAX} | http)
     return streamable_http_client(base + "/mcp", http_client=client)
 
 
+def client_of(options):
+    return http_library.AsyncClient(**options)
+
+
 @contextlib.asynccontextmanager
-async def connected(arguments, lifecycle, headers=None):
+async def connected(arguments, lifecycle, headers=None, **http):
     if MAJOR >= 2:
         mode = "legacy" if lifecycle == INITIALIZE else "auto"
-        transport = streams(arguments, headers)
+        transport = streams(arguments, headers, **http)
         limit = ANSWER_SECONDS_MAX
         async with mcp.Client(transport, mode=mode, cache=None, read_timeout_seconds=limit) as client:
             info = client.server_info
@@ -145,7 +130,7 @@ async def connected(arguments, lifecycle, headers=None):
                 "capabilities": plain(client.server_capabilities),
             })
         return
-    async with streams(arguments, headers) as (read, write, *_), ClientSession(read, write) as session:
+    async with streams(arguments, headers, **http) as (read, write, *_), ClientSession(read, write) as session:
         with anyio.fail_after(ANSWER_SECONDS_MAX):
             result = await session.initialize()
         yield Link(session, {
@@ -534,34 +519,20 @@ SHARED = [
 # --- Running them ----------------------------------------------------------------------------------
 
 
-class Run:
+class Run(Tally):
     def __init__(self, arguments, lifecycle):
+        super().__init__(arguments.verbose)
         self.arguments = arguments
         self.lifecycle = lifecycle
-        self.passed = 0
-        self.failed = 0
 
     async def one(self, name, check, *parameters):
         label = f"mcp {MAJOR}.x {self.arguments.transport} {self.lifecycle}: {name}"
         try:
             await check(*parameters)
         except Exception as error:  # A check may fail in any way; the next one still runs.
-            self.failed += 1
-            print(f"FAIL {label}: {reason(error)}", flush=True)
-            if self.arguments.verbose:
-                traceback.print_exception(error)
+            self.fail(label, error)
         else:
-            self.passed += 1
-            print(f"ok   {label}", flush=True)
-
-
-def reason(error):
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    text = str(error) or type(error).__name__
-    if not isinstance(error, Check):
-        text = f"{type(error).__name__}: {text}"
-    return shorten(text, 400).replace("\n", " ")
+            self.ok(label)
 
 
 async def run_lifecycle(arguments, lifecycle):
@@ -588,13 +559,12 @@ async def run_all(arguments):
     lifecycles = [INITIALIZE] if MAJOR < 2 else [INITIALIZE, DISCOVER]
     if arguments.lifecycle:
         lifecycles = [lifecycle for lifecycle in lifecycles if lifecycle == arguments.lifecycle]
-    passed = failed = 0
+    total = Tally()
     for lifecycle in lifecycles:
         run = await run_lifecycle(arguments, lifecycle)
-        passed += run.passed
-        failed += run.failed
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+        total.passed += run.passed
+        total.failed += run.failed
+    return total.close()
 
 
 def main():

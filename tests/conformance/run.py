@@ -4,6 +4,10 @@ expected-failures.json, strictly: a failure that is not listed fails the run, an
 one that passes or no longer exists.
 
     tests/conformance/run.py http://127.0.0.1:8000/mcp [--requirements 2026-07-28]
+    tests/conformance/run.py http://localhost:8000/mcp --passphrase abcde-fghij-klmno-pqrst
+
+With the owner's passphrase it runs the suite's scenarios for authorization servers instead, and plays
+the owner in the browser. There "skipped" and "warning" count as failures, too.
 
 Installs the suite and the Node.js it needs into target/conformance on first use. Needs Python 3.10
 with pip, nothing else. "Skipped" in the closing line counts the listed failures.
@@ -16,24 +20,36 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.append(str(ROOT / "tests" / "clients"))
+
+from browser import Answer, Browser, Surprise  # After the path to it.
+
 EXPECTED = HERE / "expected-failures.json"
 INSTALL_FILES = ("requirements.txt", "package.json", "package-lock.json")
 SUITE_MAIN = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 RUN_SECONDS_MAX = 600
 SCENARIO_MS_MAX = 30_000
 COMPLAINT_CHARS_MAX = 320
-RESULT_FOLDER = re.compile(r"server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+RESULT_FOLDER = re.compile(r"(?:authorization-)?server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 SUMMARY_LINE = re.compile(r"^[✓✗] ([a-z0-9-]+): \d+ passed, \d+ failed", re.MULTILINE)
 STATUSES_SHOWN = ("SUCCESS", "FAILURE", "WARNING", "SKIPPED")
+# The scenarios that one run of the suite against an authorization server has; no revision needs others.
+AUTHORIZATION = "authorization"
+AUTHORIZATION_SCENARIOS = ("authorization-server-metadata-endpoint", "authorization-code-grant")
+FAILING = frozenset({"FAILURE"})
+NOT_A_SUCCESS = frozenset({"FAILURE", "WARNING", "SKIPPED"})
 # The check that stands for a scenario which broke before it could report any.
 CRASHED = "did-not-run"
 
@@ -132,12 +148,64 @@ def run_suite(folder, url, revision):
 
 
 def read_results(output):
-    for path in sorted(output.glob("server-*/checks.json")):
+    for path in sorted(output.glob("*server-*/checks.json")):
         matched = RESULT_FOLDER.fullmatch(path.parent.name)
         if not matched:
             raise Failure(f"the suite wrote a folder of an unknown name, {path.parent.name}")
         for check in json.loads(path.read_text(encoding="utf-8")):
             yield Result(f"{matched[1]}:{check['id']}", check["status"], check.get("errorMessage") or "")
+
+
+def run_authorization(folder, url, passphrase):
+    """Every result of the scenarios for authorization servers. The suite starts an app that prints where
+    it sends the owner, and waits for the answer at its own address."""
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="conformance-") as output:
+        command = [
+            *(str(node(folder)), str(folder / SUITE_MAIN), "authorization", "--url", origin, "--resource", url),
+            *("--client-id", register(origin, f"http://127.0.0.1:{port}/callback")),
+            *("--port", str(port), "--output-dir", output),
+        ]
+        said = answer_the_app(command, origin, Browser(origin, passphrase))
+        found = list(read_results(Path(output)))
+    reported = {result.name.partition(":")[0] for result in found}
+    for scenario in AUTHORIZATION_SCENARIOS:
+        if scenario not in reported:
+            found.append(Result(f"{scenario}:{CRASHED}", "FAILURE", crash_reason(said, scenario)))
+    return worst_of_each(found)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def register(origin, redirect_uri):
+    """The id of a client of ours, which the suite does not register by itself."""
+    body = json.dumps({"client_name": "Conformance suite", "redirect_uris": [redirect_uri]})
+    answer = Answer("POST", f"{origin}/register", {"Content-Type": "application/json"}, body)
+    if answer.status != 201:
+        raise Failure(f"the client was not registered ({answer.status}: {answer.text})")
+    return json.loads(answer.text)["client_id"]
+
+
+def answer_the_app(command, origin, browser):
+    """Runs the app and goes where it sends the owner; everything that it printed."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as app:
+        patience = threading.Timer(RUN_SECONDS_MAX, app.kill)
+        patience.start()
+        try:
+            said = []
+            for line in app.stdout:
+                said.append(line)
+                if line.startswith(f"{origin}/authorize?"):
+                    Answer("GET", browser.answer_app(line.strip()))
+        finally:
+            patience.cancel()
+            app.kill()
+    return "".join(said)
 
 
 def crash_reason(output, scenario):
@@ -176,20 +244,20 @@ def read_expected(revision):
     return reasons
 
 
-def judge(results, reasons):
+def judge(results, reasons, failing=FAILING):
     """Splits into what passed, what failed as listed, and complaints. All failures of a scenario
-    listed as `scenario:*` are excused, but one there must be. A WARNING is about a "should": it
-    shows in the table and decides nothing."""
+    listed as `scenario:*` are excused, but one there must be. A WARNING is about a "should": in a
+    requirement set it shows in the table and decides nothing."""
     passed, excused, complaints, used = [], [], [], set()
     for result in results:
         scenario = result.name.partition(":")[0]
         listed = [name for name in (result.name, f"{scenario}:*") if name in reasons]
-        if result.status == "FAILURE":
+        if result.status in failing:
             if listed:
                 excused.append(result)
                 used.update(listed)
             else:
-                complaints.append(f"{result.name} fails and is not listed: {result.message}")
+                complaints.append(f"{result.name} is {result.status} and not listed: {result.message}")
         elif result.status == "SUCCESS":
             passed.append(result)
     statuses = {result.name: result.status for result in results}
@@ -201,8 +269,8 @@ def judge(results, reasons):
     return passed, excused, complaints
 
 
-def print_table(revision, results, excused, reasons):
-    print(f"\nRequirements of {revision}")
+def print_table(title, results, excused, reasons, failing=FAILING):
+    print(f"\n{title}")
     scenarios = {}
     for result in results:
         scenarios.setdefault(result.name.partition(":")[0], []).append(result)
@@ -210,7 +278,7 @@ def print_table(revision, results, excused, reasons):
     for scenario, of_scenario in scenarios.items():
         counts = Counter(result.status for result in of_scenario)
         known = [result for result in of_scenario if result in excused]
-        if counts["FAILURE"] > len(known):
+        if sum(counts[status] for status in failing) > len(known):
             verdict = "FAIL"
         else:
             verdict = "known" if known else "pass"
@@ -229,8 +297,9 @@ def main():
     parser = argparse.ArgumentParser(description="Runs the official MCP conformance suite against a server.")
     endpoint = "the endpoint, such as http://127.0.0.1:8000/mcp; or `install` to install only"
     parser.add_argument("url", help=endpoint)
-    revisions = list(json.loads(EXPECTED.read_text(encoding="utf-8")))
+    revisions = [name for name in json.loads(EXPECTED.read_text(encoding="utf-8")) if name != AUTHORIZATION]
     parser.add_argument("--requirements", choices=revisions, action="append", help="only this revision (default: all)")
+    parser.add_argument("--passphrase", help="the owner's: runs the scenarios for authorization servers")
     arguments = parser.parse_args()
 
     folder = installation()
@@ -239,14 +308,22 @@ def main():
     if arguments.url == "install":
         return 0
     totals = Counter()
-    for revision in arguments.requirements or revisions:
-        reasons = read_expected(revision)
-        results = run_suite(folder, arguments.url, revision)
-        passed, excused, complaints = judge(results, reasons)
-        print_table(revision, results, excused, reasons)
+
+    def account(name, title, results, failing):
+        reasons = read_expected(name)
+        passed, excused, complaints = judge(results, reasons, failing)
+        print_table(title, results, excused, reasons, failing)
         for complaint in complaints:
-            print(f"FAIL {revision}: {shorten(complaint)}")
+            print(f"FAIL {name}: {shorten(complaint)}")
         totals.update(passed=len(passed), failed=len(complaints), known=len(excused))
+
+    if arguments.passphrase:
+        results = run_authorization(folder, arguments.url, arguments.passphrase)
+        account(AUTHORIZATION, "Authorization server", results, NOT_A_SUCCESS)
+    else:
+        for revision in arguments.requirements or revisions:
+            results = run_suite(folder, arguments.url, revision)
+            account(revision, f"Requirements of {revision}", results, FAILING)
     print(f"\n{totals['passed']} passed, {totals['failed']} failed, {totals['known']} skipped")
     return 1 if totals["failed"] or not totals["passed"] else 0
 
@@ -254,7 +331,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Failure as failure:
+    except (Failure, Surprise) as failure:
         sys.exit(f"tests/conformance/run.py: {failure}")
     except (OSError, KeyError, ValueError) as error:
         sys.exit(f"tests/conformance/run.py: {type(error).__name__}: {error}")

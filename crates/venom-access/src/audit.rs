@@ -26,8 +26,6 @@ pub enum Event {
     PasskeyAdded,
     /// A passkey was removed.
     PasskeyRemoved,
-    /// A passkey's counter went backwards: it may have been copied.
-    PasskeySuspect,
     /// A token was made.
     TokenCreated,
     /// A token was revoked.
@@ -64,14 +62,13 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 22] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
         Self::SessionRevoked,
         Self::PasskeyAdded,
         Self::PasskeyRemoved,
-        Self::PasskeySuspect,
         Self::TokenCreated,
         Self::TokenRevoked,
         Self::TokenUsed,
@@ -99,7 +96,6 @@ impl Event {
             Self::SessionRevoked => "session revoked",
             Self::PasskeyAdded => "passkey added",
             Self::PasskeyRemoved => "passkey removed",
-            Self::PasskeySuspect => "passkey suspect",
             Self::TokenCreated => "token created",
             Self::TokenRevoked => "token revoked",
             Self::TokenUsed => "token used",

@@ -21,8 +21,8 @@ pub use audit::{AuditEntry, AuditQuery, Event};
 pub use clients::{CLIENTS_MAX, Client, NewClient};
 pub use database::{Access, FILE_NAME};
 pub use grants::{
-    ACCESS_SECONDS, CODE_SECONDS, Consent, Exchange, GRANTS_MAX, Grant, REFRESH_SECONDS, Redeemed,
-    Refusal,
+    ACCESS_SECONDS, CODE_SECONDS, Consent, Exchange, GRANTS_MAX, Grant, LEEWAY_SECONDS,
+    REFRESH_SECONDS, Redeemed, Refusal,
 };
 pub use passkeys::{PASSKEYS_MAX, Passkey};
 pub use rights::{Rights, SPACES_MAX, Spaces};

@@ -59,12 +59,12 @@ fn argon2(params: Params) -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// Checks a passphrase that an owner chose.
+/// Checks a passphrase that an owner chose. White space around it does not count, here and where it is shown.
 ///
 /// # Errors
 /// [`AccessError::Invalid`] if it is too short or too long.
 pub fn check_passphrase(text: &str) -> Result<Secret, AccessError> {
-    let text = text.trim_end_matches(['\r', '\n']);
+    let text = text.trim();
     let chars = text.chars().count();
     if chars < PASSPHRASE_CHARS_MIN || text.len() > PASSPHRASE_BYTES_MAX {
         return Err(AccessError::Invalid(format!(
@@ -105,6 +105,7 @@ impl Access {
                        ON CONFLICT DO UPDATE SET passphrase = excluded.passphrase";
             transaction.execute(set, [hash.to_string()])?;
             transaction.execute("DELETE FROM sessions", [])?;
+            transaction.execute("DELETE FROM codes", [])?;
             note(transaction, now, Event::PassphraseSet, "owner", source, "")
         })
     }
@@ -115,6 +116,7 @@ impl Access {
     /// # Errors
     /// [`AccessError::Failed`] if the file cannot be read.
     pub fn is_passphrase(&self, shown: &str) -> Result<bool, AccessError> {
+        let shown = shown.trim();
         let Some(kept) = self.passphrase_hash()? else {
             return Ok(false);
         };
@@ -154,13 +156,14 @@ mod tests {
         );
         access
             .set_passphrase(
-                &check_passphrase("correct horse battery\n").unwrap(),
+                &check_passphrase("correct horse battery \n").unwrap(),
                 at(1),
                 "cli",
             )
             .unwrap();
         assert!(!access.is_passphrase(first.reveal()).unwrap());
         assert!(access.is_passphrase("correct horse battery").unwrap());
+        assert!(access.is_passphrase(" correct horse battery ").unwrap());
         let bytes = std::fs::read(access.path()).unwrap();
         assert!(!bytes.windows(13).any(|window| window == b"correct horse"));
         assert!(bytes.windows(9).any(|window| window == b"$argon2id"));

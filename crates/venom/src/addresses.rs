@@ -87,6 +87,25 @@ impl PublicUrl {
         &self.origin
     }
 
+    /// Name and port, as a request is addressed: without the scheme's usual port.
+    pub(crate) fn authority(&self) -> &str {
+        self.origin
+            .split_once("://")
+            .map_or("", |(_, authority)| authority)
+    }
+
+    /// Whether it is reached over TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.origin.starts_with("https://")
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        let usual = if self.is_https() { 443 } else { 80 };
+        let named = split_authority(self.authority()).and_then(|(_, port)| port);
+        named.unwrap_or(usual)
+    }
+
     /// The name or address, in lower case, without port and brackets.
     pub(crate) fn host(&self) -> &str {
         &self.host
@@ -156,6 +175,7 @@ impl fmt::Display for Network {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn authorities_are_names_or_addresses_with_a_port() {
@@ -293,5 +313,54 @@ mod tests {
             prop_assert_eq!(network.contains(IpAddr::V4(other.into())), same);
             prop_assert_eq!(Network::parse(&network.to_string()).unwrap(), network);
         }
+    }
+
+    #[test]
+    fn fuzz_addresses() {
+        let words = [
+            "https://",
+            "http://",
+            "localhost",
+            "[::1]",
+            ":443",
+            "/8",
+            "/128",
+            "10.0.0.0",
+            "::ffff:",
+            "@",
+            "xn--",
+            ".",
+            ":",
+            "%",
+            "\\",
+        ];
+        Target::new("addresses").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let network = Network::parse(&text).ok();
+            if let Some(network) = network {
+                assert_eq!(Network::parse(&network.to_string()), Ok(network));
+                // What stands for an IPv4 address counts as one.
+                let own = network.address;
+                assert!(network.contains(own) || own != own.to_canonical());
+            }
+            let url = PublicUrl::parse(&text).ok();
+            if let Some(url) = &url {
+                assert_eq!(PublicUrl::parse(url.origin()).as_ref(), Ok(url));
+                assert!(url.origin().starts_with("https://") || is_loopback_name(url.host()));
+                assert!(url.origin().is_ascii() && url.origin().matches('/').count() == 2);
+            }
+            let authority = split_authority(&text);
+            if let Some((name, port)) = authority {
+                let port = port.map_or_else(String::new, |port| format!(":{port}"));
+                let again = if name.contains(':') {
+                    format!("[{name}]{port}")
+                } else {
+                    format!("{name}{port}")
+                };
+                assert_eq!(split_authority(&again), authority);
+            }
+            let port = authority.map(|(_, port)| port.is_some());
+            (network.map(|it| it.prefix_bits), url.is_some(), port)
+        });
     }
 }

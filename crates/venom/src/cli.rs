@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod doctor;
+mod handshake;
 mod healthcheck;
 mod output;
 mod quarantine;
@@ -14,7 +15,7 @@ use crate::serve;
 use crate::settings::Values;
 use clap::ArgMatches;
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -121,10 +122,14 @@ fn read_dotenv(path: &Path) -> Result<HashMap<String, String>, Failure> {
             )));
         }
     };
+    variables_of(variables)
+}
+
+fn variables_of(lines: dotenvy::Iter<impl Read>) -> Result<HashMap<String, String>, Failure> {
     // The error of the library quotes the line, which may hold a secret.
     let broken =
         |_| Failure::invalid(".env cannot be understood: expected lines of the form NAME=value");
-    variables.collect::<Result<_, _>>().map_err(broken)
+    lines.collect::<Result<_, _>>().map_err(broken)
 }
 
 fn start_log(config: &Config) {
@@ -152,4 +157,51 @@ fn start_log(config: &Config) {
         .with(own)
         .with(lines)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_dotenv() {
+        let words = [
+            "VENOM_PORT=",
+            "VENOM_PUBLIC_URL=",
+            "export ",
+            "=",
+            "\n",
+            "#",
+            "'",
+            "\"",
+            "$",
+            "${",
+            "}",
+            "$VENOM_PORT",
+            "\\",
+            "\\n",
+            "\\$",
+            " ",
+            "\u{feff}",
+        ];
+        let around = Surroundings {
+            cache: None,
+            program: None,
+            cores: 1,
+        };
+        Target::new("dotenv").words(&words).run(|bytes| {
+            let variables = variables_of(dotenvy::from_read_iter(bytes));
+            let variables = variables.map_err(|failure| failure.message)?;
+            assert!(variables.keys().all(|name| !name.is_empty()));
+            let values = Values::collect(|_| None, |_| None, &variables);
+            let (_, problems) = config::parse(&values, &around);
+            assert!(
+                problems
+                    .iter()
+                    .all(|problem| problem.contains(" in .env is "))
+            );
+            Ok::<_, String>((variables.len().min(6), problems.len()))
+        });
+    }
 }

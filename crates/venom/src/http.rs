@@ -59,6 +59,7 @@ struct Shared {
     mcp: mcp::StreamableHttp,
     sessions: sse::Sessions,
     site: Option<Arc<Site>>,
+    file: AccessFile,
     /// Cancelled when the server is told to stop: long-lived streams end then.
     stop: CancellationToken,
 }
@@ -114,7 +115,7 @@ pub(crate) async fn serve(bound: Bound, doors: Doors, stop: CancellationToken) {
         site,
     } = doors;
     // The guard says with each request who calls; a request without its word may do nothing.
-    let server = VenomServer::new(hub.clone(), file, config.clone(), Caller::nobody());
+    let server = VenomServer::new(hub.clone(), file.clone(), config.clone(), Caller::nobody());
     let shared = Shared {
         hub,
         config: config.clone(),
@@ -122,6 +123,7 @@ pub(crate) async fn serve(bound: Bound, doors: Doors, stop: CancellationToken) {
         server,
         sessions: sse::Sessions::default(),
         site: site.clone(),
+        file,
         stop: stop.clone(),
     };
     let proxies = config.trusted_proxies.clone();
@@ -145,6 +147,7 @@ fn router(shared: Shared, guard: Guard, site: Option<Arc<Site>>) -> Router {
         .route("/icon.svg", get(icon))
         .route("/favicon.ico", get(icon))
         .route("/mcp", any(mcp::mcp))
+        .route("/mcp/", any(mcp::mcp))
         .route("/sse", get(sse::open))
         .route("/messages", post(sse::message))
         .route("/messages/", post(sse::message))

@@ -71,7 +71,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variables: &["HOST"],
         value: "ADDRESS",
         default: "127.0.0.1",
-        help: "Address to listen on. Beyond this machine (0.0.0.0), every call needs the owner token",
+        help: "Address to listen on. Beyond this machine (0.0.0.0), every call needs a token",
     },
     Setting {
         flag: "port",
@@ -146,8 +146,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variables: &["VENOM_PUBLIC_URL"],
         value: "URL",
         default: "none",
-        help: "Where clients reach this server from outside, such as https://venom.example. With it, apps sign in \
-               by OAuth, and every call needs a token",
+        help: "Where clients reach this server from outside, such as https://venom.example: its name is taken as Host, \
+               its pages may call, apps sign in by OAuth, and every call needs a token",
     },
     Setting {
         flag: "allowed-hosts",
@@ -155,7 +155,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         value: "HOSTS",
         default: "loopback names",
         help: "Host names, separated by commas, that requests may be addressed to besides loopback, such as \
-               the name of a reverse proxy. With any, every call needs the owner token",
+               the name of a reverse proxy. With any, every call needs a token",
     },
     Setting {
         flag: "allowed-origins",

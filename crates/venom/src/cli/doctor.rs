@@ -1,6 +1,6 @@
 //! `venom doctor`: looks at everything and says what is wrong, in words that a person understands.
 
-use super::output;
+use super::{handshake, output};
 use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -19,7 +19,12 @@ use venom_store::{Lease, LeaseError};
 /// [`Failure`] that says how much is wrong.
 pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
     let repair = arguments.get_flag("repair");
-    let findings = examine(&config, repair).await?;
+    // The flag, not the setting: a server's own public URL is no wish to go through its handshake.
+    let url = arguments.get_one::<String>("public-url");
+    let findings = match url {
+        Some(url) => handshake::examine(url, &config).await?,
+        None => examine(&config, repair).await?,
+    };
     if arguments.get_flag("json") {
         let finding = |finding: &Finding| {
             json!({

@@ -18,7 +18,7 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("The same as the command stdio"),
         )
-        .subcommands([
+        .subcommands(vec![
             Command::new("serve").about("Serve MCP over HTTP, until SIGTERM or Ctrl-C (the default)"),
             Command::new("stdio").about("Serve MCP over stdin and stdout, for a client that starts it"),
             store(),
@@ -58,6 +58,10 @@ pub(super) fn command() -> Command {
             audit(),
             Command::new("doctor")
                 .about("Look at everything in the data folder and say what is wrong with it")
+                .after_help(
+                    "With --public-url URL it goes through the handshake of a remote app with the server there \
+                     instead, and says which step fails and why.",
+                )
                 .arg(
                     Arg::new("repair")
                         .long("repair")

@@ -42,6 +42,23 @@ pub(super) const STREAMS_ADDRESS_MAX: usize = 64;
 /// meeting, as some clients do not open a new one by themselves.
 pub(super) const STREAM_IDLE_MAX: Duration = Duration::from_hours(4);
 
+/// Bytes of a request to the pages and endpoints of sign-in.
+pub(super) const SIGN_IN_BYTES_MAX: usize = 64 * 1024;
+/// Clients that may register in a minute from one address.
+pub(super) const REGISTRATIONS_PER_MINUTE: u32 = 10;
+/// Passphrases that wait to be checked: one after the other, in the same 19 MiB.
+pub(super) const PASSPHRASES_WAITING_MAX: usize = 16;
+/// Failed sign-ins of an address that cost nothing: people mistype.
+pub(super) const FREE_FAILURES: u32 = 3;
+/// The longest wait after one more; it doubles with each up to here, and failures are forgotten after it.
+pub(super) const SIGN_IN_WAIT_MAX: Duration = Duration::from_mins(15);
+/// Failed sign-ins a minute from everywhere together, beyond which everybody waits.
+pub(super) const FAILURES_PER_MINUTE_MAX: u32 = 60;
+/// Passkeys of each kind that are being asked for at the same time.
+pub(super) const PASSKEYS_PENDING_MAX: usize = 1_024;
+/// Of those from one address, of IPv6 from one network of 64 bits.
+pub(super) const PASSKEYS_PENDING_ADDRESS_MAX: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,12 +184,103 @@ mod tests {
         ]
     }
 
+    fn of_sign_in() -> Vec<Row> {
+        use venom_access::{
+            ACCESS_SECONDS, CLIENTS_MAX, CODE_SECONDS, GRANTS_MAX, LEEWAY_SECONDS, PASSKEYS_MAX,
+            REFRESH_SECONDS, SESSION_SECONDS, SESSIONS_MAX, SPACES_MAX, TOKENS_MAX,
+        };
+        vec![
+            (
+                "request to a page or endpoint of sign-in",
+                format!("{} KiB", SIGN_IN_BYTES_MAX / 1024),
+                "413",
+            ),
+            (
+                "failed sign-ins of one address (IPv6: one /64)",
+                format!("{FREE_FAILURES} without a wait"),
+                "429 with `Retry-After`: 2 s after the next, then twice as long each, up to 15 minutes",
+            ),
+            (
+                "failed sign-ins from everywhere",
+                format!("{FAILURES_PER_MINUTE_MAX} a minute"),
+                "429 with `Retry-After`, but for networks that the owner has signed in from",
+            ),
+            (
+                "passphrases that wait to be checked, one after the other",
+                count(PASSPHRASES_WAITING_MAX, "passphrases"),
+                "429 with `Retry-After`",
+            ),
+            (
+                "passkeys being asked for",
+                format!("{PASSKEYS_PENDING_MAX}, {PASSKEYS_PENDING_ADDRESS_MAX} of one address"),
+                "the oldest is forgotten",
+            ),
+            (
+                "registrations of one address (IPv6: one /64)",
+                format!("{REGISTRATIONS_PER_MINUTE} a minute"),
+                "429 with `Retry-After`",
+            ),
+            (
+                "registered clients",
+                count(CLIENTS_MAX, "clients"),
+                "the oldest without a grant is forgotten",
+            ),
+            (
+                "grants",
+                count(GRANTS_MAX, "grants"),
+                "429; shut an app out first",
+            ),
+            (
+                "tokens of `venom token`",
+                count(TOKENS_MAX, "tokens"),
+                "an error; revoke one first",
+            ),
+            ("spaces of a token", count(SPACES_MAX, "spaces"), "an error"),
+            (
+                "browser sessions",
+                count(SESSIONS_MAX, "sessions"),
+                "the oldest ends",
+            ),
+            (
+                "passkeys",
+                count(PASSKEYS_MAX, "passkeys"),
+                "429; remove one first",
+            ),
+            (
+                "life of a code",
+                format!("{CODE_SECONDS} s"),
+                "`invalid_grant`",
+            ),
+            (
+                "life of an access token",
+                format!("{ACCESS_SECONDS} s"),
+                "401",
+            ),
+            (
+                "life of a refresh token",
+                format!("{} days", REFRESH_SECONDS / 86_400),
+                "`invalid_grant`; the app signs in anew",
+            ),
+            (
+                "time in which a used refresh token may come again",
+                format!("{LEEWAY_SECONDS} s"),
+                "the grant ends",
+            ),
+            (
+                "life of a browser session",
+                format!("{} h", SESSION_SECONDS / 3_600),
+                "the owner signs in anew",
+            ),
+        ]
+    }
+
     #[test]
     fn the_documented_limits_are_those_of_the_code() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
         let mut page = std::fs::read_to_string(path).unwrap_or_default();
+        let all = [of_connections(), of_requests(), of_sign_in()].concat();
         let mut table = String::from("| what | at most | over it |\n|---|---|---|\n");
-        for (what, at_most, over) in of_connections().into_iter().chain(of_requests()) {
+        for (what, at_most, over) in all {
             let _ = writeln!(table, "| {what} | {at_most} | {over} |");
         }
         let start = page.find("| what | at most | over it |").unwrap();
@@ -189,5 +297,6 @@ mod tests {
              `VENOM_UPDATE_DOCS=1 cargo test -p venom --bin venom limits`"
         );
         assert_eq!(FILES_KEPT, 256, "the first row names it");
+        assert_eq!(SIGN_IN_WAIT_MAX.as_secs(), 15 * 60, "a row names it");
     }
 }

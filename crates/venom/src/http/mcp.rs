@@ -13,13 +13,18 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ServerJsonRpcMessage};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, ServerJsonRpcMessage,
+};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 
 /// Both content types that a client of this transport has to accept.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+/// JSON-RPC's number for a call that its caller may not make; of the range that is left to servers.
+const FORBIDDEN: ErrorCode = ErrorCode(-32003);
 
 /// The SDK's service.
 pub(super) type StreamableHttpSdk = StreamableHttpService<VenomServer, NeverSessionManager>;
@@ -91,10 +96,12 @@ impl Shared {
             return None;
         }
         let why = "this grant may read and not write: expected one with the scope write";
-        let mut response = super::error(StatusCode::FORBIDDEN, why);
+        let error = ErrorData::new(FORBIDDEN, why, None);
+        let error = ServerJsonRpcMessage::error(error, Some(request.id.clone()));
+        let mut response = answer(StatusCode::FORBIDDEN, &error);
         let challenge = format!(
             "Bearer realm=\"venom\", error=\"insufficient_scope\", error_description=\"{why}\"{}",
-            site.challenge_parameters()
+            site.challenge_parameters(parts.uri.path())
         );
         if let Ok(challenge) = HeaderValue::from_str(&challenge) {
             response

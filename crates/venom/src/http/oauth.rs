@@ -18,6 +18,7 @@ mod passkeys;
 mod sign_in;
 mod token;
 
+use super::limits::{PASSPHRASES_WAITING_MAX, REGISTRATIONS_PER_MINUTE, SIGN_IN_BYTES_MAX};
 use super::peer::Peer;
 use super::rate::RateLimiter;
 use crate::access_file::AccessFile;
@@ -35,13 +36,6 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use venom_core::SpaceName;
 
-/// Longest body of a request to one of these routes, in bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Registrations a minute from one address.
-const REGISTRATIONS_PER_MINUTE: u32 = 10;
-/// Passphrases that are checked at the same time: all in the same 19 MiB, so more would only wait.
-const PASSPHRASES_AT_A_TIME: usize = 1;
-
 /// The place where the owner signs in.
 pub(crate) struct Site {
     file: AccessFile,
@@ -52,7 +46,7 @@ pub(crate) struct Site {
     resource: String,
     attempts: Attempts,
     registrations: RateLimiter,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     passkeys: Passkeys,
 }
 
@@ -71,7 +65,7 @@ impl Site {
             resource: format!("{}/mcp", public.origin()),
             attempts: Attempts::default(),
             registrations: RateLimiter::new(REGISTRATIONS_PER_MINUTE),
-            hashing: Semaphore::new(PASSPHRASES_AT_A_TIME),
+            hashing: Arc::new(Semaphore::new(PASSPHRASES_WAITING_MAX)),
             passkeys: Passkeys::new(public),
         }))
     }
@@ -105,12 +99,16 @@ impl Site {
     }
 
     /// What a challenge tells a client: where to begin and what to ask for. Both scopes, whichever it has.
-    pub(crate) fn challenge_parameters(&self) -> String {
-        format!(
-            ", resource_metadata=\"{}{}\", scope=\"read write\"",
-            self.origin,
+    /// `path` is the one that was called.
+    pub(crate) fn challenge_parameters(&self, path: &str) -> String {
+        let is_older = path.starts_with("/sse") || path.starts_with("/messages");
+        let metadata = if is_older {
+            metadata::SSE_RESOURCE_PATH
+        } else {
             metadata::RESOURCE_PATH
-        )
+        };
+        let origin = &self.origin;
+        format!(", resource_metadata=\"{origin}{metadata}\", scope=\"read write\"")
     }
 
     /// Whether cookies may go over TLS only.
@@ -148,7 +146,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         router = router.route(path, get(metadata::server));
     }
     router
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(SIGN_IN_BYTES_MAX))
         .with_state(site)
 }
 

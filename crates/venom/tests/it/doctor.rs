@@ -117,3 +117,67 @@ fn a_damaged_database_is_told_and_left_alone() {
     assert!(refused.contains("things are wrong"), "{refused}");
     assert_eq!(std::fs::read(&database).unwrap(), bytes[..bytes.len() / 2]);
 }
+
+/// The handshake of a remote app, step by step; each thing that stands in its way is named.
+#[test]
+fn the_handshake_of_a_remote_app() {
+    let guarded = crate::guarded::Guarded::start();
+    let url = guarded.origin.as_str();
+    let said = guarded
+        .venom(["doctor", "--public-url", url])
+        .run()
+        .success();
+    for step in [
+        "connection",
+        "challenge",
+        "resource",
+        "server",
+        "registration",
+        "sign-in",
+        "tokens",
+        "header",
+    ] {
+        let line = said.lines().find(|line| line.starts_with(step));
+        let line = line.unwrap_or_else(|| panic!("{step} is missing: {said}"));
+        assert!(line.contains(" ok "), "{line}");
+    }
+    // It leaves nothing behind.
+    let tokens = guarded.venom(["token", "list"]).run().success();
+    assert!(!tokens.contains("doctor"), "{tokens}");
+
+    // Another name than the one it is configured for.
+    let other = format!("http://127.0.0.1:{}", guarded.server.port);
+    let said = guarded.venom(["doctor", "--public-url", &other]).run();
+    let report = said.stdout.clone();
+    assert!(
+        report.contains("not below http://127.0.0.1") && report.contains("VENOM_PUBLIC_URL="),
+        "{report}"
+    );
+    assert!(said.failure(69).contains("wrong"));
+}
+
+#[test]
+fn a_handshake_with_somebody_else() {
+    let folder = Folder::new();
+    // A local server signs nobody in.
+    let server = crate::serve(&folder);
+    let url = format!("http://localhost:{}", server.port);
+    let output = venom(&folder, ["doctor", "--public-url", &url, "--json"]).run();
+    assert!(
+        output.stdout.contains("answers without a token"),
+        "{}",
+        output.stdout
+    );
+    output.failure(69);
+    drop(server);
+    let output = venom(&folder, ["doctor", "--public-url", &url]).run();
+    assert!(
+        output.stdout.contains("cannot be reached"),
+        "{}",
+        output.stdout
+    );
+    let said = venom(&folder, ["doctor", "--public-url", "http://venom.example"])
+        .run()
+        .failure(2);
+    assert!(said.contains("expected https://"), "{said}");
+}

@@ -190,10 +190,10 @@ fn a_public_url_is_a_name_of_this_server_and_asks_for_the_token() {
         401,
         "from this machine, too"
     );
-    assert_eq!(
-        get(server.port, "/health", &[("host", "evil.example")]).status,
-        403
-    );
+    let evil = ("host", "evil.example");
+    assert_eq!(get(server.port, "/", &[evil]).status, 403);
+    let probe = get(server.port, "/health", &[evil]);
+    assert_eq!(probe.status, 200, "probes ask under any name");
     let page = |origin| get(server.port, "/health", &[here, ("origin", origin)]);
     let own = page("https://venom.example");
     assert_eq!(
@@ -246,10 +246,20 @@ fn what_strangers_forward_is_ignored() {
 fn requests_of_one_token_are_counted() {
     let folder = Folder::new();
     let server = serve_with(&folder, &[("VENOM_RATE_TOKEN", "2")]);
+    let [one, two] = ["one", "two"].map(|name| {
+        let create = ["token", "create", "--name", name];
+        let said = crate::venom(&folder, create).run().success();
+        format!("Bearer {}", said.lines().next().unwrap())
+    });
     let call = |token: &str| get(server.port, "/mcp", &[("authorization", token)]).status;
-    let statuses = [0; 3].map(|_| call("Bearer one"));
+    let statuses = [0; 3].map(|_| call(&one));
     assert_eq!(statuses, [405, 405, 429]);
-    assert_eq!(call("Bearer two"), 405);
+    assert_eq!(call(&two), 405);
+    assert_eq!(
+        get(server.port, "/mcp", &[]).status,
+        405,
+        "who needs none is not counted"
+    );
 }
 
 /// Makes a certificate for localhost.

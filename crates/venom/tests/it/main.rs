@@ -23,6 +23,7 @@ mod load;
 mod memories;
 mod models;
 mod owner;
+mod passkeys;
 mod poisoning;
 mod routes;
 mod sandbox;

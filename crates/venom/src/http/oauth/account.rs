@@ -1,6 +1,7 @@
 //! `/account`: what the owner has granted, and how it is taken back.
 
 use super::pages::{self, Page, escaped};
+use super::parameters::Text;
 use super::sign_in::{self, Signed};
 use super::{Site, address};
 use crate::asked::SystemClock;
@@ -72,7 +73,7 @@ fn apps(signed: &Signed, grants: &[Grant]) -> String {
     list(
         "Apps",
         "No app has been let in yet.",
-        grants.iter().map(row).collect(),
+        &grants.iter().map(row).collect::<Vec<_>>(),
     )
 }
 
@@ -99,7 +100,7 @@ fn given_tokens(signed: &Signed, tokens: &[Token]) -> String {
     list(
         "Tokens",
         "There are none. venom token create makes one.",
-        tokens.iter().map(row).collect(),
+        &tokens.iter().map(row).collect::<Vec<_>>(),
     )
 }
 
@@ -117,7 +118,11 @@ fn browsers(signed: &Signed, sessions: &[Session]) -> String {
             &form(signed, "revoke-session", &session.id.to_string(), "End"),
         )
     };
-    list("Browsers", "", sessions.iter().map(row).collect())
+    list(
+        "Browsers",
+        "",
+        &sessions.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 fn own_passkeys(site: &Site, signed: &Signed, passkeys: &[Passkey]) -> String {
@@ -142,11 +147,11 @@ fn own_passkeys(site: &Site, signed: &Signed, passkeys: &[Passkey]) -> String {
     list(
         "Passkeys",
         "There are none yet.",
-        passkeys.iter().map(row).collect(),
+        &passkeys.iter().map(row).collect::<Vec<_>>(),
     ) + &add
 }
 
-fn list(title: &str, none: &str, rows: Vec<String>) -> String {
+fn list(title: &str, none: &str, rows: &[String]) -> String {
     if rows.is_empty() {
         return format!("<h2>{title}</h2><p class=note>{none}</p>");
     }
@@ -154,7 +159,7 @@ fn list(title: &str, none: &str, rows: Vec<String>) -> String {
 }
 
 fn row(what: &str, how: &str, used: &str, button: &str) -> String {
-    format!("<tr><td>{what}<br><span class=note>{how}</span><td class=note>{used}<td>{button}")
+    format!("<tr><td>{what}<br><span class=note>{how}<br>{used}</span><td class=button>{button}")
 }
 
 fn used(at: Option<Timestamp>, from: Option<&str>) -> String {
@@ -184,7 +189,7 @@ pub(super) async fn change(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     extensions: Extensions,
-    body: String,
+    Text(body): Text,
 ) -> Response {
     let (signed, form) = match site.signed_form(&headers, &body).await {
         Ok(signed_form) => signed_form,

@@ -2,18 +2,20 @@
 
 use super::Site;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Where the resource's metadata lies, as the challenge names it.
 pub(super) const RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource/mcp";
+/// The same for the older transport.
+pub(super) const SSE_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource/sse";
 /// The same for clients that look at the root, or come for the older transport.
 pub(super) const RESOURCE_PATHS: [&str; 3] = [
     RESOURCE_PATH,
     "/.well-known/oauth-protected-resource",
-    "/.well-known/oauth-protected-resource/sse",
+    SSE_RESOURCE_PATH,
 ];
 /// Where the authorization server's metadata lies; some clients append the path of the resource.
 pub(super) const SERVER_PATHS: [&str; 2] = [
@@ -29,10 +31,16 @@ pub(super) const PATHS: [&str; 5] = [
     SERVER_PATHS[1],
 ];
 
-/// The resource.
-pub(super) async fn resource(State(site): State<Arc<Site>>) -> Response {
+/// The resource, under the name by which the client came: some hold it against the address they were given.
+/// Whichever it is, a token for it is good at both doors.
+pub(super) async fn resource(State(site): State<Arc<Site>>, uri: Uri) -> Response {
+    let resource = if uri.path().ends_with("/sse") {
+        format!("{}/sse", site.origin)
+    } else {
+        site.resource.clone()
+    };
     document(&json!({
-        "resource": site.resource,
+        "resource": resource,
         "authorization_servers": [site.origin],
         "scopes_supported": ["read", "write"],
         "bearer_methods_supported": ["header"],

@@ -12,7 +12,7 @@ label{display:block;margin:.4rem 0}fieldset{border:1px solid #ccc;border-radius:
 input[type=password],input[type=text],select{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;border:1px solid #999;\
 border-radius:8px;background:inherit;color:inherit}button{font:inherit;padding:.5rem 1rem;border:0;border-radius:8px;\
 background:#2d6a4f;color:#fff;cursor:pointer}button.quiet{background:#e4e4ea;color:#1c1c22}table{width:100%;border-collapse:collapse}\
-td{padding:.4rem .3rem;border-top:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}td form{margin:0}.note{color:#666;font-size:.9rem}\
+td{padding:.4rem .3rem;border-top:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}td form{margin:0}.button{width:1%}button{white-space:nowrap}.note{color:#666;font-size:.9rem}\
 .wrong{color:#b3261e}@media(prefers-color-scheme:dark){body{color:#e8e8ee;background:#101014}.note,dt{color:#999}\
 button.quiet{background:#2a2a33;color:#e8e8ee}td{border-color:#333}.wrong{color:#ff8a80}}";
 
@@ -25,7 +25,7 @@ const REFERRER_POLICY: HeaderName = HeaderName::from_static("referrer-policy");
 pub(super) struct Page {
     html: String,
     status: StatusCode,
-    form_action: String,
+    form_action: &'static str,
 }
 
 impl Page {
@@ -40,7 +40,7 @@ impl Page {
         Self {
             html,
             status: StatusCode::OK,
-            form_action: String::new(),
+            form_action: " form-action 'self';",
         }
     }
 
@@ -49,21 +49,11 @@ impl Page {
         Self { status, ..self }
     }
 
-    /// Lets a form of this page lead on to an address: browsers hold the redirect behind a form against
-    /// the policy, too. The address was checked.
-    pub(super) fn sends_forms_to(self, uri: &str) -> Self {
-        let (scheme, rest) = uri.split_once(':').unwrap_or_default();
-        let authority = rest
-            .strip_prefix("//")
-            .map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-        let form_action = match authority {
-            Some(authority) if matches!(scheme, "http" | "https") => {
-                format!(" {scheme}://{authority}")
-            }
-            _ => format!(" {scheme}:"),
-        };
+    /// Lets a form of this page lead on to other sites. Browsers hold every redirect behind a form against
+    /// the policy, also those that the app itself makes on its way home, which nobody knows beforehand.
+    pub(super) fn with_forms_that_lead_on(self) -> Self {
         Self {
-            form_action,
+            form_action: "",
             ..self
         }
     }
@@ -73,7 +63,7 @@ impl IntoResponse for Page {
     fn into_response(self) -> Response {
         let policy = format!(
             "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; script-src 'self'; connect-src \
-             'self'; form-action 'self'{}; frame-ancestors 'none'; base-uri 'none'",
+             'self';{} frame-ancestors 'none'; base-uri 'none'",
             self.form_action
         );
         let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(
@@ -159,9 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn pages_let_nobody_frame_them_and_forms_lead_where_they_may() {
-        let policy = |uri: &str| {
-            let page = Page::new("x", "").sends_forms_to(uri).into_response();
+    fn pages_let_nobody_frame_them_and_forms_stay_here() {
+        let policy = |page: Page| {
+            let page = page.into_response();
             let policy = page.headers()[header::CONTENT_SECURITY_POLICY]
                 .to_str()
                 .unwrap()
@@ -169,23 +159,10 @@ mod tests {
             assert!(
                 policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'")
             );
-            let action = policy
-                .split("; ")
-                .find(|part| part.starts_with("form-action"))
-                .unwrap();
-            action.to_owned()
+            policy
         };
-        assert_eq!(
-            policy("https://claude.ai/api/cb?x=1"),
-            "form-action 'self' https://claude.ai"
-        );
-        assert_eq!(
-            policy("http://127.0.0.1:33418"),
-            "form-action 'self' http://127.0.0.1:33418"
-        );
-        assert_eq!(
-            policy("cursor://anysphere.cursor-mcp/cb"),
-            "form-action 'self' cursor:"
-        );
+        assert!(policy(Page::new("x", "")).contains("form-action 'self';"));
+        let leads_on = policy(Page::new("x", "").with_forms_that_lead_on());
+        assert!(!leads_on.contains("form-action"), "{leads_on}");
     }
 }

@@ -1,5 +1,9 @@
 //! Parameters of OAuth requests, and the answers that its RFCs lay down for mistakes.
 
+use crate::failure::Failure;
+use crate::http::limits::SIGN_IN_BYTES_MAX;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -78,20 +82,86 @@ pub(super) fn is_resource(url: &str, origin: &str) -> bool {
     start.eq_ignore_ascii_case(origin) && matches!(&bare[origin.len()..], "" | "/mcp" | "/sse")
 }
 
-/// An error answer of the token, registration and revocation endpoints (OAuth 2.1, section 3.2.4).
-pub(super) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response {
-    let body = json!({"error": error, "error_description": description});
-    (status, NOT_STORED, axum::Json(body)).into_response()
+/// An error of the token, registration and revocation endpoints (OAuth 2.1, section 3.2.4).
+#[derive(Debug)]
+pub(super) struct OauthError {
+    status: StatusCode,
+    /// Its name in the RFCs.
+    pub(super) error: &'static str,
+    description: String,
 }
 
-/// The answer to a client that gets no tokens.
-pub(super) fn refused(refusal: &Refusal) -> Response {
-    let (error, description) = match refusal {
-        Refusal::Grant(why) => ("invalid_grant", why),
-        Refusal::Target(why) => ("invalid_target", why),
-        Refusal::Scope(why) => ("invalid_scope", why),
-    };
-    oauth_error(StatusCode::BAD_REQUEST, error, description)
+impl OauthError {
+    /// An error that the request is to blame for.
+    pub(super) fn new(error: &'static str, description: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+            description: description.into(),
+        }
+    }
+
+    /// A request that does not have the form it needs.
+    pub(super) fn invalid(description: impl Into<String>) -> Self {
+        Self::new("invalid_request", description)
+    }
+}
+
+impl From<Refusal> for OauthError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Grant(why) => Self::new("invalid_grant", why),
+            Refusal::Target(why) => Self::new("invalid_target", why),
+            Refusal::Scope(why) => Self::new("invalid_scope", why),
+        }
+    }
+}
+
+impl From<Failure> for OauthError {
+    /// What the client is not to blame for: it may try again, and the log says why.
+    fn from(failure: Failure) -> Self {
+        tracing::error!("{failure}");
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            ..Self::new("temporarily_unavailable", "try again later")
+        }
+    }
+}
+
+impl IntoResponse for OauthError {
+    fn into_response(self) -> Response {
+        let body = json!({"error": self.error, "error_description": self.description});
+        (self.status, NOT_STORED, axum::Json(body)).into_response()
+    }
+}
+
+/// The body of a request as text. What cannot be read is told in OAuth's own form.
+pub(super) struct Text(pub(super) String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = OauthError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, OauthError> {
+        let status = |status| {
+            move |why: &str| OauthError {
+                status,
+                ..OauthError::invalid(why)
+            }
+        };
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.into_response().status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => {
+                        let why = format!("expected at most {} KiB", SIGN_IN_BYTES_MAX / 1024);
+                        status(StatusCode::PAYLOAD_TOO_LARGE)(&why)
+                    }
+                    _ => status(StatusCode::BAD_REQUEST)("the body breaks off"),
+                })?;
+        let text = String::from_utf8(bytes.to_vec());
+        text.map(Self)
+            .map_err(|_| OauthError::invalid("expected text in UTF-8"))
+    }
 }
 
 /// For answers that hold secrets, or depend on them.
@@ -104,6 +174,7 @@ pub(super) const NOT_STORED: [(header::HeaderName, &str); 2] = [
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn parameters_come_once_and_decoded() {
@@ -117,7 +188,8 @@ mod tests {
             "a comes twice: expected it once"
         );
         assert!(Parameters::parse(&format!("a={}", "x".repeat(5000))).is_err());
-        let many: String = (0..100).map(|n| format!("p{n}=1&")).collect();
+        let many: Vec<_> = (0..100).map(|n| format!("p{n}=1")).collect();
+        let many = many.join("&");
         assert!(Parameters::parse(&many).is_err());
         assert_eq!(found.need("d").unwrap_err(), "d is missing");
     }
@@ -171,5 +243,52 @@ mod tests {
                 let _ = (wants_write(Some(&text)), is_resource(&text, "https://venom.example"));
             }
         }
+    }
+
+    #[test]
+    fn fuzz_oauth_parameters() {
+        let words = [
+            "client_id=",
+            "redirect_uri=",
+            "scope=",
+            "resource=",
+            "state=",
+            "code_challenge=",
+            "&",
+            "=",
+            "%26",
+            "%3D",
+            "%00",
+            "%FF",
+            "+",
+            ";",
+            "read",
+            "write",
+            "offline_access",
+            "https://venom.example",
+            "/mcp",
+        ];
+        Target::new("oauth-parameters")
+            .words(&words)
+            .bytes_max(16 * 1024)
+            .run(|bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let origin = "https://venom.example";
+                let found = Parameters::parse(&text)?;
+                assert!(found.0.len() <= PARAMETERS_MAX);
+                let fits = |value: &String| (1..=VALUE_BYTES_MAX).contains(&value.len());
+                assert!(found.0.values().all(fits));
+                // Written as a client would, it reads the same.
+                let mut again = form_urlencoded::Serializer::new(String::new());
+                again.extend_pairs(&found.0);
+                assert_eq!(Parameters::parse(&again.finish()).as_ref(), Ok(&found));
+                let resource = found.get("resource").unwrap_or_default();
+                let is_ours = is_resource(resource, origin);
+                assert!(!is_ours || resource.to_ascii_lowercase().starts_with(origin));
+                let scope = found.get("scope");
+                let write = wants_write(scope);
+                assert!(write != Some(true) || scope.is_some_and(|scope| scope.contains("write")));
+                Ok::<_, String>((found.0.len().min(8), write, is_ours))
+            });
     }
 }

@@ -260,6 +260,7 @@ fn a_read_only_grant_that_writes() {
     let bearer = format!("Bearer {}", tokens.access);
     let headers = [
         ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
         ("mcp-protocol-version", "2025-03-26"),
     ];
     let answer = guarded.send("POST", "/mcp", &headers, batch.as_bytes());
@@ -320,6 +321,11 @@ fn a_refresh_token_that_comes_again() {
     let (client, first) = guarded.let_in(&[]);
     let second = tokens(&guarded.refresh(&client, &first.refresh));
     assert!(guarded.opens(&second.access));
+    // Half a minute later, when no answer can be on its way any more.
+    change(
+        &guarded,
+        "UPDATE refresh_tokens SET used_us = used_us - 30000000",
+    );
     assert_eq!(
         oauth_error(&guarded.refresh(&client, &first.refresh)),
         "invalid_grant"

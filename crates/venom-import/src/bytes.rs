@@ -44,11 +44,12 @@ pub(crate) fn file_of(path: &Path, name: &str, expected: &str) -> Result<PathBuf
 /// Opens a file that has something in it and is no archive.
 pub(crate) fn open(path: &Path, expected: &str) -> Result<BufReader<File>, Unusable> {
     let shown = path.display();
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let found = file.metadata().map_err(|error| unreadable(path, &error))?;
+    // Before it is opened: a pipe would wait for a writer.
+    let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !found.is_file() {
         return Err(Unusable(format!("{shown} is no file: expected {expected}")));
     }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut start = Vec::new();
     let read = (&file).take(4).read_to_end(&mut start);
     read.map_err(|error| unreadable(path, &error))?;

@@ -19,6 +19,9 @@ pub(crate) fn detect(path: &Path) -> Result<Kind, Unusable> {
     if found.is_dir() {
         return folder(path);
     }
+    if !found.is_file() {
+        return Err(unknown(path));
+    }
     if markdown::is_note(path) {
         return Ok(Kind::Markdown);
     }

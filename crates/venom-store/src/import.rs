@@ -102,17 +102,16 @@ pub(crate) fn note_source(
     Ok(())
 }
 
-/// What came from every source so far; `None` if there never was one.
+/// What came from every source so far; `None` if that is nothing.
 pub(crate) fn taken_over(connection: &Connection) -> Result<Option<TakenOver>, Fault> {
-    let sql = "SELECT count(*), coalesce(sum(memories), 0), coalesce(sum(skipped), 0) FROM sources";
+    let sql = "SELECT coalesce(sum(memories), 0), coalesce(sum(skipped), 0) FROM sources";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row([], |row| {
-        let sources: u64 = row.get(0)?;
         let came = TakenOver {
-            memories: row.get(1)?,
-            skipped: row.get(2)?,
+            memories: row.get(0)?,
+            skipped: row.get(1)?,
         };
-        Ok((sources > 0).then_some(came))
+        Ok((came != TakenOver::default()).then_some(came))
     });
     Ok(found?)
 }

@@ -19,10 +19,12 @@ pub(crate) struct Batch {
     pub(crate) skipped: Vec<Skipped>,
 }
 
-/// Cuts records into batches. After a failure there is none.
+/// Cuts records into batches. What was read before a failure comes before it.
 pub(crate) struct Batches<I> {
     found: I,
-    failed: bool,
+    /// What ended it, once what came before is delivered.
+    failure: Option<Unusable>,
+    ended: bool,
 }
 
 impl<I: Iterator<Item = Result<Found, Unusable>>> Batches<I> {
@@ -30,7 +32,8 @@ impl<I: Iterator<Item = Result<Found, Unusable>>> Batches<I> {
     pub(crate) const fn new(found: I) -> Self {
         Self {
             found,
-            failed: false,
+            failure: None,
+            ended: false,
         }
     }
 }
@@ -39,8 +42,8 @@ impl<I: Iterator<Item = Result<Found, Unusable>>> Iterator for Batches<I> {
     type Item = Result<Batch, Unusable>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
+        if self.ended {
+            return self.failure.take().map(Err);
         }
         let mut batch = Batch::default();
         let mut bytes = 0;
@@ -52,14 +55,21 @@ impl<I: Iterator<Item = Result<Found, Unusable>>> Iterator for Batches<I> {
                 }
                 Some(Ok(Err(skipped))) => batch.skipped.push(skipped),
                 Some(Err(unusable)) => {
-                    self.failed = true;
-                    return Some(Err(unusable));
+                    self.failure = Some(unusable);
+                    self.ended = true;
+                    break;
                 }
-                None => break,
+                None => {
+                    self.ended = true;
+                    break;
+                }
             }
         }
         let is_empty = batch.new.is_empty() && batch.skipped.is_empty();
-        (!is_empty).then_some(Ok(batch))
+        if is_empty {
+            return self.failure.take().map(Err);
+        }
+        Some(Ok(batch))
     }
 }
 

@@ -13,6 +13,15 @@ pub const CHROMA_FILE: &str = "chroma.sqlite3";
 
 /// What SQLite writes beside a database that is in use, or was when its program died.
 const BESIDE: [&str; 2] = ["-journal", "-wal"];
+/// What is read.
+const TABLES: [&str; 6] = [
+    "collections",
+    "segments",
+    "embeddings",
+    "embedding_metadata",
+    "embeddings_queue",
+    "max_seq_id",
+];
 /// The first bytes of every database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -103,12 +112,19 @@ fn connect(path: &Path, named: &Path, flags: OpenFlags) -> Result<Connection, Un
     connection
         .pragma_update(None, "cell_size_check", true)
         .map_err(broken)?;
-    let check = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    check("SELECT count(*) FROM collections").map_err(|_| {
-        Unusable(format!(
-            "{shown} has no readable table of collections: expected a database of ChromaDB 0.4 or later"
-        ))
-    })?;
+    // Tables, not views: those could compute for ever.
+    let names = TABLES.map(|name| format!("'{name}'")).join(", ");
+    let sql =
+        format!("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({names})");
+    let found: usize = connection
+        .query_row(&sql, [], |row| row.get(0))
+        .map_err(broken)?;
+    if found != TABLES.len() {
+        return Err(Unusable(format!(
+            "{shown} has {found} of the tables {}: expected a database of ChromaDB 0.4 or later",
+            TABLES.join(", ")
+        )));
+    }
     Ok(connection)
 }
 

@@ -33,7 +33,12 @@ pub(super) fn take_over(
              VENOM_IMPORT_PREDECESSOR=no"
         ))
     };
-    let state = chroma_state(&file).map_err(unusable)?;
+    // Of another collection nothing has come yet.
+    let state = format!(
+        "{}, collection {}",
+        chroma_state(&file).map_err(unusable)?,
+        config.space.as_str()
+    );
     if store.source_state(CHROMA_FILE)?.as_deref() == Some(&state) {
         return Ok(());
     }

@@ -21,6 +21,7 @@ mod guarded;
 mod hardening;
 mod memories;
 mod models;
+mod moving;
 mod owner;
 mod passkeys;
 mod poisoning;

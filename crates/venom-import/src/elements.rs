@@ -138,3 +138,60 @@ impl Scan {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn elements(text: &[u8]) -> Elements {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("list");
+        std::fs::write(&path, text).expect("it can be written");
+        Elements::new(BufReader::with_capacity(
+            7,
+            File::open(&path).expect("a file"),
+        ))
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i32>().prop_map(Value::from),
+            "[ -~é\\\\\"\\[\\]{},]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z\"]{0,3}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_the_sum_of_its_elements(list in prop::collection::vec(value(), 0..6), pretty: bool) {
+            let whole = Value::from(list.clone());
+            let text = if pretty { format!("{whole:#}") } else { whole.to_string() };
+            let mut elements = elements(text.as_bytes());
+            for (place, expected) in list.iter().enumerate() {
+                let Some((number, Element::Value(found))) = elements.next().unwrap_or(None) else {
+                    return Err(TestCaseError::fail("an element is missing"));
+                };
+                prop_assert_eq!((number, &found), (place as u64 + 1, expected));
+            }
+            prop_assert!(matches!(elements.next(), Ok(None)));
+        }
+
+        #[test]
+        fn strange_bytes_come_to_an_end(text in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut elements = elements(&text);
+            let mut count = 0;
+            while let Ok(Some(_)) = elements.next() {
+                count += 1;
+                prop_assert!(count <= text.len() + 1);
+            }
+        }
+    }
+}

@@ -140,7 +140,7 @@ fn what_is_too_long_is_passed_over() {
     std::fs::write(&path, text).unwrap();
     let said = venom(&folder, ["import"]).args([&path]).run().failure(2);
     assert!(
-        said.contains("cut short; before that, 1 memories were imported"),
+        said.contains("expected ] at its end; before that, 1 memories were imported"),
         "{said}"
     );
     assert_eq!(everything(&folder).len(), 3);

@@ -1,7 +1,8 @@
 //! Imports that are killed: what came stays, what is missing comes with the next run, nothing comes twice.
 
+use super::predecessor::make;
 use super::{counts, exported, import};
-use crate::venom;
+use crate::{everything, venom};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use venom_testing::Folder;
@@ -18,11 +19,17 @@ fn next(state: &mut u64) -> u64 {
     *state
 }
 
+/// A seed, which is told.
+fn seed() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed();
+    let seed = since.map_or(1, |since| u64::from(since.subsec_nanos()) | 1);
+    println!("seed {seed}");
+    seed
+}
+
 #[test]
 fn an_import_that_is_killed_goes_on_where_it_was() {
-    let since = std::time::UNIX_EPOCH.elapsed();
-    let mut state = since.map_or(1, |since| u64::from(since.subsec_nanos()) | 1);
-    println!("seed {state}");
+    let mut state = seed();
     let mut file = String::new();
     for number in 0..RECORDS {
         let id = if number % 2 == 0 {
@@ -62,6 +69,37 @@ fn an_import_that_is_killed_goes_on_where_it_was() {
             .filter_map(|line| line.split("\"content\":\"").nth(1)?.split('"').next())
             .collect();
         assert_eq!((lines.lines().count(), texts.len()), (RECORDS, RECORDS));
+        venom(&folder, ["doctor"]).run().success();
+    }
+}
+
+/// A start on the predecessor's folder that is cut short, again and again.
+#[test]
+fn a_start_that_is_killed_goes_on_where_it_was() {
+    let mut state = seed();
+    let origin = Folder::new();
+    let expected = make(&origin, "chroma04", 600);
+    let mut rounds = 0;
+    while rounds < ROUNDS {
+        let folder = Folder::new();
+        std::fs::create_dir(folder.join("data")).unwrap();
+        let name = "data/chroma.sqlite3";
+        std::fs::copy(origin.join(name), folder.join(name)).unwrap();
+        for _ in 0..4 {
+            rounds += 1;
+            let mut process = venom(&folder, ["stats"]).spawn();
+            let words = ["taking over", "256 of 600 records", "512 of 600 records"];
+            let words = words[usize::try_from(next(&mut state) % 3).unwrap()];
+            process.log_with(words);
+            process.kill();
+        }
+        let ids: BTreeSet<String> = everything(&folder).into_keys().collect();
+        assert!(
+            ids.iter().eq(expected.keys()),
+            "{} of {}",
+            ids.len(),
+            expected.len()
+        );
         venom(&folder, ["doctor"]).run().success();
     }
 }

@@ -28,7 +28,7 @@ fn run(command: &mut Command) -> String {
 
 /// Makes `data` as the predecessor with a version of ChromaDB did: what it holds, by id.
 #[track_caller]
-fn make(folder: &Folder, version: &str, count: usize) -> BTreeMap<String, Value> {
+pub(super) fn make(folder: &Folder, version: &str, count: usize) -> BTreeMap<String, Value> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let requirements = format!("tests/import/requirements-{version}.txt");

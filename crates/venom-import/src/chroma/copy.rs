@@ -113,9 +113,9 @@ fn connect(path: &Path, named: &Path, flags: OpenFlags) -> Result<Connection, Un
         .pragma_update(None, "cell_size_check", true)
         .map_err(broken)?;
     // Tables, not views: those could compute for ever.
-    let names = TABLES.map(|name| format!("'{name}'")).join(", ");
+    let quoted = TABLES.map(|table| format!("'{table}'")).join(", ");
     let sql =
-        format!("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({names})");
+        format!("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({quoted})");
     let found: usize = connection
         .query_row(&sql, [], |row| row.get(0))
         .map_err(broken)?;

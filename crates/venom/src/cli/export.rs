@@ -188,21 +188,24 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 /// A file that has its name once it is whole.
 struct Part {
     file: BufWriter<File>,
-    part: PathBuf,
+    beside: PathBuf,
     whole: PathBuf,
     is_done: bool,
 }
 
 impl Part {
     fn new(whole: PathBuf) -> Result<Self, Failure> {
-        let mut part = whole.clone().into_os_string();
-        part.push(format!(".part-{}", std::process::id()));
-        let part = PathBuf::from(part);
-        let file = OpenOptions::new().write(true).create_new(true).open(&part);
-        let file = file.map_err(|error| unwritable(&part, &error))?;
+        let mut beside = whole.clone().into_os_string();
+        beside.push(format!(".part-{}", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&beside);
+        let file = file.map_err(|error| unwritable(&beside, &error))?;
         Ok(Self {
             file: BufWriter::new(file),
-            part,
+            beside,
             whole,
             is_done: false,
         })
@@ -210,7 +213,7 @@ impl Part {
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         let written = self.file.write_all(text.as_bytes());
-        written.map_err(|error| unwritable(&self.part, &error))
+        written.map_err(|error| unwritable(&self.beside, &error))
     }
 
     /// Gives it its name, unless that was taken meanwhile.
@@ -219,9 +222,9 @@ impl Part {
             .file
             .flush()
             .and_then(|()| self.file.get_ref().sync_all());
-        synced.map_err(|error| unwritable(&self.part, &error))?;
+        synced.map_err(|error| unwritable(&self.beside, &error))?;
         refuse_if_there(&self.whole)?;
-        std::fs::rename(&self.part, &self.whole)
+        std::fs::rename(&self.beside, &self.whole)
             .map_err(|error| unwritable(&self.whole, &error))?;
         self.is_done = true;
         Ok(self.whole.clone())
@@ -232,7 +235,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_done {
             // What is half there is of no use.
-            let _ = std::fs::remove_file(&self.part);
+            let _ = std::fs::remove_file(&self.beside);
         }
     }
 }

@@ -388,10 +388,7 @@ impl CallLine {
             WireCall::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
-            WireCall::Import { batch } => {
-                let batch = batch.into_iter().map(WireImport::parse);
-                Call::Import(batch.collect::<Result<_, _>>()?)
-            }
+            WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
         };
         Ok((RequestKey(key), call))
     }

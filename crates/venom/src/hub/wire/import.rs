@@ -33,7 +33,7 @@ impl From<NewImport> for WireImport {
 }
 
 impl WireImport {
-    pub(super) fn parse(self) -> Result<NewImport, Failure> {
+    fn parse(self) -> Result<NewImport, Failure> {
         Ok(NewImport {
             id: parsed(self.memory_id.as_deref(), MemoryId::parse)?,
             space: SpaceName::parse(&self.space)?,
@@ -45,6 +45,11 @@ impl WireImport {
             metadata: parsed(self.metadata.as_deref(), Metadata::parse)?,
         })
     }
+}
+
+/// A whole batch.
+pub(super) fn parsed_all(batch: Vec<WireImport>) -> Result<Vec<NewImport>, Failure> {
+    batch.into_iter().map(WireImport::parse).collect()
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -59,7 +59,7 @@ fn the_knowledge_graph_of_the_reference_server() {
         json!({"type": "relation", "from": "Anna", "to": "Ben", "relationType": "works_with"}),
         json!({"type": "other"}),
     ];
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.each_ref().map(Value::to_string).join("\n");
     let path = file(&folder, "memory.jsonl", &text);
     check(&folder, &path, [], "server-memory", [3, 0, 1]);
     let expected = [

@@ -260,7 +260,7 @@ mod tests {
             text in "[ -~éß茶\n\t\u{1F980}]{0,60}[a-z]",
             tags in prop::collection::vec("[a-z,#é ]{0,8}[a-z]", 0..10),
             (stored, occurred) in (MOMENTS, prop::option::of(MOMENTS)),
-            names in prop::array::uniform4(prop::option::of("[a-z\"é\\]{1,9}")),
+            names in prop::array::uniform4(prop::option::of("[a-z\"é\\\\]{1,9}")),
             weight in prop::option::of(any::<f64>().prop_filter("JSON", |number| number.is_finite())),
         ) -> Memory {
             let [speaker, session, client, token] = names;

@@ -1,6 +1,7 @@
 # Two commands are all a fresh machine needs (Rust, a C compiler, python3 with pip, make):
 #   make run     get the embedding model, build, serve on 127.0.0.1:8000
 #   make test    get what the tests need and run all of them
+#   make fuzz    mutated inputs for every parser: SECONDS=600 for ten minutes of all targets together
 # In a container, on Debian or Ubuntu as root (elsewhere: docker build -t venom .):
 #   make image         build the image and its bill of materials into target/image
 #   make test-image    build the image and run it as people do
@@ -8,8 +9,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+SECONDS ?= 60
 
-.PHONY: help packed-model bundle run build model test lint deny image test-image clean
+.PHONY: help packed-model bundle run build model test fuzz lint deny image test-image clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,6 +43,12 @@ image:
 test-image:
 	$$($(PYTHON) scripts/python-env tests/image/requirements-deploy.txt) tests/image/check_files.py
 	$(PYTHON) tests/image/run.py
+
+# Each target gets its share of the time. What is found is kept in tests/corpus.
+fuzz:
+	targets=$$(grep -rE 'fn fuzz_[a-z_]+\(\)' crates --include='*.rs' | wc -l) && \
+	VENOM_FUZZ_MS=$$(($(SECONDS) * 1000 / targets)) \
+	    cargo test --workspace --all-features --lib --bins fuzz_ -- --show-output
 
 lint:
 	cargo fmt --all --check

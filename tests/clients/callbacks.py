@@ -199,7 +199,7 @@ APPS = [
     ),
     App(
         "An app that nobody knows",
-        ("https://app.example/oauth/done?from=venom", "http://127.0.0.1:5000/done", "http://[::1]:5000/done"),
+        ("https://app.example/oauth/done", "http://127.0.0.1:5000/done", "http://[::1]:5000/done"),
         document="https://app.example/oauth/client.json",
         resource="/",
         state="",

@@ -4,12 +4,15 @@
 //! `GET /` on the same server, a synced write of 4 KiB in the same folder) and whether the right memory
 //! is found: a broken search would be fast, too.
 
+pub(crate) mod access;
 pub(crate) mod embed;
 pub(crate) mod index;
+pub(crate) mod load;
 pub(crate) mod recall;
 mod report;
 mod sample;
 pub(crate) mod scale;
+pub(crate) mod soak;
 mod texts;
 
 use report::{Figures, Found};

@@ -1,5 +1,5 @@
 //! Chores of the repository: `cargo xtask bench smoke`, `bench recall`, `bench index`,
-//! `bench scale`.
+//! `bench scale`, `bench load`, `bench soak` and more.
 
 mod bench;
 
@@ -14,7 +14,10 @@ usage: cargo xtask bench smoke [--json]
                                 [--precision int8|f32]
        cargo xtask bench embed [--against onnxruntime]
        cargo xtask bench index --vectors 1k,10k,100k,1M [--against chroma]
-       cargo xtask bench scale --memories 10k,100k,1M [--keep FOLDER]";
+       cargo xtask bench scale --memories 10k,100k,1M [--keep FOLDER]
+       cargo xtask bench load [--clients 200] [--seconds 60] [--broken 1] [--pause-ms 0] [--json]
+       cargo xtask bench soak [--minutes 10] [--json]
+       cargo xtask bench access";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +43,13 @@ fn main() -> ExitCode {
         {
             bench::scale::run(&counts, Some(folder.as_ref()))
         }
+        ["bench", "load", options @ ..] if let Some(options) = load_options(options) => {
+            bench::load::run(&options)
+        }
+        ["bench", "soak", options @ ..] if let Some((minutes, json)) = soak_options(options) => {
+            bench::soak::run(minutes, json)
+        }
+        ["bench", "access"] => bench::access::run(),
         ["bench", "scale-probe", cache, data, questions] => {
             bench::scale::probe(data.as_ref(), questions.as_ref(), *cache == "warm")
         }
@@ -101,4 +111,37 @@ fn index_options(words: &[&str]) -> Option<bench::index::Options> {
         }
     }
     (!options.counts.is_empty()).then_some(options)
+}
+
+/// `None` for words that are not understood.
+fn load_options(words: &[&str]) -> Option<bench::load::Options> {
+    let mut options = bench::load::Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--clients" => {
+                options.clients = words.next()?.parse().ok().filter(|count| *count > 0)?
+            }
+            "--seconds" => options.seconds = words.next()?.parse().ok()?,
+            "--broken" => options.broken_percent = words.next()?.parse().ok()?,
+            "--pause-ms" => options.pause_ms = words.next()?.parse().ok()?,
+            "--json" => options.as_json = true,
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+/// Minutes, and whether JSON is wanted. `None` for words that are not understood.
+fn soak_options(words: &[&str]) -> Option<(u64, bool)> {
+    let (mut minutes, mut json) = (10, false);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--minutes" => minutes = words.next()?.parse().ok().filter(|count| *count > 0)?,
+            "--json" => json = true,
+            _ => return None,
+        }
+    }
+    Some((minutes, json))
 }

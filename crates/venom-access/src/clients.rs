@@ -7,9 +7,6 @@ use venom_core::Timestamp;
 
 /// Most registered clients at a time.
 pub const CLIENTS_MAX: usize = 500;
-/// How long a registration is safe from making room for others, in seconds: time enough to sign in.
-const SAFE_SECONDS: i64 = 3_600;
-
 /// A client that registers. Its values were checked.
 #[derive(Clone, Debug)]
 pub struct NewClient {
@@ -33,10 +30,11 @@ pub struct Client {
 }
 
 impl Access {
-    /// Registers a client. Where there are too many, those that never came to a grant go first.
+    /// Registers a client. Where there are too many, the oldest goes that has no grant: whoever registers
+    /// without end pushes out what came to nothing, and keeps nobody from registering.
     ///
     /// # Errors
-    /// [`AccessError::Full`] if all others are in use or were registered within the hour.
+    /// [`AccessError::Full`] if all others have grants.
     pub fn register_client(
         &self,
         new: &NewClient,
@@ -51,21 +49,19 @@ impl Access {
         let uris = new.redirect_uris.join("\n");
         self.write(|transaction| {
             let count = "SELECT count(*) FROM clients";
-            let mut clients: usize = transaction.query_row(count, [], |row| row.get(0))?;
+            let clients: usize = transaction.query_row(count, [], |row| row.get(0))?;
             if clients >= CLIENTS_MAX {
-                let unused = "DELETE FROM clients WHERE created_us < ?1
-                              AND client_id NOT IN (SELECT client_id FROM grants)";
-                let safe_from = now.as_micros() - SAFE_SECONDS * 1_000_000;
-                clients -= transaction.execute(unused, [safe_from])?;
-            }
-            if clients >= CLIENTS_MAX {
-                return Err(AccessError::Full(format!(
-                    "{CLIENTS_MAX} clients are registered: try again in an hour, or remove one"
-                )));
+                let oldest = "DELETE FROM clients WHERE client = (SELECT min(client) FROM clients
+                              WHERE client_id NOT IN (SELECT client_id FROM grants))";
+                if transaction.execute(oldest, [])? == 0 {
+                    return Err(AccessError::Full(format!(
+                        "{CLIENTS_MAX} registered clients are in use: shut one out first"
+                    )));
+                }
             }
             let insert = "INSERT INTO clients (client_id, name, redirect_uris, created_us) VALUES (?1, ?2, ?3, ?4)";
             transaction.execute(insert, params![client_id, new.name, uris, now.as_micros()])?;
-            note(transaction, now, Event::ClientRegistered, &new.name, source, &client_id)
+            note(transaction, now, Event::ClientRegistered, "unknown", source, &format!("{}: {client_id}", new.name))
         })?;
         Ok(Client {
             client_id,
@@ -175,20 +171,34 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_registrations_is_refused_and_pushes_out_nobody_who_just_came() {
+    fn a_flood_of_registrations_pushes_out_nobody_who_was_let_in_and_keeps_nobody_out() {
         let fresh = fresh();
         let access = &fresh.access;
         let first = access.register_client(&new("First"), at(0), "a").unwrap();
-        for _ in 1..CLIENTS_MAX {
+        let grant = "INSERT INTO grants (client_id, client_name, redirect_host, write, resource, created_us, expires_us)
+                     VALUES (?1, 'First', 'a.example', 1, 'r', 0, 9000000000000000)";
+        access.lock().execute(grant, [&first.client_id]).unwrap();
+        for _ in 0..CLIENTS_MAX + 5 {
             access.register_client(&new("Flood"), at(1), "b").unwrap();
         }
-        let refused = access.register_client(&new("Late"), at(2), "c");
-        assert!(matches!(refused, Err(AccessError::Full(_))));
-        assert!(access.client(&first.client_id).unwrap().is_some());
-        // An hour later those that came to nothing make room.
+        let late = access.register_client(&new("Late"), at(2), "c").unwrap();
+        assert_eq!(access.clients().unwrap().len(), CLIENTS_MAX);
+        for client in [first, late] {
+            assert!(
+                access.client(&client.client_id).unwrap().is_some(),
+                "{}",
+                client.name
+            );
+        }
+        // Only where all are in use there is no room.
         access
-            .register_client(&new("Late"), at(SAFE_SECONDS + 2), "c")
+            .lock()
+            .execute("UPDATE grants SET client_id = 'x'", [])
             .unwrap();
-        assert_eq!(access.clients().unwrap().len(), 1);
+        let all = "INSERT INTO grants (client_id, client_name, redirect_host, write, resource, created_us, expires_us)
+                   SELECT client_id, name, 'a.example', 1, 'r', 0, 9000000000000000 FROM clients";
+        access.lock().execute(all, []).unwrap();
+        let refused = access.register_client(&new("Later"), at(3), "c");
+        assert!(matches!(refused, Err(AccessError::Full(_))));
     }
 }

@@ -1,10 +1,12 @@
 //! The file: how it is opened, its tables.
 
 use crate::AccessError;
+use crate::owner::HashMemory;
+use crate::uses::Uses;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +16,7 @@ pub const FILE_NAME: &str = "access.db";
 /// "Veno" and "Vena" in ASCII: the header tells this file from the memories.
 const APPLICATION_ID: i32 = 0x5665_6e61;
 /// How long one process waits for another's transaction; each takes milliseconds.
-const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
+const BUSY_TIME_MAX: Duration = Duration::from_secs(2);
 /// SQLite's page cache, in KiB (negative: not pages).
 const CACHE_KIB: i64 = -1024;
 
@@ -56,7 +58,6 @@ CREATE TABLE sessions (
     hash         BLOB NOT NULL UNIQUE,
     created_us   INTEGER NOT NULL,
     expires_us   INTEGER NOT NULL,
-    last_used_us INTEGER NOT NULL,
     address      TEXT NOT NULL,
     agent        TEXT NOT NULL
 ) STRICT;
@@ -110,8 +111,10 @@ CREATE TABLE refresh_tokens (
     hash       BLOB PRIMARY KEY,
     grant_id   INTEGER NOT NULL REFERENCES grants ON DELETE CASCADE,
     expires_us INTEGER NOT NULL,
-    used_us    INTEGER
+    used_us    INTEGER,
+    parent     BLOB
 ) STRICT;
+CREATE INDEX refresh_tokens_by_parent ON refresh_tokens (parent);
 CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (grant_id);
 
 CREATE TABLE audit (
@@ -135,6 +138,8 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 pub struct Access {
     connection: Mutex<Connection>,
     path: PathBuf,
+    pub(crate) uses: Uses,
+    pub(crate) hashing: HashMemory,
 }
 
 impl Access {
@@ -150,13 +155,19 @@ impl Access {
             |why: String| AccessError::Failed(format!("{} cannot be used: {why}", path.display()));
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false);
-        file.mode(0o600)
+        let file = file
+            .mode(0o600)
             .open(&path)
             .map_err(|error| unusable(error.to_string()))?;
+        // One that was copied here may have another mode. Some network shares have one for all files.
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
+        drop(file);
         let connection = connect(&path).map_err(|error| unusable(error.to_string()))?;
         migrate(connection, &unusable).map(|connection| Self {
             connection: Mutex::new(connection),
             path: path.clone(),
+            uses: Uses::default(),
+            hashing: HashMemory::default(),
         })
     }
 

@@ -8,7 +8,7 @@
 
 use crate::audit::{Event, note};
 use crate::secret::equal;
-use crate::tokens::{is_worth_telling, is_worth_writing, tell_use};
+use crate::uses::{LastUse, tell_use};
 use crate::{Access, AccessError, Rights, Secret, SecretHash};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +28,10 @@ pub const LEEWAY_SECONDS: i64 = 30;
 pub const GRANTS_MAX: usize = 500;
 /// Most access tokens of a grant that are good at the same time; the oldest go.
 const ACCESS_TOKENS_MAX: usize = 8;
+/// Most refresh tokens of a grant that are known, used ones included: as many as a client needs that asks
+/// for new tokens each hour until the first of them would have expired. Of older ones nobody can tell any
+/// more that they come a second time; they are as good as none.
+const REFRESH_TOKENS_MAX: usize = 2_500;
 /// What access and refresh tokens begin with.
 const ACCESS_PREFIX: &str = "venom_at_";
 const REFRESH_PREFIX: &str = "venom_rt_";
@@ -232,7 +236,7 @@ impl Access {
             let remember = "UPDATE codes SET grant_id = ?2 WHERE hash = ?1";
             transaction.execute(remember, params![hash.0, grant])?;
             let rights = Rights::from_columns(code.spaces.as_deref(), code.write);
-            issue(transaction, grant, rights, now).map(Ok)
+            issue(transaction, grant, None, rights, now).map(Ok)
         })
     }
 
@@ -273,8 +277,9 @@ impl Access {
             if !equal(&found.client_id, client_id) {
                 return Ok(Err(Refusal::Grant("the refresh token is another client's")));
             }
-            let leeway = |used_us| now.as_micros() < used_us + LEEWAY_SECONDS * 1_000_000;
-            if found.used_us.is_some_and(|used_us| !leeway(used_us)) {
+            if found.used_us.is_some_and(|used_us| !may_come_again(used_us, now))
+                || has_used_child(transaction, &hash)?
+            {
                 let subject = format!("refresh token of {}", who(found.grant, &found.client_name));
                 end_grant(transaction, found.grant, now, source, &subject)?;
                 return Ok(Err(Refusal::Grant("the refresh token was used before")));
@@ -288,14 +293,14 @@ impl Access {
             if write == Some(true) && !found.rights.write {
                 return Ok(Err(Refusal::Scope("the owner did not grant write")));
             }
-            transaction.execute("UPDATE refresh_tokens SET used_us = ?2 WHERE hash = ?1 AND used_us IS NULL", params![hash.0, now.as_micros()])?;
+            use_up(transaction, &hash, now)?;
             let extend = "UPDATE grants SET expires_us = ?2 WHERE id = ?1";
             transaction.execute(extend, params![found.grant, later(now, REFRESH_SECONDS)])?;
             let rights = Rights {
                 write: write.unwrap_or(found.rights.write),
                 ..found.rights
             };
-            issue(transaction, found.grant, rights, now).map(Ok)
+            issue(transaction, found.grant, Some(&hash), rights, now).map(Ok)
         })
     }
 
@@ -329,9 +334,11 @@ impl Access {
         let Some((grant, _)) = found.filter(|(_, kept)| kept == hash) else {
             return Ok(None);
         };
-        let (last, from) = (grant.last_used, grant.last_used_from.as_deref());
-        if is_worth_writing(last, from, now, source) {
-            let told = is_worth_telling(last, from, now, source);
+        let last = LastUse {
+            at: grant.last_used,
+            from: grant.last_used_from.as_deref(),
+        };
+        if let Some(told) = self.uses.worth(grant.id, last, now, source) {
             let _ = self.write(|transaction| {
                 let update =
                     "UPDATE grants SET last_used_us = ?2, last_used_from = ?3 WHERE id = ?1";
@@ -375,6 +382,46 @@ impl Access {
                 &format!("grant {id}"),
             )
         })
+    }
+
+    /// Shuts every client out, codes on their way included, and signs every browser out; how many of each.
+    ///
+    /// # Errors
+    /// [`AccessError::Failed`] if the file cannot be written; then all stay.
+    pub fn revoke_all(&self, now: Timestamp, source: &str) -> Result<(usize, usize), AccessError> {
+        self.write(|transaction| {
+            let grants = transaction.execute("DELETE FROM grants", [])?;
+            let sessions = transaction.execute("DELETE FROM sessions", [])?;
+            transaction.execute("DELETE FROM codes", [])?;
+            note(
+                transaction,
+                now,
+                Event::GrantRevoked,
+                "owner",
+                source,
+                &format!("all {grants} grants"),
+            )?;
+            note(
+                transaction,
+                now,
+                Event::SessionRevoked,
+                "owner",
+                source,
+                &format!("all {sessions} sessions"),
+            )?;
+            Ok((grants, sessions))
+        })
+    }
+
+    /// Whether a grant is still there. Its rights never change.
+    ///
+    /// # Errors
+    /// [`AccessError::Failed`] if the file cannot be read.
+    pub fn has_grant(&self, id: i64, now: Timestamp) -> Result<bool, AccessError> {
+        let select = "SELECT EXISTS (SELECT 1 FROM grants WHERE id = ?1 AND expires_us > ?2)";
+        Ok(self
+            .lock()
+            .query_row(select, params![id, now.as_micros()], |row| row.get(0))?)
     }
 
     /// What a client gives back (RFC 7009): a refresh token ends its grant, an access token itself. Tokens
@@ -494,10 +541,38 @@ fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
 }
 
-/// Makes a pair of tokens for a grant.
+/// Whether a refresh token that was used may still come again.
+const fn may_come_again(used_us: i64, now: Timestamp) -> bool {
+    now.as_micros() < used_us + LEEWAY_SECONDS * 1_000_000
+}
+
+/// Whether a client has gone on with what a refresh token brought.
+fn has_used_child(transaction: &Transaction<'_>, hash: &SecretHash) -> Result<bool, AccessError> {
+    let child =
+        "SELECT EXISTS (SELECT 1 FROM refresh_tokens WHERE parent = ?1 AND used_us IS NOT NULL)";
+    Ok(transaction.query_row(child, params![hash.0], |row| row.get(0))?)
+}
+
+/// Notes that a refresh token is used. Whatever else its parent brought while it could come again has lost:
+/// from now on it counts as used long ago, so that of two chains one ends the grant when it goes on.
+fn use_up(
+    transaction: &Transaction<'_>,
+    hash: &SecretHash,
+    now: Timestamp,
+) -> Result<(), AccessError> {
+    let used = "UPDATE refresh_tokens SET used_us = ?2 WHERE hash = ?1 AND used_us IS NULL";
+    transaction.execute(used, params![hash.0, now.as_micros()])?;
+    let siblings = "UPDATE refresh_tokens SET used_us = 0 WHERE used_us IS NULL AND hash <> ?1
+                    AND parent = (SELECT parent FROM refresh_tokens WHERE hash = ?1)";
+    transaction.execute(siblings, params![hash.0])?;
+    Ok(())
+}
+
+/// Makes a pair of tokens for a grant; `parent` is the refresh token that they are made for.
 fn issue(
     transaction: &Transaction<'_>,
     grant: i64,
+    parent: Option<&SecretHash>,
     rights: Rights,
     now: Timestamp,
 ) -> Result<Redeemed, AccessError> {
@@ -514,11 +589,21 @@ fn issue(
     let too_many = "DELETE FROM access_tokens WHERE grant_id = ?1 AND rowid NOT IN
                     (SELECT rowid FROM access_tokens WHERE grant_id = ?1 ORDER BY rowid DESC LIMIT ?2)";
     transaction.execute(too_many, params![grant, ACCESS_TOKENS_MAX])?;
-    let insert = "INSERT INTO refresh_tokens (hash, grant_id, expires_us) VALUES (?1, ?2, ?3)";
+    let insert =
+        "INSERT INTO refresh_tokens (hash, grant_id, expires_us, parent) VALUES (?1, ?2, ?3, ?4)";
+    let expires_us = later(now, REFRESH_SECONDS);
     transaction.execute(
         insert,
-        params![refresh.hash().0, grant, later(now, REFRESH_SECONDS)],
+        params![
+            refresh.hash().0,
+            grant,
+            expires_us,
+            parent.map(|hash| hash.0)
+        ],
     )?;
+    let too_many = "DELETE FROM refresh_tokens WHERE grant_id = ?1 AND used_us IS NOT NULL AND rowid <=
+                    (SELECT rowid FROM refresh_tokens WHERE grant_id = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2)";
+    transaction.execute(too_many, params![grant, REFRESH_TOKENS_MAX])?;
     tidy(transaction, now)?;
     Ok(Redeemed {
         access,
@@ -699,6 +784,36 @@ mod tests {
     }
 
     #[test]
+    fn used_refresh_tokens_do_not_grow_without_bound() {
+        let fresh = fresh();
+        let access = &fresh.access;
+        let first = let_in(access, true);
+        // As if the client had refreshed for long.
+        let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= ?1)
+                    INSERT INTO refresh_tokens (hash, grant_id, expires_us, used_us)
+                    SELECT randomblob(32), grant_id, expires_us, 1 FROM n, refresh_tokens";
+        access.lock().execute(fill, [REFRESH_TOKENS_MAX]).unwrap();
+        let refresh = |shown: &Secret| {
+            let refreshed = access.refresh(shown, "client_1", None, None, at(2), "a");
+            refreshed.unwrap()
+        };
+        let second = refresh(&first.refresh).unwrap();
+        let count = "SELECT count(*) FROM refresh_tokens";
+        let kept: usize = access
+            .lock()
+            .query_row(count, [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, REFRESH_TOKENS_MAX);
+        let unknown = Refusal::Grant("the refresh token is not known, or was revoked");
+        assert_eq!(
+            refresh(&first.refresh).unwrap_err(),
+            unknown,
+            "long forgotten"
+        );
+        assert!(refresh(&second.refresh).is_ok());
+    }
+
+    #[test]
     fn whatever_does_not_fit_uses_the_code_up() {
         type Change = fn(&mut Exchange);
         let changes: [(Change, i64); 5] = [
@@ -747,17 +862,38 @@ mod tests {
         };
         let second = refresh(&first.refresh, 10).unwrap();
         assert!(is_valid(access, &first.access, 11) && is_valid(access, &second.access, 11));
-        let third = refresh(&second.refresh, 20).unwrap();
+        // Two programs at the same time, or an answer that got lost.
         let again = refresh(&first.refresh, 10 + LEEWAY_SECONDS - 1).unwrap();
-        assert!(is_valid(access, &again.access, 40), "both at the same time");
+        assert!(is_valid(access, &again.access, 40) && is_valid(access, &second.access, 40));
+        // One of the two chains goes on; the other has lost, and ends the grant should it go on, too.
+        let third = refresh(&second.refresh, 41).unwrap();
         assert_eq!(
-            refresh(&first.refresh, 10 + LEEWAY_SECONDS).unwrap_err(),
+            refresh(&again.refresh, 42).unwrap_err(),
             Refusal::Grant("the refresh token was used before")
         );
         for token in [&first, &second, &third, &again] {
-            assert!(!is_valid(access, &token.access, 41));
+            assert!(!is_valid(access, &token.access, 43));
         }
-        assert!(refresh(&third.refresh, 42).is_err());
+        assert!(refresh(&third.refresh, 44).is_err());
+    }
+
+    #[test]
+    fn a_refresh_token_comes_again_only_while_nobody_has_gone_on() {
+        for (used_again, gone_on) in [(10 + LEEWAY_SECONDS, false), (12, true)] {
+            let fresh = fresh();
+            let access = &fresh.access;
+            let first = let_in(access, true);
+            let refresh = |token: &Secret, now| {
+                let refreshed = access.refresh(token, "client_1", None, None, at(now), "a");
+                refreshed.unwrap()
+            };
+            let second = refresh(&first.refresh, 10).unwrap();
+            if gone_on {
+                refresh(&second.refresh, 11).unwrap();
+            }
+            assert!(refresh(&first.refresh, used_again).is_err());
+            assert!(!is_valid(access, &second.access, used_again));
+        }
     }
 
     #[test]

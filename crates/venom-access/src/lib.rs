@@ -15,6 +15,7 @@ mod rights;
 mod secret;
 mod sessions;
 mod tokens;
+mod uses;
 
 pub use audit::{AuditEntry, AuditQuery, Event};
 pub use clients::{CLIENTS_MAX, Client, NewClient};

@@ -2,9 +2,11 @@
 
 use crate::audit::{Event, note};
 use crate::{Access, AccessError, Secret};
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
 use rusqlite::{OptionalExtension as _, params};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use venom_core::Timestamp;
 
 /// Shortest passphrase that an owner may choose, in characters.
@@ -16,18 +18,53 @@ pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
-fn argon2() -> Result<Argon2<'static>, AccessError> {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None)
-        .map_err(|error| AccessError::Failed(format!("argon2: {error}")))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+/// The memory that passphrases are checked in, one after the other. It stays once it was needed: an
+/// allocator that has an arena for each of many threads would keep as much in each of them, so that a few
+/// wrong passphrases cost hundreds of megabytes for good.
+#[derive(Default)]
+pub(crate) struct HashMemory(Mutex<Vec<Block>>);
+
+impl fmt::Debug for HashMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashMemory(…)")
+    }
 }
 
-/// Checks a passphrase that an owner chose.
+impl HashMemory {
+    /// Whether `shown` has this hash.
+    fn verify(&self, shown: &str, kept: &PasswordHash) -> Result<bool, AccessError> {
+        let (Some(salt), Some(expected)) = (&kept.salt, &kept.hash) else {
+            return Err(broken("salt and hash are missing"));
+        };
+        let params = Params::try_from(kept).map_err(broken)?;
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.resize(params.block_count(), Block::new());
+        let mut hash = [0; Output::MAX_LENGTH];
+        let hash = hash
+            .get_mut(..expected.len())
+            .ok_or_else(|| broken("the hash is too long"))?;
+        argon2(params)
+            .hash_password_into_with_memory(shown.as_bytes(), salt, hash, &mut memory[..])
+            .map_err(broken)?;
+        // Takes the same time wherever the two differ.
+        Ok(Output::new(hash).map_err(broken)? == *expected)
+    }
+}
+
+fn broken(why: impl fmt::Display) -> AccessError {
+    AccessError::Failed(format!("the passphrase's hash is broken: {why}"))
+}
+
+fn argon2(params: Params) -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+/// Checks a passphrase that an owner chose. White space around it does not count, here and where it is shown.
 ///
 /// # Errors
 /// [`AccessError::Invalid`] if it is too short or too long.
 pub fn check_passphrase(text: &str) -> Result<Secret, AccessError> {
-    let text = text.trim_end_matches(['\r', '\n']);
+    let text = text.trim();
     let chars = text.chars().count();
     if chars < PASSPHRASE_CHARS_MIN || text.len() > PASSPHRASE_BYTES_MAX {
         return Err(AccessError::Invalid(format!(
@@ -58,34 +95,36 @@ impl Access {
         source: &str,
     ) -> Result<(), AccessError> {
         let salt: [u8; 16] = crate::secret::random()?;
-        let hash = argon2()?
+        let failed = |error: &dyn fmt::Display| AccessError::Failed(format!("argon2: {error}"));
+        let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|error| failed(&error))?;
+        let hash = argon2(params)
             .hash_password_with_salt(passphrase.reveal().as_bytes(), &salt)
-            .map_err(|error| AccessError::Failed(format!("argon2: {error}")))?;
+            .map_err(|error| failed(&error))?;
         self.write(|transaction| {
             let set = "INSERT INTO owner (owner, passphrase) VALUES (1, ?1)
                        ON CONFLICT DO UPDATE SET passphrase = excluded.passphrase";
             transaction.execute(set, [hash.to_string()])?;
             transaction.execute("DELETE FROM sessions", [])?;
+            transaction.execute("DELETE FROM codes", [])?;
             note(transaction, now, Event::PassphraseSet, "owner", source, "")
         })
     }
 
-    /// Whether this is the passphrase. Takes some tens of milliseconds and 19 MiB, as it is meant to; the
-    /// caller limits how many run at a time.
+    /// Whether this is the passphrase. Takes some tens of milliseconds and 19 MiB, as it is meant to. One
+    /// waits for the other; the caller limits how many wait on threads.
     ///
     /// # Errors
     /// [`AccessError::Failed`] if the file cannot be read.
     pub fn is_passphrase(&self, shown: &str) -> Result<bool, AccessError> {
+        let shown = shown.trim();
         let Some(kept) = self.passphrase_hash()? else {
             return Ok(false);
         };
         if shown.len() > PASSPHRASE_BYTES_MAX {
             return Ok(false);
         }
-        let kept = PasswordHash::new(&kept).map_err(|error| {
-            AccessError::Failed(format!("the passphrase's hash is broken: {error}"))
-        })?;
-        Ok(argon2()?.verify_password(shown.as_bytes(), &kept).is_ok())
+        self.hashing
+            .verify(shown, &PasswordHash::new(&kept).map_err(broken)?)
     }
 
     fn passphrase_hash(&self) -> Result<Option<String>, AccessError> {
@@ -117,13 +156,14 @@ mod tests {
         );
         access
             .set_passphrase(
-                &check_passphrase("correct horse battery\n").unwrap(),
+                &check_passphrase("correct horse battery \n").unwrap(),
                 at(1),
                 "cli",
             )
             .unwrap();
         assert!(!access.is_passphrase(first.reveal()).unwrap());
         assert!(access.is_passphrase("correct horse battery").unwrap());
+        assert!(access.is_passphrase(" correct horse battery ").unwrap());
         let bytes = std::fs::read(access.path()).unwrap();
         assert!(!bytes.windows(13).any(|window| window == b"correct horse"));
         assert!(bytes.windows(9).any(|window| window == b"$argon2id"));

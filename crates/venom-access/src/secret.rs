@@ -15,7 +15,7 @@ const PASSPHRASE_GROUP_CHARS: usize = 5;
 
 /// A secret on its way to whom it was made for. It shows itself in no log: `Debug` hides it and there
 /// is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
@@ -61,6 +61,14 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        equal(&self.0, &other.0)
+    }
+}
+
+impl Eq for Secret {}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -70,8 +78,8 @@ impl fmt::Debug for Secret {
 /// The SHA-256 of a secret. Secrets of 256 random bits need no slow hash; passphrases of people do and
 /// have one (see [`crate::owner`]).
 ///
-/// Comparison takes the same time wherever two hashes differ. Looking a hash up in an index does not,
-/// but tells only of hashes, and nobody can aim at a hash without knowing its secret.
+/// A shown secret is looked up by its hash. What that takes tells something of hashes at most, and nobody can
+/// aim at a hash without knowing its secret; comparisons take the same time wherever two hashes differ.
 #[derive(Clone, Copy, Debug)]
 pub struct SecretHash(pub(crate) [u8; 32]);
 

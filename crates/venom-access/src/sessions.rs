@@ -26,13 +26,15 @@ pub struct Session {
 }
 
 impl Access {
-    /// Begins a session. `how` says what the owner signed in with.
+    /// Begins a session, which takes the place of the one that the browser has, if any. `how` says what the
+    /// owner signed in with.
     ///
     /// # Errors
     /// [`AccessError::Failed`] if the file cannot be written.
     pub fn begin_session(
         &self,
         now: Timestamp,
+        former: Option<&SecretHash>,
         address: &str,
         agent: &str,
         how: &str,
@@ -49,12 +51,14 @@ impl Access {
                 "DELETE FROM sessions WHERE expires_us <= ?1",
                 [now.as_micros()],
             )?;
+            if let Some(former) = former {
+                transaction.execute("DELETE FROM sessions WHERE hash = ?1", params![former.0])?;
+            }
             let too_many = "DELETE FROM sessions WHERE session NOT IN
                             (SELECT session FROM sessions ORDER BY session DESC LIMIT ?1)";
             transaction.execute(too_many, [SESSIONS_MAX - 1])?;
-            let insert =
-                "INSERT INTO sessions (hash, created_us, expires_us, last_used_us, address, agent)
-                          VALUES (?1, ?2, ?3, ?2, ?4, ?5)";
+            let insert = "INSERT INTO sessions (hash, created_us, expires_us, address, agent)
+                          VALUES (?1, ?2, ?3, ?4, ?5)";
             let values = params![secret.hash().0, now.as_micros(), expires, address, agent];
             transaction.execute(insert, values)?;
             note(transaction, now, Event::SignedIn, "owner", address, how)
@@ -108,6 +112,7 @@ impl Access {
             if transaction.execute("DELETE FROM sessions WHERE session = ?1", [id])? == 0 {
                 return Err(AccessError::NotFound(format!("there is no session {id}")));
             }
+            transaction.execute("DELETE FROM codes", [])?;
             let subject = format!("session {id}");
             note(
                 transaction,
@@ -142,7 +147,7 @@ mod tests {
         let access = &fresh.access;
         let begin = |now| {
             access
-                .begin_session(at(now), "192.0.2.1", "Browser\r\n1", "passphrase")
+                .begin_session(at(now), None, "192.0.2.1", "Browser\r\n1", "passphrase")
                 .unwrap()
         };
         let cookie = begin(0);
@@ -166,7 +171,7 @@ mod tests {
         for now in 0..60 {
             fresh
                 .access
-                .begin_session(at(now), "a", "b", "passphrase")
+                .begin_session(at(now), None, "a", "b", "passphrase")
                 .unwrap();
         }
         assert_eq!(fresh.access.sessions(at(60)).unwrap().len(), SESSIONS_MAX);

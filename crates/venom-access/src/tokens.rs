@@ -1,8 +1,9 @@
 //! Tokens: what the owner gives to clients that send a header. Bound to spaces and to reading or writing.
 
 use crate::audit::{Event, note};
+use crate::uses::{LastUse, tell_use};
 use crate::{Access, AccessError, Rights, Secret, SecretHash};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use venom_core::Timestamp;
 
 /// Most tokens at a time.
@@ -13,10 +14,6 @@ pub const NAME_CHARS_MAX: usize = 64;
 pub const OWNER: &str = "owner";
 /// What every token begins with, so that people and scanners know it when they see it.
 const PREFIX: &str = "venom_";
-/// How often the last use is written at most, in microseconds.
-const LAST_USE_EVERY_US: i64 = 60_000_000;
-/// After how long without use the next one is told in the audit log again, in microseconds.
-const USED_AGAIN_US: i64 = 86_400_000_000;
 
 /// A token to make.
 #[derive(Clone, Debug)]
@@ -135,14 +132,31 @@ impl Access {
         })
     }
 
-    /// Whether any token was ever made here, revoked ones included.
+    /// Whether an owner token was ever made here, as far as the audit log goes back.
     ///
     /// # Errors
     /// [`AccessError::Failed`] if the file cannot be read.
-    pub fn was_token_made(&self) -> Result<bool, AccessError> {
-        let select =
-            "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0)";
-        Ok(self.lock().query_row(select, [], |row| row.get(0))?)
+    pub fn was_owner_token_made(&self) -> Result<bool, AccessError> {
+        let select = "SELECT EXISTS (SELECT 1 FROM audit WHERE event = ?1 AND subject = ?2)";
+        let made = params![Event::TokenCreated.name(), format!("token {OWNER}")];
+        Ok(self.lock().query_row(select, made, |row| row.get(0))?)
+    }
+
+    /// Whether a token of this name is good now for these rights.
+    ///
+    /// # Errors
+    /// [`AccessError::Failed`] if the file cannot be read.
+    pub fn has_token(
+        &self,
+        name: &str,
+        rights: &Rights,
+        now: Timestamp,
+    ) -> Result<bool, AccessError> {
+        let all = self.tokens()?;
+        let found = all.iter().find(|token| token.name == name);
+        Ok(found.is_some_and(|token| {
+            token.rights == *rights && token.expires.is_none_or(|expires| expires > now)
+        }))
     }
 
     /// All tokens, by name.
@@ -210,17 +224,18 @@ impl Access {
             });
             found.optional()?
         };
-        let Some((token, kept)) = found.filter(|(_, kept)| kept == hash) else {
+        let Some((token, _)) = found.filter(|(_, kept)| kept == hash) else {
             return Ok(None);
         };
         if token.expires.is_some_and(|expires| expires <= now) {
             return Ok(None);
         }
-        debug_assert!(kept == *hash);
-        let (last, from) = (token.last_used, token.last_used_from.as_deref());
-        if is_worth_writing(last, from, now, source) {
+        let last = LastUse {
+            at: token.last_used,
+            from: token.last_used_from.as_deref(),
+        };
+        if let Some(told) = self.uses.worth(hash.0, last, now, source) {
             let who = format!("token {}", token.name);
-            let told = is_worth_telling(last, from, now, source);
             let _ = self.write(|transaction| {
                 let update =
                     "UPDATE tokens SET last_used_us = ?2, last_used_from = ?3 WHERE hash = ?1";
@@ -230,41 +245,6 @@ impl Access {
         }
         Ok(Some((token.name, token.rights)))
     }
-}
-
-/// Whether a use has to be written: once a minute, or from another address.
-pub(crate) fn is_worth_writing(
-    last: Option<Timestamp>,
-    from: Option<&str>,
-    now: Timestamp,
-    source: &str,
-) -> bool {
-    let long_ago = last.is_none_or(|last| now.as_micros() - last.as_micros() >= LAST_USE_EVERY_US);
-    long_ago || from != Some(source)
-}
-
-/// Whether it belongs into the audit log: the first, from another address, or after a day without any.
-pub(crate) fn is_worth_telling(
-    last: Option<Timestamp>,
-    from: Option<&str>,
-    now: Timestamp,
-    source: &str,
-) -> bool {
-    let long_ago = last.is_none_or(|last| now.as_micros() - last.as_micros() >= USED_AGAIN_US);
-    long_ago || from != Some(source)
-}
-
-pub(crate) fn tell_use(
-    connection: &Connection,
-    told: bool,
-    who: &str,
-    now: Timestamp,
-    source: &str,
-) -> Result<(), AccessError> {
-    if told {
-        note(connection, now, Event::TokenUsed, who, source, "")?;
-    }
-    Ok(())
 }
 
 fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
@@ -321,7 +301,7 @@ mod tests {
         );
         access.revoke_token("laptop", at(20), "cli").unwrap();
         assert_eq!(used(21), None, "revoked");
-        assert!(access.was_token_made().unwrap());
+        assert!(!access.was_owner_token_made().unwrap(), "that was another");
         assert!(matches!(
             access.revoke_token("laptop", at(20), "cli"),
             Err(AccessError::NotFound(_))

@@ -399,6 +399,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     #[track_caller]
     fn check_id(text: &str, expected: Option<u64>) {
@@ -459,5 +460,53 @@ mod tests {
         assert!(Tags::parse(&["  "]).is_err());
         assert!(Tags::parse(&["x"; 11]).is_err());
         assert_eq!(Tags::parse(&["a", "b", "a "]).unwrap().as_slice().len(), 2);
+    }
+
+    #[test]
+    fn fuzz_names_and_texts() {
+        let words = [
+            "mem_",
+            "9223372036854775807",
+            "\u{301}",
+            "assistant",
+            "user",
+            " ",
+        ];
+        let same =
+            |field: &str, parsed: Result<&str, InputError>, again: Result<&str, InputError>| {
+                assert_eq!(parsed, again, "{field}: what was taken is taken as it is");
+                parsed.map_err(|error| error.kind()).is_ok()
+            };
+        Target::new("names").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Ok(id) = MemoryId::parse(&text) {
+                assert_eq!(id.to_string(), text);
+            }
+            macro_rules! twice {
+                ($kind:ident) => {{
+                    let parsed = $kind::parse(&text);
+                    let again = parsed.clone().and_then(|it| $kind::parse(it.as_str()));
+                    same(
+                        stringify!($kind),
+                        parsed.as_ref().map($kind::as_str).map_err(Clone::clone),
+                        again.as_ref().map($kind::as_str).map_err(Clone::clone),
+                    )
+                }};
+            }
+            let lines: Vec<&str> = text.lines().collect();
+            let tags = Tags::parse(&lines);
+            if let Ok(tags) = &tags {
+                assert!(tags.as_slice().len() <= limits::TAGS_MAX);
+                let short = |tag: &Tag| tag.as_str().chars().count() <= limits::TAG_CHARS_MAX;
+                assert!(tags.as_slice().iter().all(short));
+            }
+            (
+                twice!(Content),
+                twice!(SpaceName),
+                twice!(Speaker),
+                twice!(SessionName),
+                tags.map_err(|error| error.kind()).is_ok(),
+            )
+        });
     }
 }

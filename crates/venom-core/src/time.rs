@@ -256,6 +256,7 @@ fn month_number(name: &str) -> Option<i8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn prints_rfc_3339_with_six_decimals() {
@@ -372,5 +373,32 @@ mod tests {
             let period = Period::parse(&text, Timestamp::from_micros(now));
             proptest::prop_assert!(period.is_none_or(|p| p.start <= p.end));
         }
+    }
+
+    #[test]
+    fn fuzz_time_words() {
+        let words = [
+            "last", "past", "this", "ago", "week", "months", "3", "10000", "february", "sunday",
+            "-", ":", "T", "Z", "+02:00", "[UTC]", "9999", "0000", "now", "today", " ", ".",
+        ];
+        Target::new("time-words").words(&words).run(|bytes| {
+            let (moment, text) = bytes.split_at_checked(8).unwrap_or((&[0; 8], bytes));
+            let text = String::from_utf8_lossy(text);
+            let any = i64::from_le_bytes(moment.try_into().expect("eight bytes"));
+            let mut outcome = 0_u8;
+            for now in [any, any >> 12, 1_800_000_000_000_000] {
+                let period = Period::parse(&text, Timestamp::from_micros(now));
+                assert!(period.is_none_or(|period| period.start <= period.end));
+                outcome = outcome * 2 + u8::from(period.is_some());
+            }
+            if let Some(moment) = Timestamp::parse(&text) {
+                assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
+            }
+            let shown = Timestamp::from_micros(any);
+            if shown.day().is_some() {
+                assert_eq!(Timestamp::parse(&shown.to_string()), Some(shown));
+            }
+            outcome
+        });
     }
 }

@@ -133,3 +133,57 @@ fn optional(folder: &Path, name: &str) -> Result<Value, String> {
 fn parse(name: &str, text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("{name} is no JSON: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    /// Files in the order of [`NAMES`], with percent signs between them.
+    #[test]
+    fn fuzz_model_descriptions() {
+        const NAMES: [&str; 5] = [
+            CONFIG_FILE,
+            POOLING_FILE,
+            "sentence_bert_config.json",
+            "tokenizer_config.json",
+            "modules.json",
+        ];
+        let folder = std::env::temp_dir().join(format!("venom-description-{}", std::process::id()));
+        fs::create_dir_all(folder.join("1_Pooling")).unwrap();
+        let words = [
+            "%",
+            "hidden_size",
+            "num_attention_heads",
+            "max_position_embeddings",
+            "max_seq_length",
+            "null",
+            "true",
+            "pooling_mode_mean_tokens",
+            "pooling_mode_cls_token",
+            "do_lower_case",
+            "[",
+            "]",
+            "{",
+            "}",
+            ":",
+            "768",
+            "512",
+        ];
+        Target::new("model-descriptions")
+            .words(&words)
+            .run(|bytes| {
+                let mut parts = bytes
+                    .split(|byte| *byte == b'%')
+                    .filter(|part| !part.is_empty());
+                for name in NAMES {
+                    let _ = fs::write(folder.join(name), parts.next().unwrap_or(b"null"));
+                }
+                let model = read(&folder).ok()?;
+                assert_eq!(model.shape.check(), Ok(()));
+                assert!(model.tokens_max >= TOKENS_MIN);
+                Some((model.name, model.tokens_max.min(600)))
+            });
+        let _ = fs::remove_dir_all(folder);
+    }
+}

@@ -331,3 +331,88 @@ fn bytes_of_hex(hex: &str) -> [u8; 32] {
     };
     std::array::from_fn(|at| digit(2 * at) << 4 | digit(2 * at + 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    /// A model of zeros: as small as shapes may be.
+    fn zeros(vocabulary: &str) -> Vec<u8> {
+        let shape = crate::shape::MINILM_L6;
+        let words = vocabulary.lines().count();
+        let norm = || Norm {
+            gain: vec![1.0; shape.width],
+            shift: vec![0.0; shape.width],
+        };
+        let linear = |inputs: usize, outputs: usize| Linear {
+            matrix: Matrix::Int8(Int8Matrix::new(
+                Shared::copy(&vec![0; inputs * outputs]),
+                vec![1.0; outputs],
+                vec![0; outputs],
+                inputs,
+            )),
+            bias: vec![0.0; outputs],
+        };
+        let layer = |_| Layer {
+            query_key_value: linear(shape.width, 3 * shape.width),
+            attended: linear(shape.width, shape.width),
+            widen: linear(shape.width, shape.inner_width),
+            narrow: linear(shape.inner_width, shape.width),
+            attended_norm: norm(),
+            narrow_norm: norm(),
+        };
+        let weights = Weights {
+            words: Table::Bytes(
+                Shared::copy(&vec![1; words * shape.width]),
+                vec![1.0; words],
+            ),
+            position_rows: vec![0.0; 16 * shape.width],
+            norm: norm(),
+            layers: (0..shape.layers).map(layer).collect(),
+        };
+        let model = Model {
+            name: "zeros".to_owned(),
+            shape,
+            tokens_max: 16,
+            pooling: Pooling::Mean,
+            sha256: None,
+            known: None,
+        };
+        write(&model, &"ab".repeat(32), vocabulary, &weights)
+    }
+
+    /// The beginning of a file is the input; what follows is that of a whole one, if the header is for one of its make.
+    #[test]
+    fn fuzz_packed_models() {
+        const BEGINNING: usize = 256;
+        let whole = zeros("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n");
+        let target = Target::new("packed-models").words(&["VENOM-E8", "\n", "[CLS]\n"]);
+        let target = target.seed(&whole[..BEGINNING]).memory_max(1 << 30);
+        target.run(|input| {
+            let header = input.first_chunk();
+            let model = header.and_then(|header| Some(model_of(header).ok()?.0));
+            let is_of_this_make = model.is_some_and(|model| model.shape == crate::shape::MINILM_L6);
+            let rest = whole.get(input.len()..).filter(|_| is_of_this_make);
+            let file = [input, rest.unwrap_or_default()].concat();
+            let mut checksum = Checksum::default();
+            file.chunks(100_000)
+                .for_each(|block| checksum.update(block));
+            let _ = (check_version(&file), checksum.compare());
+            let bytes = Bytes::filled(file.len(), |room| {
+                room.copy_from_slice(&file);
+                Ok::<(), String>(())
+            });
+            let packed = read(&bytes.expect("bytes are copied")).ok()?;
+            let tokenizer = crate::tokenizer::Tokenizer::new(packed.vocabulary);
+            let parts = (packed.model.shape, packed.model.pooling);
+            let kernel = crate::Options::default()
+                .kernel()
+                .expect("there is a best one");
+            let encoder = crate::encoder::Encoder::new(parts, packed.weights, kernel);
+            let ids = tokenizer.map(|it| it.window("ab a", packed.model.tokens_max));
+            let vectors = ids.map(|ids| encoder.forward(&[&ids], 1));
+            Some((vectors.is_ok(), packed.model.tokens_max.min(20)))
+        });
+    }
+}

@@ -256,3 +256,60 @@ fn is_cjk(c: char) -> bool {
         | '\u{2f800}'..='\u{2fa1f}'
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    /// A vocabulary, a zero, a text.
+    #[test]
+    fn fuzz_vocabularies() {
+        let words = [
+            "[UNK]", "[CLS]", "[SEP]", "##", "\n", "\0", "a", ".", "\u{4f60}", "\u{e9}",
+        ];
+        let target = Target::new("vocabularies")
+            .words(&words)
+            .bytes_max(32 * 1024);
+        target.run(|bytes| {
+            let both = String::from_utf8_lossy(bytes);
+            let (vocabulary, text) = both.split_once('\0').unwrap_or((&both, &both));
+            let lines = vocabulary.lines().count();
+            let Ok(tokenizer) = Tokenizer::new(vocabulary.to_owned()) else {
+                return None;
+            };
+            let found = tokenizer.words(text);
+            assert!(found.ids.iter().all(|id| (*id as usize) < lines));
+            let mut end = (0, 0);
+            for word in &found.words {
+                assert!(
+                    word.text.start >= end.0 || word.tokens.len() == 1,
+                    "{word:?}"
+                );
+                assert_eq!(word.tokens.start, end.1);
+                assert!(!word.tokens.is_empty() && text.get(word.text.clone()).is_some());
+                end = (word.text.end, word.tokens.end);
+            }
+            assert_eq!(end.1, found.ids.len());
+            let window = tokenizer.window(text, 16);
+            assert!((SPECIAL_TOKENS..=16).contains(&window.len()));
+            let passages = crate::passages::cut(&tokenizer, text, 16);
+            assert_eq!(passages[0].span.start, 0);
+            assert_eq!(passages[passages.len() - 1].span.end, text.len());
+            let meet = passages
+                .windows(2)
+                .all(|two| two[0].span.end >= two[1].span.start);
+            assert!(
+                meet && passages
+                    .iter()
+                    .all(|it| text.get(it.span.clone()).is_some())
+            );
+            assert!(passages.iter().all(|it| it.ids.len() <= 16));
+            Some((
+                found.words.len().min(20),
+                found.ids.len().min(40),
+                passages.len().min(5),
+            ))
+        });
+    }
+}

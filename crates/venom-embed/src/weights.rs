@@ -251,3 +251,41 @@ pub(crate) fn hex(digest: &[u8]) -> String {
             text
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_weights() {
+        let folder = std::env::temp_dir().join(format!("venom-weights-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = |header: &str, bytes: usize| {
+            let length = (header.len() as u64).to_le_bytes();
+            [&length[..], header.as_bytes(), &vec![1; bytes]].concat()
+        };
+        let two = r#"{"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},
+            "b":{"dtype":"F16","shape":[2],"data_offsets":[24,28]},"__metadata__":{"k":"v"}}"#;
+        let words = [
+            "F32",
+            "BF16",
+            "I64",
+            "data_offsets",
+            "shape",
+            "[0,24]",
+            "[24,0]",
+            "dtype",
+        ];
+        let target = Target::new("weights").words(&words).memory_max(1 << 30);
+        target.seed(file(two, 28)).seed(file("{}", 0)).run(|bytes| {
+            std::fs::write(folder.join(WEIGHTS_FILE), bytes).unwrap();
+            let (weights, sha256) = read_weights(&folder, None).ok()?;
+            assert_eq!(sha256, hex(&Sha256::digest(bytes)));
+            let floats: usize = weights.values().map(Vec::len).sum();
+            assert!(4 * floats <= bytes.len());
+            Some((weights.len(), floats))
+        });
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}

@@ -465,3 +465,27 @@ fn selected(text: &Sealed, selection: &Selection) -> Vec<Slot> {
     }
     slots
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_names_of_segments() {
+        let words = ["-", ".text", "9223372036854775807", "0", "+1", "-1"];
+        let target = Target::new("segment-names").words(&words);
+        target
+            .seed("1-2-30-4.text")
+            .seed("1--5--2-4.text")
+            .run(|bytes| {
+                let file = String::from_utf8_lossy(bytes);
+                let name = Name::parse(&file)?;
+                assert_eq!(name.text(Path::new("f")), Path::new("f").join(&*file));
+                assert!(
+                    name.covered.has(name.covered.last) && name.covered.has(name.covered.first)
+                );
+                Some((name.covered.rows().is_some(), name.space < 0))
+            });
+    }
+}

@@ -298,6 +298,7 @@ fn unescape(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn one_holder_at_a_time() {
@@ -353,5 +354,42 @@ mod tests {
             assert_eq!(Holder::from_text(&whole[..cut]), None, "cut at {cut}");
         }
         assert_eq!(Holder::from_text("{}"), None);
+    }
+
+    #[test]
+    fn fuzz_lock_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let whole = Holder::this_process(Some(Path::new("/run/a b%\n.sock"))).to_text();
+        let words = [
+            TITLE,
+            "\npid=",
+            "\nhost=",
+            "\nversion=",
+            "\nsocket=",
+            END,
+            "%0a",
+            "%ff",
+            "%",
+            "=",
+        ];
+        Target::new("lock-files")
+            .words(&words)
+            .seed(whole)
+            .run(|bytes| {
+                std::fs::write(&path, bytes).unwrap();
+                let holder = Lease::holder(folder.path())?;
+                // Versions are written as they are, since ours have nothing to escape.
+                if !holder.version.contains(['%', '\n', '\r']) {
+                    let again = Holder::from_text(&holder.to_text());
+                    assert_eq!(again.as_ref(), Some(&holder));
+                }
+                assert!(!holder.to_string().is_empty());
+                Some((
+                    holder.socket.is_some(),
+                    holder.host.is_ascii(),
+                    holder.is_on_this_host(),
+                ))
+            });
     }
 }

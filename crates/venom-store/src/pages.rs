@@ -511,6 +511,7 @@ mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     fn written(place: &Path, parts: &[Vec<u8>]) -> Vec<u8> {
         let mut writer = PageWriter::create(place).unwrap();
@@ -633,5 +634,41 @@ mod tests {
                 .to_string()
                 .starts_with("/no/such/file cannot be read: ")
         );
+    }
+
+    #[test]
+    fn fuzz_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("file");
+        let mut target = Target::new("pages")
+            .words(&["VenomPg1"])
+            .bytes_max(12 * 1024)
+            .memory_max(crate::tests::fuzzed::MEMORY_MAX);
+        for length in [0, 1, PAGE, PAGE + 7, 2 * PAGE] {
+            let whole = folder.path().join(length.to_string());
+            written(&whole, &[vec![7; length]]);
+            target = target.seed(std::fs::read(whole).unwrap());
+        }
+        target.run(|bytes| {
+            std::fs::write(&place, bytes).unwrap();
+            let opened = Pages::open(&place);
+            let pages = opened.map_err(|error| crate::tests::fuzzed::kind_of(&error))?;
+            assert!(pages.len() <= bytes.len() as u64);
+            pages.keep_up_to(PAGE);
+            pages.expect(1, u64::MAX);
+            let starts = [0, pages.len() / 2, pages.len().saturating_sub(9)];
+            let parts = pages.read_each(&starts, 9, |part| assert_eq!(part.len(), 9));
+            assert!(pages.read(pages.len(), &mut [0]).is_err());
+            assert!(pages.read(u64::MAX, &mut [0; 2]).is_err());
+            let all = content(&place).ok();
+            assert_eq!(all.is_some(), pages.check_all().is_ok());
+            // What is read is what was written.
+            assert!(all.iter().all(|all| bytes.starts_with(all)));
+            Ok::<_, String>((
+                pages.len().min(3 * PAGE as u64) / 1024,
+                all.is_some(),
+                parts.is_ok(),
+            ))
+        });
     }
 }

@@ -448,10 +448,12 @@ fn better(a: &Nearest, b: &Nearest) -> Ordering {
 mod tests {
     use super::*;
     use crate::pages::{PAGE, PageWriter};
+    use crate::tests::fuzzed;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use venom_core::test_support::samples::Rng;
+    use venom_fuzz::Target;
 
     const DIMENSIONS: usize = 384;
 
@@ -667,5 +669,48 @@ mod tests {
             }
             prop_assert!(rows.iter().eq(model.iter().copied()));
         }
+    }
+
+    /// Files with the right checksums, so that it is their content that counts.
+    #[test]
+    fn fuzz_vector_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("file");
+        let mut target = Target::new("vector-files")
+            .words(&["VenomVec"])
+            .bytes_max(fuzzed::BYTES_MAX)
+            .memory_max(fuzzed::MEMORY_MAX);
+        for (rows, dimensions) in [(0, 8), (3, 8), (70, 12), (2, 24)] {
+            let vectors = texts(&mut Rng::new(6), rows, dimensions);
+            let quantizer = Quantizer::learn(&vectors.concat(), dimensions, 9);
+            let mut writer = VectorFileWriter::create(&place, quantizer).unwrap();
+            for vector in &vectors {
+                writer.push(vector).unwrap();
+            }
+            writer.finish().unwrap();
+            target = target.seed(fuzzed::input_of(&place));
+        }
+        target.run(|input| {
+            fuzzed::write(input, &place);
+            VectorFile::expect(&place);
+            let opened = VectorFile::open_keeping(&place, PAGE);
+            let file = opened.map_err(|error| fuzzed::kind_of(&error))?;
+            let (rows, dimensions) = (file.len(), file.quantizer().dimensions());
+            assert!(rows * dimensions <= usize::try_from(file.bytes()).unwrap());
+            file.check().unwrap();
+            let query: Vec<f32> = (0..dimensions).map(|at| 1.0 / (at + 1) as f32).collect();
+            let every: Vec<usize> = (0..rows).collect();
+            assert_eq!(file.similarities(&query, &every).unwrap().len(), rows);
+            assert!(
+                file.similarities(&query, &[rows])
+                    .is_ok_and(|found| found.len() == 1)
+                    || rows < PAGE
+            );
+            let mut index = FlatIndex::default();
+            index.add(file);
+            let found = index.nearest_by_bytes(&query, 5, None).unwrap();
+            assert!(found.len() <= rows.min(5) && found.iter().all(|near| near.row < rows));
+            Ok::<_, String>((rows.min(200), dimensions, found.len()))
+        });
     }
 }

@@ -163,7 +163,7 @@ impl Sealed {
 
     /// The slot of a memory that is there, by its row in the database. O(log memories).
     pub(crate) fn slot(&self, row: i64) -> Option<Slot> {
-        let row = u32::try_from(row - self.covered().first).ok()?;
+        let row = u32::try_from(row.checked_sub(self.covered().first)?).ok()?;
         let slot = match self.rows.as_slice() {
             [] => row as usize,
             rows => rows.binary_search(&row).ok()?,
@@ -452,6 +452,7 @@ impl Section for Sealed {
 mod tests {
     use super::*;
     use crate::pages::PageWriter;
+    use crate::tests::fuzzed;
     use proptest::prelude::*;
     use venom_core::ports::NoVocabulary;
     use venom_core::recall::{
@@ -459,6 +460,7 @@ mod tests {
     };
     use venom_core::test_support::samples::{id, model};
     use venom_core::{Content, Origin, SessionName, Timestamp};
+    use venom_fuzz::Target;
 
     fn signed(number: usize) -> i64 {
         i64::try_from(number).unwrap()
@@ -596,5 +598,95 @@ mod tests {
                 prop_assert_eq!(of(&sealed), of(&space), "{}", term);
             }
         }
+    }
+
+    /// Reads all that can be read of a section, and searches it.
+    fn read_all(sealed: &mut Sealed) -> (usize, bool) {
+        let slots = sealed.slots();
+        for slot in 0..slots {
+            let (row, vectors) = (sealed.row(slot), sealed.vectors(slot));
+            assert!(sealed.covered().has(row));
+            assert_eq!(sealed.slot(row), Some(slot));
+            assert!(vectors.end <= sealed.vector_count());
+            for vector in vectors {
+                assert!(sealed.slot_of_vector(vector) < slots);
+            }
+            let _ = (
+                sealed.id(slot),
+                sealed.name(slot),
+                Section::terms(sealed, slot),
+            );
+        }
+        let _ = (
+            sealed.slot(i64::MIN),
+            sealed.slot(i64::MAX),
+            sealed.id(slots),
+        );
+        let _ = (
+            sealed.moments(),
+            sealed.said_by("anna"),
+            sealed.of_session("1"),
+        );
+        sealed.expect_ids(0..slots);
+        let _ = Section::lists(sealed, &[0, slots]);
+        for word in ["walnut", "walnutz", "", "\u{8336}"] {
+            let _ = sealed.spelling(word);
+        }
+        for term in 0..20 {
+            let mut found = Vec::new();
+            sealed.each_with(term, &mut |slot, _| found.push(slot));
+            assert!(found.iter().all(|slot| *slot < slots));
+            let _ = sealed.memories_with(term);
+        }
+        for question in ["boats of anna in 2026", "when was the walnut green?"] {
+            let question = Question::new(question);
+            let mut candidates = Candidates::new([0, 2].into());
+            for slot in candidates.needed(sealed) {
+                candidates.tell(slot, 0.5);
+            }
+            let sections = [&*sealed as &dyn Section];
+            let asked = Asked::new(Corpus::new(&sections), &question, &NoVocabulary);
+            let _ = asked.best_by_words(5, |_, _| true);
+            let _ = asked.parts(&[Scope::Some(&candidates)]);
+            let _ = asked.parts(&[Scope::All(&vec![0.5; slots])]);
+        }
+        for slot in [0, slots / 2, slots] {
+            assert_eq!(sealed.remove(slot), slot < slots && (slot > 0 || slots > 0));
+            if slots < 2 {
+                break;
+            }
+        }
+        (slots, sealed.broken().is_some())
+    }
+
+    /// Files with the right checksums, so that it is their content that counts.
+    #[test]
+    fn fuzz_text_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut target = Target::new("text-files")
+            .words(&["VenomTxt", "anna", "walnut", "English", ", words 1"])
+            .bytes_max(fuzzed::BYTES_MAX)
+            .memory_max(fuzzed::MEMORY_MAX);
+        let said = [
+            "boat boats the",
+            "green? walnut lamp. 2026",
+            "wall cello",
+            "\u{8336} walnut",
+        ];
+        for count in [1, 2, 4] {
+            let texts = said.map(|text| (count % 3, text.to_owned()));
+            drop(both(&texts[..count], folder.path()));
+            target = target.seed(fuzzed::input_of(&folder.path().join("text")));
+        }
+        let place = folder.path().join("text");
+        let about = About::new(&model(), Stemming::default());
+        target.run(|input| {
+            fuzzed::write(input, &place);
+            Sealed::expect(&place);
+            let opened = Sealed::open(&place, &about, Stemming::default());
+            let mut sealed = opened.map_err(|error| fuzzed::kind_of(&error))?;
+            sealed.check().unwrap();
+            Ok::<_, String>(read_all(&mut sealed))
+        });
     }
 }

@@ -5,6 +5,7 @@ mod crash;
 mod doctor;
 mod faults;
 mod format;
+pub(crate) mod fuzzed;
 mod promises;
 mod reembedding;
 

@@ -121,6 +121,14 @@ impl Connection {
         self.stream.get_mut().write_all(&bytes)
     }
 
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
     /// Reads the status and headers of an answer.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 pub mod folder;
 pub mod http;
+pub mod load;
 pub mod mcp;
 pub mod process;
 

@@ -8,11 +8,11 @@ use std::io::{self, Write};
 /// The revision that the clients speak unless told otherwise.
 pub const REVISION: &str = "2025-11-25";
 
-fn request(id: u64, method: &str, params: &Value) -> Value {
+pub(crate) fn request(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
-fn call(tool: &str, arguments: &Value) -> Value {
+pub(crate) fn call(tool: &str, arguments: &Value) -> Value {
     json!({"name": tool, "arguments": arguments})
 }
 
@@ -51,6 +51,7 @@ pub struct HttpClient {
     connection: Connection,
     revision: String,
     session: Option<String>,
+    token: Option<String>,
     next_id: u64,
 }
 
@@ -64,6 +65,7 @@ impl HttpClient {
             connection: Connection::open(port)?,
             revision: REVISION.to_owned(),
             session: None,
+            token: None,
             next_id: 0,
         })
     }
@@ -82,6 +84,13 @@ impl HttpClient {
         self
     }
 
+    /// Shows this token with every request from now on.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(format!("Bearer {token}"));
+        self
+    }
+
     /// Posts any bytes to `/mcp`.
     ///
     /// # Errors
@@ -93,6 +102,7 @@ impl HttpClient {
             ("mcp-protocol-version", self.revision.as_str()),
         ];
         headers.extend(self.session.as_deref().map(|id| ("mcp-session-id", id)));
+        headers.extend(self.token.as_deref().map(|token| ("authorization", token)));
         self.connection.request("POST", "/mcp", &headers, body)
     }
 
@@ -217,6 +227,7 @@ pub struct SseClient {
     sender: Connection,
     /// Where messages are sent, as the server said.
     pub endpoint: String,
+    headers: Vec<(&'static str, String)>,
     unread: String,
     next_id: u64,
 }
@@ -227,14 +238,29 @@ impl SseClient {
     /// # Errors
     /// If nobody listens there.
     pub fn open(port: u16) -> io::Result<Self> {
+        Self::open_with(port, Vec::new())
+    }
+
+    /// The same, with these headers in every request.
+    ///
+    /// # Errors
+    /// If nobody listens there, or the stream is refused.
+    pub fn open_with(port: u16, headers: Vec<(&'static str, String)>) -> io::Result<Self> {
         let mut stream = Connection::open(port)?;
-        stream.send("GET", "/sse", &[("accept", "text/event-stream")], b"")?;
+        let mut all = vec![("accept", "text/event-stream")];
+        all.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
+        stream.send("GET", "/sse", &all, b"")?;
         let (status, _) = stream.read_head()?;
-        assert_eq!(status, 200);
+        if status != 200 {
+            return Err(io::Error::other(format!(
+                "the stream was refused: {status}"
+            )));
+        }
         let mut client = Self {
             stream,
             sender: Connection::open(port)?,
             endpoint: String::new(),
+            headers,
             unread: String::new(),
             next_id: 0,
         };
@@ -272,8 +298,13 @@ impl SseClient {
     /// # Errors
     /// If the connection breaks.
     pub fn post(&mut self, body: &[u8]) -> io::Result<Response> {
-        let headers = [("content-type", "application/json")];
-        self.sender.request("POST", &self.endpoint, &headers, body)
+        let mut all = vec![("content-type", "application/json")];
+        all.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        );
+        self.sender.request("POST", &self.endpoint, &all, body)
     }
 
     /// The next message of the stream.

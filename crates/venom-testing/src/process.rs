@@ -256,13 +256,38 @@ impl Process {
 
     /// Resident memory in bytes; `None` where the system does not tell.
     pub fn resident_bytes(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        line.split_whitespace()
-            .nth(1)?
-            .parse::<u64>()
-            .ok()
-            .map(|kib| kib * 1024)
+        self.status("VmRSS:").map(|kib| kib * 1024)
+    }
+
+    /// What of it is no file, in bytes; `None` where the system does not tell.
+    pub fn anonymous_bytes(&self) -> Option<u64> {
+        self.status("RssAnon:").map(|kib| kib * 1024)
+    }
+
+    /// Running threads; `None` where the system does not tell.
+    pub fn threads(&self) -> Option<u64> {
+        self.status("Threads:")
+    }
+
+    /// Open files, sockets included; `None` where the system does not tell.
+    pub fn open_files(&self) -> Option<u64> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?;
+        u64::try_from(files.count()).ok()
+    }
+
+    /// Bytes that it has had written to disks; `None` where the system does not tell.
+    pub fn written_bytes(&self) -> Option<u64> {
+        self.number_in("io", "write_bytes:")
+    }
+
+    fn status(&self, name: &str) -> Option<u64> {
+        self.number_in("status", name)
+    }
+
+    fn number_in(&self, file: &str, name: &str) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.id())).ok()?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
     }
 }
 

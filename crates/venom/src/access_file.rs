@@ -1,7 +1,8 @@
 //! The access file of the data folder, opened when it is first needed, and the audit log's writer.
 //!
 //! Events of sign-in are written with what they tell of, in one transaction. Those of memories are many
-//! and their store is another file, so a thread writes them in batches, behind the answer.
+//! and their store is another file, so a thread writes them behind the answer, those of a second together:
+//! a transaction waits for the disk several times, and whoever shows a token waits for it.
 
 use crate::asked::SystemClock;
 use crate::caller::Caller;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use venom_access::{Access, AccessError, Event};
 use venom_core::ports::Clock as _;
 use venom_core::{ErrorKind, Timestamp};
@@ -18,6 +20,8 @@ use venom_core::{ErrorKind, Timestamp};
 const LINES_WAITING_MAX: usize = 10_000;
 /// Lines written in one transaction.
 const BATCH_LINES_MAX: usize = 1_000;
+/// How long the first line of a batch waits for others. As much of the log a power cut may take.
+const BATCH_TIME_MAX: Duration = Duration::from_secs(1);
 
 type Line = (Timestamp, Event, String, String, String);
 
@@ -145,7 +149,14 @@ impl AccessFile {
 fn write(file: &AccessFile, waiting: &Receiver<Line>) {
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
-        batch.extend(waiting.try_iter().take(BATCH_LINES_MAX - 1));
+        let until = Instant::now() + BATCH_TIME_MAX;
+        while batch.len() < BATCH_LINES_MAX {
+            // At the end of the channel there is nothing to wait for.
+            match waiting.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => batch.push(line),
+                Err(_) => break,
+            }
+        }
         let written = file.open().and_then(|access| Ok(access.audit_all(&batch)?));
         if let Err(failure) = written {
             tracing::error!(

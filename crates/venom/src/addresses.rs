@@ -175,6 +175,7 @@ impl fmt::Display for Network {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn authorities_are_names_or_addresses_with_a_port() {
@@ -312,5 +313,54 @@ mod tests {
             prop_assert_eq!(network.contains(IpAddr::V4(other.into())), same);
             prop_assert_eq!(Network::parse(&network.to_string()).unwrap(), network);
         }
+    }
+
+    #[test]
+    fn fuzz_addresses() {
+        let words = [
+            "https://",
+            "http://",
+            "localhost",
+            "[::1]",
+            ":443",
+            "/8",
+            "/128",
+            "10.0.0.0",
+            "::ffff:",
+            "@",
+            "xn--",
+            ".",
+            ":",
+            "%",
+            "\\",
+        ];
+        Target::new("addresses").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let network = Network::parse(&text).ok();
+            if let Some(network) = network {
+                assert_eq!(Network::parse(&network.to_string()), Ok(network));
+                // What stands for an IPv4 address counts as one.
+                let own = network.address;
+                assert!(network.contains(own) || own != own.to_canonical());
+            }
+            let url = PublicUrl::parse(&text).ok();
+            if let Some(url) = &url {
+                assert_eq!(PublicUrl::parse(url.origin()).as_ref(), Ok(url));
+                assert!(url.origin().starts_with("https://") || is_loopback_name(url.host()));
+                assert!(url.origin().is_ascii() && url.origin().matches('/').count() == 2);
+            }
+            let authority = split_authority(&text);
+            if let Some((name, port)) = authority {
+                let port = port.map_or_else(String::new, |port| format!(":{port}"));
+                let again = if name.contains(':') {
+                    format!("[{name}]{port}")
+                } else {
+                    format!("{name}{port}")
+                };
+                assert_eq!(split_authority(&again), authority);
+            }
+            let port = authority.map(|(_, port)| port.is_some());
+            (network.map(|it| it.prefix_bits), url.is_some(), port)
+        });
     }
 }

@@ -212,6 +212,7 @@ pub(crate) fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     fn here() -> SpaceName {
         SpaceName::parse("here").unwrap()
@@ -316,5 +317,105 @@ mod tests {
                 .message
                 .starts_with("the conversation is not JSON: expected a list")
         );
+    }
+
+    #[test]
+    fn fuzz_conversations() {
+        let words = [
+            "\"content\":",
+            "\"speaker\":",
+            "\"role\":",
+            "\"turns\":",
+            "\"messages\":",
+            "\"session\":",
+            "\"occurred_at\":",
+            "\"tags\":",
+            "\"2026-03-01\"",
+            "\"Hi\"",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "\n",
+            "null",
+            "7",
+            "{\"content\":\"x\"}",
+        ];
+        Target::new("conversations").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let conversation = conversation_file(here(), None, &text);
+            let conversation = conversation.map_err(|failure| {
+                assert!(failure.message.len() < 2_000, "{}", failure.message.len());
+                failure
+                    .message
+                    .chars()
+                    .filter(char::is_ascii_lowercase)
+                    .take(60)
+                    .collect::<String>()
+            })?;
+            assert!((1..=venom_core::limits::TURNS_MAX).contains(&conversation.turns().len()));
+            Ok::<_, String>((
+                conversation.turns().len().min(5),
+                conversation.session.is_some(),
+            ))
+        });
+    }
+
+    /// Since, until, speaker, session, relevance, then tags, by lines.
+    #[test]
+    fn fuzz_filters() {
+        let words = [
+            "2026-03",
+            "2026",
+            "yesterday",
+            "last week",
+            "now",
+            "\n",
+            "Anna",
+            "work",
+            "55.5",
+            "1e40",
+            "-0",
+            "NaN",
+            "inf",
+        ];
+        Target::new("filters").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let mut lines = text.split('\n');
+            let mut next = || lines.next().filter(|line| !line.is_empty());
+            let words = FilterWords {
+                since: next(),
+                until: next(),
+                speaker: next(),
+                session: next(),
+                ..FilterWords::default()
+            };
+            let least = next().map(|text| least_similarity("min_relevance", text).ok());
+            assert!(
+                least
+                    .flatten()
+                    .is_none_or(|least| (0.0..=1.0).contains(&least))
+            );
+            let tags_any = lines.map(str::to_owned).collect();
+            let filter = FilterWords { tags_any, ..words }.read(&here());
+            let filter = filter.map_err(|it| it.message.split(' ').next().map(str::to_owned))?;
+            assert!(
+                filter
+                    .since
+                    .zip(filter.until)
+                    .is_none_or(|(since, until)| since <= until)
+            );
+            let parts = (
+                filter.since.is_some(),
+                filter.until.is_some(),
+                filter.tags_any.len(),
+            );
+            Ok::<_, Option<String>>((
+                parts,
+                filter.speaker.is_some(),
+                least.map(|it| it.is_some()),
+            ))
+        });
     }
 }

@@ -17,7 +17,7 @@ use crate::serve;
 use crate::settings::Values;
 use clap::ArgMatches;
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -124,10 +124,14 @@ fn read_dotenv(path: &Path) -> Result<HashMap<String, String>, Failure> {
             )));
         }
     };
+    variables_of(variables)
+}
+
+fn variables_of(lines: dotenvy::Iter<impl Read>) -> Result<HashMap<String, String>, Failure> {
     // The error of the library quotes the line, which may hold a secret.
     let broken =
         |_| Failure::invalid(".env cannot be understood: expected lines of the form NAME=value");
-    variables.collect::<Result<_, _>>().map_err(broken)
+    lines.collect::<Result<_, _>>().map_err(broken)
 }
 
 fn start_log(config: &Config) {
@@ -138,14 +142,16 @@ fn start_log(config: &Config) {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false);
     // Below `trace` the SDK may report failures of its own only: it logs every refused request as a
-    // warning and, at `debug`, whole messages with the memories in them.
+    // warning and, at `debug`, whole messages with the memories in them. To its service an answer whose
+    // client has gone is a failure; but that is nobody's, and anybody could fill the log with it.
     let level = config.log;
     let own = tracing_subscriber::filter::filter_fn(move |metadata| {
-        let sdk = metadata.target().starts_with("rmcp");
-        let least = if sdk && level < tracing::Level::TRACE {
-            tracing_subscriber::filter::LevelFilter::ERROR.min(level)
-        } else {
-            level
+        use tracing_subscriber::filter::LevelFilter;
+        let least = match metadata.target() {
+            _ if level >= tracing::Level::TRACE => level,
+            "rmcp::service" => LevelFilter::OFF,
+            target if target.starts_with("rmcp") => LevelFilter::ERROR.min(level),
+            _ => level,
         };
         *metadata.level() <= least
     });
@@ -153,4 +159,51 @@ fn start_log(config: &Config) {
         .with(own)
         .with(lines)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_dotenv() {
+        let words = [
+            "VENOM_PORT=",
+            "VENOM_PUBLIC_URL=",
+            "export ",
+            "=",
+            "\n",
+            "#",
+            "'",
+            "\"",
+            "$",
+            "${",
+            "}",
+            "$VENOM_PORT",
+            "\\",
+            "\\n",
+            "\\$",
+            " ",
+            "\u{feff}",
+        ];
+        let around = Surroundings {
+            cache: None,
+            program: None,
+            cores: 1,
+        };
+        Target::new("dotenv").words(&words).run(|bytes| {
+            let variables = variables_of(dotenvy::from_read_iter(bytes));
+            let variables = variables.map_err(|failure| failure.message)?;
+            assert!(variables.keys().all(|name| !name.is_empty()));
+            let values = Values::collect(|_| None, |_| None, &variables);
+            let (_, problems) = config::parse(&values, &around);
+            assert!(
+                problems
+                    .iter()
+                    .all(|problem| problem.contains(" in .env is "))
+            );
+            Ok::<_, String>((variables.len().min(6), problems.len()))
+        });
+    }
 }

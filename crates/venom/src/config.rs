@@ -407,6 +407,7 @@ fn count(text: &str, max: usize) -> Result<usize, String> {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+    use venom_fuzz::Target;
 
     fn parse_with(flags: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         let flag = |name: &str| {
@@ -521,5 +522,62 @@ mod tests {
             problems,
             ["--tls-key is \"k.pem\": expected --tls-cert (VENOM_TLS_CERT) with it"]
         );
+    }
+
+    /// A value for each setting, by lines.
+    #[test]
+    fn fuzz_settings() {
+        let words = [
+            "8000",
+            "0",
+            "-1",
+            "127.0.0.1",
+            "[::1]",
+            "localhost",
+            "int8",
+            "f32",
+            "best",
+            "scalar",
+            "yes",
+            "merge",
+            "mask",
+            "english",
+            "german",
+            "https://venom.example",
+            "10.0.0.0/8",
+            ",",
+            "\n",
+            "*",
+            "none",
+            "always",
+            "debug",
+            "65536",
+            "../x",
+        ];
+        let around = Surroundings {
+            cache: Some("/cache".into()),
+            program: None,
+            cores: 2,
+        };
+        Target::new("settings").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let flag = |name: &str| {
+                let settings = crate::settings::SETTINGS;
+                let number = settings.iter().position(|setting| setting.flag == name)?;
+                let line = text.split('\n').nth(number).filter(|line| !line.is_empty());
+                line.map(str::to_owned)
+            };
+            let values = Values::collect(flag, |_| None, &HashMap::new());
+            let (config, problems) = parse(&values, &around);
+            let told =
+                |problem: &String| problem.starts_with("--") && problem.contains(": expected ");
+            assert!(problems.iter().all(told), "{problems:?}");
+            assert!(config.port > 0 && config.workers > 0 && config.queue_calls_max > 0);
+            assert!(config.rate_address <= RATE_MAX && config.rate_token <= RATE_MAX);
+            let flags = problems
+                .iter()
+                .filter_map(|problem| problem.split(' ').next());
+            flags.map(str::to_owned).collect::<Vec<_>>()
+        });
     }
 }

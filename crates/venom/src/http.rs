@@ -59,6 +59,7 @@ struct Shared {
     mcp: mcp::StreamableHttp,
     sessions: sse::Sessions,
     site: Option<Arc<Site>>,
+    file: AccessFile,
     /// Cancelled when the server is told to stop: long-lived streams end then.
     stop: CancellationToken,
 }
@@ -114,7 +115,7 @@ pub(crate) async fn serve(bound: Bound, doors: Doors, stop: CancellationToken) {
         site,
     } = doors;
     // The guard says with each request who calls; a request without its word may do nothing.
-    let server = VenomServer::new(hub.clone(), file, config.clone(), Caller::nobody());
+    let server = VenomServer::new(hub.clone(), file.clone(), config.clone(), Caller::nobody());
     let shared = Shared {
         hub,
         config: config.clone(),
@@ -122,6 +123,7 @@ pub(crate) async fn serve(bound: Bound, doors: Doors, stop: CancellationToken) {
         server,
         sessions: sse::Sessions::default(),
         site: site.clone(),
+        file,
         stop: stop.clone(),
     };
     let proxies = config.trusted_proxies.clone();

@@ -140,6 +140,7 @@ fn names_in(folder: &Path) -> Result<Vec<PersonaName>, PersonaError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     /// A folder of its own for one test, removed at the end.
     struct Folder(PathBuf);
@@ -230,5 +231,51 @@ mod tests {
             let error = folder.personas().load(&name("default")).unwrap_err();
             assert!(matches!(error, PersonaError::Unreadable { .. }), "{error}");
         }
+    }
+
+    /// A file's name, a line feed, its content.
+    #[test]
+    fn fuzz_personas() {
+        let folder = Folder::new("fuzz");
+        let words = [
+            "venom_personality",
+            "_v2",
+            "_",
+            ".md",
+            "/",
+            "..",
+            "# ",
+            "\n",
+            "\0",
+            "a",
+        ];
+        Target::new("personas").words(&words).run(|bytes| {
+            let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+            let (file, content) = bytes.split_at(line);
+            let file = String::from_utf8_lossy(file);
+            let named = PersonaName::from_file_name(&file);
+            if let Some(name) = &named {
+                assert_eq!(
+                    PersonaName::from_file_name(&name.file_name()).as_ref(),
+                    Some(name)
+                );
+                assert!(!name.file_name().contains(['/', '\\', '\0']) && !name.as_str().is_empty());
+            }
+            folder.write("venom_personality_any.md", content);
+            let loaded = folder.personas().load(&name("any"));
+            match &loaded {
+                Ok(persona) => {
+                    assert_eq!(persona.markdown.as_bytes(), content);
+                    assert!(!persona.title.contains('\n'));
+                }
+                Err(error) => assert!(matches!(error, PersonaError::Unreadable { .. })),
+            }
+            (
+                named.is_some(),
+                loaded
+                    .map(|it| it.title == "any")
+                    .map_err(|it| it.to_string().len()),
+            )
+        });
     }
 }

@@ -209,7 +209,7 @@ fn owner_token(access: &Access, data: &Path) -> Result<Option<Secret>, Failure> 
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             // Who revoked it did so on purpose: it is made with the file, and never again by itself.
-            if access.was_token_made()? {
+            if access.was_owner_token_made()? {
                 return Ok(None);
             }
             Ok(Some(access.create_token(&new, now, "first start")?))

@@ -122,6 +122,9 @@ fn named_at(text: &str, name: &str) -> Option<(usize, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::{Content, Origin, Speaker};
+    use crate::recall::Document;
+    use venom_fuzz::Target;
 
     #[test]
     fn a_speaker_is_named_by_any_part_of_the_name() {
@@ -143,5 +146,47 @@ mod tests {
         ] {
             assert_eq!(addressed(question, &names), expected);
         }
+    }
+
+    /// Memories and questions, read as the recipe reads them, by lines: names of speakers, then the text.
+    #[test]
+    fn fuzz_recall_text() {
+        let words = [
+            "'s",
+            "\u{2019}",
+            "?",
+            ". ",
+            "[",
+            "]",
+            "anna",
+            "ben",
+            "yesterday",
+            "in 2026",
+            "when",
+            "march",
+            "\n",
+            "the",
+        ];
+        let target = Target::new("recall-text").words(&words);
+        target.bytes_max(64 * 1024).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (names, text) = text.split_once('\n').unwrap_or(("anna", &text));
+            let names = names.split(',').take(8);
+            let names = names.filter_map(|name| Speaker::parse(name).ok());
+            let names: Vec<String> = names.map(|name| name.key()).collect();
+            let addressed = addressed(text, &names);
+            let question = Question::new(&addressed);
+            let content = Content::parse(text);
+            let document = content.map(|content| Document::new(&Origin::default(), &content));
+            if let Ok(document) = &document {
+                assert!((0.0..=1.0).contains(&document.statement), "{document:?}");
+            }
+            (
+                question.asks_time,
+                addressed == text,
+                question.content_words().count().min(9),
+                document.map(|it| (it.tells_time, it.statement < 1.0)).ok(),
+            )
+        });
     }
 }

@@ -10,9 +10,9 @@ pub(super) const BOT_TOKEN: SecretKind = SecretKind("Telegram bot token");
 const AWS_KEY: SecretKind = SecretKind("AWS access key");
 const OPENAI: SecretKind = SecretKind("OpenAI key");
 
-/// Longest key that is read, in bytes; of a longer one its start counts.
+/// Longest key that is looked at, in bytes; of a longer one its start says what it is.
 const KEY_BYTES_MAX: usize = 512;
-/// Longest part of a web token that is read, in bytes.
+/// Longest part of a web token that is looked at, in bytes; only the last may be longer.
 const TOKEN_PART_BYTES_MAX: usize = 8 * 1024;
 /// How far from an access key of AWS its secret stands at most, in bytes.
 const NEAR_BYTES: usize = 200;
@@ -194,18 +194,19 @@ fn run(text: &[u8], most: usize, is_part: impl Fn(u8) -> bool) -> usize {
 fn key(text: &[u8], rule: &Rule) -> Option<usize> {
     let start = rule.start.len();
     let body = &text[start..];
-    let length = run(body, KEY_BYTES_MAX, |byte| rule.made.has(byte));
+    let is_part = |byte| rule.made.has(byte);
     // A full stop or hyphen at the end belongs to the sentence.
-    let trailing = body[..length]
-        .iter()
-        .rev()
-        .take_while(|b| !b.is_ascii_alphanumeric());
-    let length = length - trailing.count();
+    let trimmed = |length: usize| {
+        let signs = body[..length].iter().rev();
+        length - signs.take_while(|b| !b.is_ascii_alphanumeric()).count()
+    };
+    let looked_at = run(body, KEY_BYTES_MAX, is_part);
+    let length = trimmed(looked_at);
     let (least, most) = rule.bytes;
     let ends = body
         .get(length)
         .is_none_or(|next| !next.is_ascii_alphanumeric())
-        || length == KEY_BYTES_MAX;
+        || looked_at == KEY_BYTES_MAX;
     let key = &body[..length];
     // What is made up for a manual repeats itself, or is a word.
     let has = |is_part: fn(&u8) -> bool| key.iter().any(is_part);
@@ -213,7 +214,20 @@ fn key(text: &[u8], rule: &Rule) -> Option<usize> {
         has(u8::is_ascii_digit) || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
     let is_random = entropy_bits(key) >= 2.5 && is_varied;
     let is_key = (least..=most).contains(&length) && ends && is_random;
-    is_key.then_some(start + length)
+    is_key.then(|| start + trimmed(to_its_end(body, looked_at, KEY_BYTES_MAX, is_part)))
+}
+
+/// The length of something of which so many bytes were looked at, at most `most`.
+pub(super) fn to_its_end(
+    text: &[u8],
+    looked_at: usize,
+    most: usize,
+    is_part: impl Fn(u8) -> bool,
+) -> usize {
+    if looked_at < most {
+        return looked_at;
+    }
+    looked_at + run(&text[looked_at..], usize::MAX, is_part)
 }
 
 /// A block from `-----BEGIN … PRIVATE KEY…-----` to its end.
@@ -263,7 +277,10 @@ fn end_of_key(text: &[u8], body: usize) -> usize {
     let Some(end) = end.map(|at| body + at + END.len()) else {
         return text.len();
     };
-    let label = run(&text[end..], 64, |b| b != b'-' && b != b'\n');
+    // Of ASCII, so that it does not end within a character.
+    let label = run(&text[end..], 64, |b| {
+        b.is_ascii() && b != b'-' && b != b'\n'
+    });
     let dashes = run(&text[end + label..], 5, |b| b == b'-');
     end + label + dashes
 }
@@ -278,18 +295,19 @@ fn putty_key(text: &[u8]) -> Option<usize> {
 
 /// Three parts of URL-safe base64, of which the first two are JSON objects.
 fn web_token(text: &[u8]) -> Option<usize> {
+    let is_part = |byte| Made::UrlSafe.has(byte);
     let part = |from: usize, least: usize| {
-        let length = run(&text[from..], TOKEN_PART_BYTES_MAX, |byte| {
-            Made::UrlSafe.has(byte)
-        });
+        let length = run(&text[from..], TOKEN_PART_BYTES_MAX, is_part);
         (length >= least).then_some(from + length)
     };
     let header = part(0, 12)?;
     let after = text.get(header..)?.strip_prefix(b".eyJ")?;
     let payload = part(text.len() - after.len(), 8)?;
     (text.get(payload) == Some(&b'.')).then_some(())?;
-    let signature = part(payload + 1, 16)?;
-    Some(signature)
+    let signature = &text[payload + 1..];
+    let looked_at = part(payload + 1, 16)? - (payload + 1);
+    let length = to_its_end(signature, looked_at, TOKEN_PART_BYTES_MAX, is_part);
+    Some(payload + 1 + length)
 }
 
 /// The digits of a bot, a colon and 35 characters that begin with AA.

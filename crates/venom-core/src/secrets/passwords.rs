@@ -1,6 +1,7 @@
 //! Secrets that the words around them give away: `password: …`, `api_key=…`, `Authorization: Bearer …`, and
 //! passwords in URLs.
 
+use super::keys::to_its_end;
 use super::{Secret, SecretKind, entropy_bits, is_mixed};
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ pub(super) const BEARER: SecretKind = SecretKind("access token");
 
 /// Longest name before a sign of assignment that is read, in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// Longest value that is read, in bytes; of a longer one its start counts.
+/// Longest value that is looked at, in bytes; of a longer one its start says what it is.
 const VALUE_BYTES_MAX: usize = 512;
 /// Least bytes of a password.
 const PASSWORD_BYTES_MIN: usize = 6;
@@ -68,21 +69,19 @@ const PLACEHOLDERS: [&str; 14] = [
 pub(super) fn find(text: &str) -> Vec<Secret> {
     let bytes = text.as_bytes();
     let mut found: Vec<Secret> = Vec::new();
-    let mut add = |secret: Option<Secret>| {
-        let is_new = |new: &Secret| {
-            found
-                .last()
-                .is_none_or(|last| last.span.end <= new.span.start)
-        };
-        found.extend(secret.filter(is_new));
-    };
     for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b':' if bytes[at..].starts_with(b"://") => add(in_url(text, at)),
-            b':' | b'=' => add(assigned(text, at)),
-            b'B' | b'b' => add(bearer(bytes, at)),
-            _ => {}
+        let end = found.last().map_or(0, |last| last.span.end);
+        // So that a long one is read to its end only once.
+        if at + 1 < end {
+            continue;
         }
+        let secret = match byte {
+            b':' if bytes[at..].starts_with(b"://") => in_url(text, at),
+            b':' | b'=' => assigned(text, at),
+            b'B' | b'b' => bearer(bytes, at),
+            _ => None,
+        };
+        found.extend(secret.filter(|new| end <= new.span.start));
     }
     found
 }
@@ -133,22 +132,27 @@ fn assigned(text: &str, at: usize) -> Option<Secret> {
             byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'`' | b',' | b';' | b'<')
         }
     };
-    let mut end = start + run(&bytes[start..], VALUE_BYTES_MAX, |byte| !ends(byte));
+    let looked_at = run(&bytes[start..], VALUE_BYTES_MAX, |byte| !ends(byte));
+    let mut end = start + looked_at;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let value = text.get(start..end)?;
+    let whole = text.get(start..end)?;
     // In a URL the next argument is no part of it, nor is what ends a sentence or closes a bracket.
-    let value = match value.split_once('&') {
+    let value = match whole.split_once('&') {
         Some((value, next)) if next.contains('=') && quote.is_none() => value,
-        _ => value,
+        _ => whole,
     };
+    let is_cut = value.len() == VALUE_BYTES_MAX;
     let value = value.trim_end_matches(['.', ':', ')', ']', '}', '…']);
     let is_secret = match kind {
         PASSWORD => is_password(value),
         _ => is_key(value),
     };
-    let span = start..start + value.len();
+    let mut span = start..start + value.len();
+    if is_secret && is_cut {
+        span.end = start + to_its_end(&bytes[start..], looked_at, VALUE_BYTES_MAX, is_key_part);
+    }
     is_secret.then_some(Secret { kind, span })
 }
 
@@ -205,14 +209,18 @@ fn is_password(value: &str) -> bool {
 
 /// Whether a value looks like a key: long, letters and digits in no order, and nothing that is told apart.
 fn is_key(value: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+/=~:|".contains(&byte);
     value.len() >= KEY_BYTES_MIN
-        && value.bytes().all(is_part)
+        && value.bytes().all(is_key_part)
         && is_mixed(value.as_bytes())
         && entropy_bits(value.as_bytes()) >= KEY_BITS_MIN
         && !is_placeholder(value)
         && !is_other(value)
         && has_long_part(value)
+}
+
+/// What keys and tokens are made of.
+fn is_key_part(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.+/=~:|".contains(&byte)
 }
 
 /// Whether it is more than words and numbers with signs between them.
@@ -312,7 +320,10 @@ fn bearer(bytes: &[u8], at: usize) -> Option<Secret> {
     let length = run(&bytes[start..], VALUE_BYTES_MAX, is_part);
     let token = std::str::from_utf8(&bytes[start..start + length]).ok()?;
     let token = token.trim_end_matches('.');
-    let span: Range<usize> = start..start + token.len();
+    let mut span: Range<usize> = start..start + token.len();
+    if length == VALUE_BYTES_MAX {
+        span.end = start + to_its_end(&bytes[start..], length, VALUE_BYTES_MAX, is_part);
+    }
     is_key(token).then_some(Secret { kind: BEARER, span })
 }
 

@@ -1,5 +1,7 @@
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
+use venom_fuzz::Target;
 
 /// A text with a secret, put together here so that no part of this file looks like one: the kind, what stands before
 /// the secret, the secret in pieces, what stands behind it.
@@ -547,6 +549,8 @@ fn the_longest_text_takes_no_time() {
         ":=\"",
         "hf_a.",
         "é=",
+        "token=aB3dE6gH9jK2mN5p",
+        "bearer aB3dE6gH9jK2mN5p",
     ] {
         let text = piece.repeat(bytes_max / piece.len());
         let start = std::time::Instant::now();
@@ -580,4 +584,91 @@ proptest! {
         let ends: Vec<usize> = secrets.iter().flat_map(|secret| [secret.span.start, secret.span.end]).collect();
         prop_assert!(ends.is_sorted() && ends.iter().all(|at| text.is_char_boundary(*at)));
     }
+}
+
+#[test]
+fn a_long_secret_is_masked_to_its_end() {
+    let long = |bytes: usize| "aB3dE6gH9jK2mN5pQ8sT1vW4".repeat(bytes / 24 + 1);
+    for bytes in [100, 500, 513, 2_000, 20_000] {
+        for text in [
+            format!("{}AgE{} end", "pypi-", long(bytes)),
+            format!("api_key={} end", long(bytes)),
+            format!("Authorization: Bearer {} end", long(bytes)),
+            format!("{}.{}.{} end", "eyJhbGciOiJI", "eyJzdWIiOiIx", long(bytes)),
+        ] {
+            let kept = Screen::new(SecretPolicy::Mask).content(Content::parse(&text).unwrap());
+            let kept = kept.unwrap();
+            assert!(kept.as_str().ends_with("removed] end"), "{}", kept.as_str());
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_private_key_is_between_characters() {
+    for before in 50..80 {
+        let text = format!(
+            "-----BEGIN {} KEY-----\n{}\n-----END {}é",
+            "PRIVATE",
+            "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU",
+            "x".repeat(before)
+        );
+        let kept = Screen::new(SecretPolicy::Mask).content(Content::parse(&text).unwrap());
+        assert!(kept.unwrap().as_str().starts_with('['), "{before}");
+    }
+}
+
+/// Also that it takes no longer than a second for 64 KiB of anything.
+#[test]
+fn fuzz_secrets() {
+    let samples: Vec<String> = SECRETS
+        .iter()
+        .map(|sample| put_together(sample).0)
+        .collect();
+    let words = [
+        "password",
+        "passwort",
+        ": ",
+        "=",
+        "://",
+        "@",
+        "Bearer ",
+        "api_key",
+        "AKIA",
+        "eyJ",
+        ".",
+        "ghp_",
+        "-----BEGIN ",
+        "PRIVATE KEY-----",
+        "\n",
+        "'",
+        "\"",
+        "4111 1111",
+        "-",
+        "_",
+        "a1B2c3D4e5F6",
+        " ",
+        "is",
+    ];
+    let mut target = Target::new("secrets").words(&words).bytes_max(64 * 1024);
+    for sample in samples {
+        target = target.seed(sample);
+    }
+    target.run(|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let secrets = find(&text);
+        let ends: Vec<usize> = secrets
+            .iter()
+            .flat_map(|secret| [secret.span.start, secret.span.end])
+            .collect();
+        assert!(ends.is_sorted() && ends.iter().all(|at| text.is_char_boundary(*at)));
+        if let Ok(content) = Content::parse(&text)
+            && let Ok(kept) = Screen::new(SecretPolicy::Mask).content(content)
+        {
+            assert_eq!(find(kept.as_str()), [], "a masked text has no secret left");
+        }
+        secrets
+            .iter()
+            .map(|secret| secret.kind)
+            .collect::<BTreeSet<_>>()
+    });
 }

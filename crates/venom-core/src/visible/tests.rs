@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use venom_fuzz::Target;
 
 #[track_caller]
 fn check(stored: &str, expected: &str) {
@@ -211,4 +212,42 @@ proptest! {
     fn ordinary_text_never_changes(stored in "[ -~äöüßéñ茶語\n\t]{0,80}") {
         prop_assert!(matches!(text(&stored), Cow::Borrowed(_)));
     }
+}
+
+#[test]
+fn fuzz_visible_text() {
+    let words = [
+        "\u{202E}",
+        "\u{200B}",
+        "\u{200D}",
+        "\u{FE0F}",
+        "\u{1F3F4}\u{E0067}",
+        "\u{E007F}",
+        "\u{1F469}",
+        "\u{1F3FD}",
+        "\u{180B}",
+        "\u{1820}",
+        "\u{94D}",
+        "\u{7F}",
+        "\r\n",
+        "\u{2028}",
+        "\u{F8FF}",
+        "1",
+    ];
+    let target = Target::new("visible-text").words(&words);
+    target.bytes_max(64 * 1024).run(|bytes| {
+        let stored = String::from_utf8_lossy(bytes);
+        let shown = text(&stored).into_owned();
+        assert_eq!(text(&shown), shown, "what was shown is shown as it is");
+        let in_line = line(&stored).into_owned();
+        assert_eq!(line(&in_line), in_line);
+        assert!(!in_line.contains(['\n', '\t', '\r', '\u{202E}', '\u{1B}']));
+        let kept = stripped(&stored);
+        assert_eq!(stripped(&kept), kept);
+        assert!(
+            shown.len().max(in_line.len()) <= GROWTH_MAX * stored.len()
+                && kept.len() <= stored.len()
+        );
+        (shown == *stored, in_line == *stored, kept == *stored)
+    });
 }

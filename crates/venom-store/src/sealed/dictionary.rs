@@ -118,6 +118,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use venom_fuzz::Target;
 
     proptest! {
         #[test]
@@ -163,5 +164,39 @@ mod tests {
             [("boat".to_owned(), 3), ("boats".to_owned(), 1)]
         );
         assert_eq!(words_like(&bytes[1..], &|_| true, "boat"), None);
+    }
+
+    #[test]
+    fn fuzz_dictionaries() {
+        let mut terms = Vec::new();
+        for (name, length) in [
+            ("boat", 3),
+            ("lamp", 0),
+            ("walnut", 300),
+            ("\u{f6}l", 70_000),
+        ] {
+            encode(&mut terms, name, 2, length);
+        }
+        let words = super::super::layout::encode_names([("boat", 3), ("boats", 1)].into_iter());
+        let target = Target::new("dictionaries").seed(terms).seed(words);
+        target.run(|bytes| {
+            let like = words_like(bytes, &|_| true, "boat").map(|found| found.len());
+            let dictionary = Dictionary::new(bytes.to_vec())?;
+            let mut known = 0;
+            let entries = (0..).map_while(|term| Some((term, dictionary.entry(term)?)));
+            let mut end = 0;
+            for (term, entry) in entries {
+                assert_eq!((entry.start, term), (end, known));
+                end += entry.length as u64;
+                known += 1;
+            }
+            assert_eq!(known, dictionary.terms);
+            let _ = (
+                dictionary.number("boat"),
+                dictionary.number("zz"),
+                dictionary.entry(u32::MAX),
+            );
+            Some((known.min(40), like))
+        });
     }
 }

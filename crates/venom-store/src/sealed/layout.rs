@@ -81,7 +81,7 @@ impl Covered {
     }
 
     /// How many rows there are, of any space; `None` for more than can be counted.
-    pub(super) fn rows(&self) -> Option<usize> {
+    pub(crate) fn rows(&self) -> Option<usize> {
         let last = usize::try_from(self.last.checked_sub(self.first)?).ok()?;
         last.checked_add(1)
     }

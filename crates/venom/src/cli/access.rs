@@ -114,17 +114,9 @@ impl Action {
                 output::line(&format!("Shut out grant {number}."))
             }
             Self::RevokeAll => {
-                let (grants, sessions) = (access.grants(now)?, access.sessions(now)?);
-                for grant in &grants {
-                    access.revoke_grant(grant.id, now, SOURCE)?;
-                }
-                for session in &sessions {
-                    access.revoke_session(session.id, now, SOURCE)?;
-                }
+                let (grants, sessions) = access.revoke_all(now, SOURCE)?;
                 output::line(&format!(
-                    "Shut {} apps out and signed {} browsers out.",
-                    grants.len(),
-                    sessions.len()
+                    "Shut {grants} apps out and signed {sessions} browsers out."
                 ))
             }
             Self::Audit { query, json } => audit(access, &query, json),
@@ -171,10 +163,10 @@ fn new_token(arguments: &ArgMatches) -> Result<NewToken, Failure> {
 fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let expected = "90d, 12h, 4w or a date such as 2027-03-01";
     let malformed = || InputError::malformed("expires", expected, text);
-    let text_ = text.trim();
+    let trimmed = text.trim();
     let units = [('h', 3_600_i64), ('d', 86_400), ('w', 7 * 86_400)];
     for (unit, seconds) in units {
-        if let Some(count) = text_.strip_suffix(unit) {
+        if let Some(count) = trimmed.strip_suffix(unit) {
             let count: i64 = count
                 .parse()
                 .ok()
@@ -185,7 +177,7 @@ fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
             ));
         }
     }
-    Ok(Timestamp::parse(text_).ok_or_else(malformed)?)
+    Ok(Timestamp::parse(trimmed).ok_or_else(malformed)?)
 }
 
 fn audit_query(arguments: &ArgMatches) -> Result<AuditQuery, Failure> {

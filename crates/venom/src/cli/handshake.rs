@@ -20,9 +20,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use venom_access::{NewToken, Rights};
-use venom_core::Timestamp;
+use venom_access::{NewToken, Rights, Secret};
 use venom_core::ports::Clock as _;
+use venom_core::{SpaceName, Timestamp};
 use venom_store::doctor::{Finding, Verdict};
 
 /// How long connecting, the handshake and each answer may take: what cloud apps wait.
@@ -397,12 +397,14 @@ impl Steps<'_> {
         let file = AccessFile::new(config.data.clone());
         let now = SystemClock.now();
         let name = format!("doctor {}", now.as_micros());
+        let random = Secret::new("doctor ").map_err(|error| (topic, error.to_string()))?;
+        let nowhere =
+            SpaceName::parse(random.reveal()).map_err(|error| (topic, error.to_string()))?;
         let new = NewToken {
             name: name.clone(),
-            rights: Rights {
-                write: false,
-                ..Rights::ALL
-            },
+            // Whoever answers at the address gets to see it: it opens one space, in which nothing is.
+            rights: Rights::within(vec![nowhere], false)
+                .map_err(|error| (topic, error.to_string()))?,
             expires: Some(Timestamp::from_micros(
                 now.as_micros() + TOKEN_SECONDS * 1_000_000,
             )),

@@ -5,7 +5,7 @@
 
 use super::error;
 use super::oauth::Site;
-use super::peer::Peer;
+use super::peer::{Peer, one_network};
 use crate::access_file::AccessFile;
 use crate::asked::SystemClock;
 use crate::caller::{Caller, address_text};
@@ -158,17 +158,18 @@ impl Guard {
     /// Tells the audit log that a token was refused, unless it was told of the same address just now.
     async fn tell_refusal(&self, address: Option<IpAddr>) {
         let now = SystemClock.now();
+        let network = address.map(one_network);
         {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             if refused.len() >= REFUSED_ADDRESSES_MAX {
                 refused.retain(|_, told| now.as_micros() - *told < REFUSED_EVERY_US);
             }
-            let told = refused.get(&address).copied();
+            let told = refused.get(&network).copied();
             let just_now = told.is_some_and(|told| now.as_micros() - told < REFUSED_EVERY_US);
             if just_now || refused.len() >= REFUSED_ADDRESSES_MAX {
                 return;
             }
-            refused.insert(address, now.as_micros());
+            refused.insert(network, now.as_micros());
         }
         let source = address_text(address);
         let told = self.file.ask(move |access| {
@@ -346,6 +347,7 @@ pub(super) async fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
         pairs
@@ -439,5 +441,53 @@ mod tests {
         for wrong in ["Basic venom_x", "venom_x", "Bearer ", "Bearer", ""] {
             assert_eq!(shown(wrong), None, "{wrong}");
         }
+    }
+
+    /// Host, origin and authorization, a line each.
+    #[test]
+    fn fuzz_who_may_come_in() {
+        let words = [
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            ":8000",
+            "venom.example",
+            "https://",
+            "http://",
+            "null",
+            "Bearer ",
+            "\n",
+            "@",
+            ".",
+            " ",
+        ];
+        Target::new("guard").words(&words).run(|bytes| {
+            let names = [header::HOST, header::ORIGIN, header::AUTHORIZATION];
+            let mut headers = HeaderMap::new();
+            for (name, line) in names.into_iter().zip(bytes.split(|byte| *byte == b'\n')) {
+                headers.insert(name, HeaderValue::from_bytes(line).ok()?);
+            }
+            let known = local().knows("/mcp", &headers);
+            let own = |name: &str| {
+                crate::addresses::is_loopback_name(name)
+                    || name.eq_ignore_ascii_case("venom.example")
+            };
+            if known.is_ok() {
+                // Other hosts are refused before.
+                let host = headers.get(header::HOST)?.to_str().unwrap();
+                let host = crate::addresses::split_authority(host);
+                assert!(host.is_none_or(|(name, _)| own(name)), "{host:?}");
+                let origin = headers.get(header::ORIGIN).map(|it| it.to_str().unwrap());
+                let origin = origin.and_then(|origin| origin.split_once("://"));
+                let origin = origin.and_then(|(_, rest)| crate::addresses::split_authority(rest));
+                assert!(origin.is_none_or(|(name, _)| own(name)), "{origin:?}");
+            }
+            let shown = bearer(&headers);
+            assert!(shown.is_none_or(|token| !token.is_empty() && token.trim() == token));
+            Some((
+                std::mem::discriminant(&known.err().unwrap_or(Refusal::NoToken)),
+                shown.is_some(),
+            ))
+        });
     }
 }

@@ -65,6 +65,7 @@ fn is_plain_path(path: &str) -> bool {
 mod tests {
     use super::*;
     use axum::http::Request;
+    use venom_fuzz::Target;
 
     #[track_caller]
     fn check_head(target: &str, headers: &[(&str, &str)], expected: Option<&str>) {
@@ -169,5 +170,67 @@ mod tests {
             ("transfer-encoding", "gzip, chunked"),
         ];
         check_head("/", &encoded, Some("the body is encoded"));
+    }
+
+    /// The target, then a header a line.
+    #[test]
+    fn fuzz_request_heads() {
+        let words = [
+            "host: ",
+            "localhost",
+            "[::1]",
+            ":8000",
+            "@",
+            "transfer-encoding: chunked",
+            "content-length: ",
+            "http://",
+            "/",
+            "//",
+            "..",
+            "%2e",
+            "%2F",
+            "%00",
+            "\\",
+            "?",
+            "#",
+            "\n",
+            "*",
+            "authorization: ",
+        ];
+        Target::new("request-heads").words(&words).run(|bytes| {
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            let mut request = Request::builder().uri(lines.next().unwrap_or_default());
+            for line in lines {
+                let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
+                let (name, value) = line.split_at(colon);
+                request = request.header(name, value.get(1..).unwrap_or_default().trim_ascii());
+            }
+            let parts = request.body(()).ok()?.into_parts().0;
+            let found = problem(&parts);
+            if found.is_none() {
+                let path = parts.uri.path();
+                let bytes: Vec<u8> =
+                    form_urlencoded::parse(path.replace(['+', '&', '='], "_").as_bytes())
+                        .flat_map(|(name, _)| name.into_owned().into_bytes())
+                        .collect();
+                let read = String::from_utf8_lossy(&bytes);
+                let climbs = read.split('/').any(|part| matches!(part, "." | ".."));
+                assert!(
+                    !climbs && !read.contains(['\\', '\0']) && !read.contains("//"),
+                    "{path}"
+                );
+                for name in &ONCE {
+                    assert!(parts.headers.get_all(name).iter().count() <= 1, "{name}");
+                }
+                let host = parts.headers[header::HOST].to_str().unwrap();
+                let named = parts
+                    .uri
+                    .authority()
+                    .map(axum::http::uri::Authority::as_str);
+                assert!(named.is_none_or(|named| named.eq_ignore_ascii_case(host)));
+                assert!(!host.contains(['@', '/', ' ', ',']), "{host}");
+            }
+            Some(found)
+        });
     }
 }

@@ -46,8 +46,8 @@ pub(super) const STREAM_IDLE_MAX: Duration = Duration::from_hours(4);
 pub(super) const SIGN_IN_BYTES_MAX: usize = 64 * 1024;
 /// Clients that may register in a minute from one address.
 pub(super) const REGISTRATIONS_PER_MINUTE: u32 = 10;
-/// Passphrases that are checked at the same time: each takes 19 MiB while it is.
-pub(super) const PASSPHRASES_AT_A_TIME: usize = 2;
+/// Passphrases that wait to be checked: one after the other, in the same 19 MiB.
+pub(super) const PASSPHRASES_WAITING_MAX: usize = 16;
 /// Failed sign-ins of an address that cost nothing: people mistype.
 pub(super) const FREE_FAILURES: u32 = 3;
 /// The longest wait after one more; it doubles with each up to here, and failures are forgotten after it.
@@ -55,7 +55,9 @@ pub(super) const SIGN_IN_WAIT_MAX: Duration = Duration::from_mins(15);
 /// Failed sign-ins a minute from everywhere together, beyond which everybody waits.
 pub(super) const FAILURES_PER_MINUTE_MAX: u32 = 60;
 /// Passkeys of each kind that are being asked for at the same time.
-pub(super) const PASSKEYS_PENDING_MAX: usize = 64;
+pub(super) const PASSKEYS_PENDING_MAX: usize = 1_024;
+/// Of those from one address, of IPv6 from one network of 64 bits.
+pub(super) const PASSKEYS_PENDING_ADDRESS_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -201,27 +203,27 @@ mod tests {
             (
                 "failed sign-ins from everywhere",
                 format!("{FAILURES_PER_MINUTE_MAX} a minute"),
+                "429 with `Retry-After`, but for networks that the owner has signed in from",
+            ),
+            (
+                "passphrases that wait to be checked, one after the other",
+                count(PASSPHRASES_WAITING_MAX, "passphrases"),
                 "429 with `Retry-After`",
             ),
             (
-                "passphrases checked at a time",
-                count(PASSPHRASES_AT_A_TIME, "passphrases"),
-                "the next waits",
-            ),
-            (
                 "passkeys being asked for",
-                count(PASSKEYS_PENDING_MAX, "of each kind"),
-                "429",
+                format!("{PASSKEYS_PENDING_MAX}, {PASSKEYS_PENDING_ADDRESS_MAX} of one address"),
+                "the oldest is forgotten",
             ),
             (
-                "registrations of one address",
+                "registrations of one address (IPv6: one /64)",
                 format!("{REGISTRATIONS_PER_MINUTE} a minute"),
                 "429 with `Retry-After`",
             ),
             (
                 "registered clients",
                 count(CLIENTS_MAX, "clients"),
-                "those without a grant make room after an hour; until then 429",
+                "the oldest without a grant is forgotten",
             ),
             (
                 "grants",

@@ -18,7 +18,7 @@ mod passkeys;
 mod sign_in;
 mod token;
 
-use super::limits::{PASSPHRASES_AT_A_TIME, REGISTRATIONS_PER_MINUTE, SIGN_IN_BYTES_MAX};
+use super::limits::{PASSPHRASES_WAITING_MAX, REGISTRATIONS_PER_MINUTE, SIGN_IN_BYTES_MAX};
 use super::peer::Peer;
 use super::rate::RateLimiter;
 use crate::access_file::AccessFile;
@@ -46,7 +46,7 @@ pub(crate) struct Site {
     resource: String,
     attempts: Attempts,
     registrations: RateLimiter,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     passkeys: Passkeys,
 }
 
@@ -65,7 +65,7 @@ impl Site {
             resource: format!("{}/mcp", public.origin()),
             attempts: Attempts::default(),
             registrations: RateLimiter::new(REGISTRATIONS_PER_MINUTE),
-            hashing: Semaphore::new(PASSPHRASES_AT_A_TIME),
+            hashing: Arc::new(Semaphore::new(PASSPHRASES_WAITING_MAX)),
             passkeys: Passkeys::new(public),
         }))
     }

@@ -95,6 +95,7 @@ pub(super) fn one_network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     fn peer(address: &str) -> Peer {
         Peer {
@@ -192,5 +193,47 @@ mod tests {
         fn any_header_is_taken(text in "[ -~]{0,80}") {
             let _ = peer("10.0.0.1").behind(&told(&[("x-forwarded-for", &text)]), &proxies());
         }
+    }
+
+    /// Lines of headers that a caller sends, and what the proxy appends.
+    #[test]
+    fn fuzz_forwarded() {
+        let words = [
+            "10.0.0.1",
+            "::ffff:",
+            "[",
+            "]",
+            ":80",
+            ",",
+            "\n",
+            "https",
+            "unknown",
+            "127.0.0.1",
+            "fd00::1",
+        ];
+        Target::new("forwarded").words(&words).run(|bytes| {
+            let mut headers = HeaderMap::new();
+            for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+                let value = axum::http::HeaderValue::from_bytes(line).ok()?;
+                let name = if number % 4 == 3 {
+                    FORWARDED_PROTO
+                } else {
+                    FORWARDED_FOR
+                };
+                headers.append(name, value);
+            }
+            let stranger = peer("203.0.113.9");
+            assert_eq!(stranger.behind(&headers, &proxies()), stranger);
+            let told = peer("10.0.0.1").behind(&headers, &proxies());
+            assert_eq!(told.address, told.address.to_canonical());
+            assert_eq!(
+                one_network(one_network(told.address)),
+                one_network(told.address)
+            );
+            headers.append(FORWARDED_FOR, "203.0.113.7".parse().unwrap());
+            let caller = peer("10.0.0.1").behind(&headers, &proxies());
+            assert_eq!(caller.address.to_string(), "203.0.113.7");
+            Some((told.address.is_ipv6(), told.is_among(&proxies()), told.tls))
+        });
     }
 }

@@ -7,7 +7,9 @@
 use super::limits::{STREAM_IDLE_MAX, STREAMS_ADDRESS_MAX, STREAMS_MAX};
 use super::peer::one_network;
 use super::{Peer, Shared, error, read_body};
-use crate::caller::Caller;
+use crate::access_file::AccessFile;
+use crate::asked::SystemClock;
+use crate::caller::{Caller, Pass};
 use crate::mcp::messages::{ChannelTransport, MESSAGES_WAITING_MAX, Parsed, parse};
 use axum::Extension;
 use axum::body::Body;
@@ -27,9 +29,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use venom_core::ports::Clock as _;
 
 /// How often an idle stream shows that it lives, so that proxies keep it open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often a stream asks whether its token or grant is still there.
+const PASS_CHECKED_EVERY: Duration = Duration::from_mins(1);
 /// Random bytes in a session id.
 const SESSION_ID_BYTES: usize = 16;
 
@@ -140,6 +145,11 @@ pub(super) async fn open(
     }
     let ended = shared.stop.child_token();
     let transport = ChannelTransport::new(messages, outgoing, ended.clone());
+    tokio::spawn(end_with_pass(
+        shared.file.clone(),
+        caller.clone(),
+        ended.clone(),
+    ));
     let server = shared.server.with_caller(caller);
     let running = serve_directly_with_ct(server, transport, None, CancellationToken::new());
     let sessions = shared.sessions.clone();
@@ -157,6 +167,32 @@ pub(super) async fn open(
     Sse::new(events(&id, answers, used, open))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response()
+}
+
+/// Ends a session whose token or grant is gone.
+async fn end_with_pass(file: AccessFile, caller: Caller, ended: CancellationToken) {
+    if caller.pass == Pass::Local {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => return,
+            () = tokio::time::sleep(PASS_CHECKED_EVERY) => {}
+        }
+        let caller = caller.clone();
+        let now = SystemClock.now();
+        let asked = file.ask(move |access| match &caller.pass {
+            Pass::Local => Ok(true),
+            Pass::Token(name) => access.has_token(name, &caller.rights, now),
+            Pass::Grant { id, .. } => access.has_grant(*id, now),
+            Pass::Nobody => Ok(false),
+        });
+        // A file that cannot be read now says nothing about the pass; each message is asked for it anyway.
+        if matches!(asked.await, Ok(false)) {
+            ended.cancel();
+            return;
+        }
+    }
 }
 
 /// First where to send messages, then every answer; the end when nobody uses it any more.
@@ -205,11 +241,21 @@ pub(super) async fn message(
     Query(query): Query<HashMap<String, String>>,
     body: Body,
 ) -> Response {
+    take(&shared.sessions, &caller, &query, body).await
+}
+
+/// Takes what a caller sends into the session that the query names.
+async fn take(
+    sessions: &Sessions,
+    caller: &Caller,
+    query: &HashMap<String, String>,
+    body: Body,
+) -> Response {
     let Some(id) = query.get("session_id") else {
         let message = "session_id is missing: expected the address that /sse sent first";
         return error(StatusCode::BAD_REQUEST, message);
     };
-    let session = shared.sessions.lock().get(id).cloned();
+    let session = sessions.lock().get(id).cloned();
     // To anybody else the session is as good as none. The rights are those of whoever opened it.
     let session = session.filter(|session| {
         session.caller.pass == caller.pass && session.caller.rights == caller.rights
@@ -248,6 +294,7 @@ pub(super) async fn message(
 mod tests {
     use super::*;
     use std::time::Duration;
+    use venom_fuzz::Target;
 
     fn session(network: Option<&str>) -> Session {
         Session {
@@ -293,5 +340,64 @@ mod tests {
             (nearly + STREAM_IDLE_MAX).as_secs()
         );
         using.await.unwrap();
+    }
+
+    /// The query, a line feed, the body.
+    #[test]
+    fn fuzz_sse_messages() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let runtime = runtime.unwrap();
+        let (sessions, own) = (Sessions::default(), "0123456789abcdef0123456789abcdef");
+        let (incoming, mut messages) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let (outgoing, mut answers) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let local = Caller::local("test");
+        let of = |caller: &Caller| Session {
+            caller: caller.clone(),
+            incoming: incoming.clone(),
+            outgoing: outgoing.clone(),
+            used: Used::now(),
+            network: None,
+        };
+        sessions.add(own.to_owned(), of(&local)).unwrap();
+        sessions
+            .add("stranger".to_owned(), of(&Caller::nobody()))
+            .unwrap();
+        let words = [
+            "session_id=",
+            own,
+            "stranger",
+            "&",
+            "%",
+            "%30",
+            "+",
+            "\n",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+            "[",
+            "]",
+            ",",
+        ];
+        Target::new("sse-messages").words(&words).run(|bytes| {
+            let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+            let (query, body) = bytes.split_at(line);
+            let uri = [b"/messages/?", query].concat();
+            let uri = axum::http::Uri::try_from(uri).ok()?;
+            let Query(query) = Query::<HashMap<String, String>>::try_from_uri(&uri).ok()?;
+            let answer = runtime.block_on(take(&sessions, &local, &query, body.to_vec().into()));
+            let mut came = 0;
+            while messages.try_recv().is_ok() || answers.try_recv().is_ok() {
+                came += 1;
+            }
+            let is_own = query.get("session_id").map(String::as_str) == Some(own);
+            let status = answer.status();
+            assert_eq!(came > 0, status == StatusCode::ACCEPTED);
+            assert!(
+                is_own || came == 0,
+                "only whoever opened a session speaks in it"
+            );
+            assert!(status.is_success() || status.is_client_error(), "{status}");
+            Some((status.as_u16(), came.min(3)))
+        });
     }
 }

@@ -358,7 +358,7 @@ impl CallLine {
                 text: QueryText::parse(&query)?,
                 limit: ResultLimit::parse(limit)?,
                 filter: filter.parse()?,
-                similarity_min,
+                similarity_min: similarity_min.map(cosine).transpose()?,
                 explain,
             }),
             WireCall::List {
@@ -664,6 +664,16 @@ fn parsed<T>(
     parse: impl Fn(&str) -> Result<T, InputError>,
 ) -> Result<Option<T>, Failure> {
     Ok(text.map(parse).transpose()?)
+}
+
+/// JSON has numbers that no cosine is.
+fn cosine(number: f32) -> Result<f32, Failure> {
+    if (-1.0..=1.0).contains(&number) {
+        return Ok(number);
+    }
+    Err(Failure::invalid(
+        "similarity_min is out of range: expected a cosine",
+    ))
 }
 
 fn texts(tags: &[Tag]) -> Vec<String> {

@@ -247,6 +247,7 @@ impl Transport<rmcp::RoleServer> for ChannelTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     #[track_caller]
     fn check_error(bytes: &[u8], code: i64, words: &str) {
@@ -312,5 +313,91 @@ mod tests {
             panic!("a batch")
         };
         assert!(items[0].is_ok() && items[1].is_err());
+    }
+
+    fn nesting(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+            Value::Object(fields) => 1 + fields.values().map(nesting).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// What a message is, or the code and the sentence of the error that answers it.
+    fn checked(
+        message: Result<&ClientJsonRpcMessage, &ServerJsonRpcMessage>,
+    ) -> Result<String, (i64, String)> {
+        match message {
+            Ok(message) => {
+                let bytes = serde_json::to_vec(message).unwrap();
+                let again = parse(&bytes).expect("what was taken is taken again");
+                assert!(matches!(again, Parsed::Single(_)));
+                let kind = format!("{message:?}");
+                Ok(kind.chars().take_while(char::is_ascii_alphabetic).collect())
+            }
+            Err(error) => {
+                let json = serde_json::to_value(error).unwrap();
+                assert_eq!(json["jsonrpc"], "2.0");
+                let code = json["error"]["code"].as_i64().unwrap();
+                assert!(matches!(code, -32700 | -32600), "{json}");
+                let sentence = json["error"]["message"].as_str().unwrap();
+                assert!(sentence.len() < 300, "{sentence}");
+                Err((
+                    code,
+                    sentence.chars().filter(|c| !c.is_ascii_digit()).collect(),
+                ))
+            }
+        }
+    }
+
+    #[test]
+    fn fuzz_json_rpc() {
+        let words = [
+            "\"jsonrpc\":\"2.0\"",
+            "\"id\":",
+            "\"method\":",
+            "\"params\":",
+            "\"result\":",
+            "\"error\":",
+            "\"initialize\"",
+            "\"tools/call\"",
+            "\"notifications/cancelled\"",
+            "\"requestId\":",
+            "\"arguments\":",
+            "\"_meta\":",
+            "\"name\":",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "\"",
+            "\\ud800",
+            "\\",
+            "null",
+            "true",
+            "1e5",
+            "-0.0",
+        ];
+        Target::new("json-rpc")
+            .words(&words)
+            .run(|bytes| match parse(bytes) {
+                Ok(parsed) => {
+                    let value: Value = serde_json::from_slice(bytes).unwrap();
+                    assert!(nesting(&value) <= DEPTH_MAX);
+                    match parsed {
+                        Parsed::Single(message) => vec![checked(Ok(&message))],
+                        Parsed::Batch(items) => {
+                            assert!((1..=BATCH_MESSAGES_MAX).contains(&items.len()));
+                            let items = items.iter().take(4);
+                            items
+                                .map(|item| checked(item.as_ref().map_err(|e| &**e)))
+                                .collect()
+                        }
+                    }
+                }
+                Err(error) => vec![checked(Err(&error))],
+            });
     }
 }

@@ -144,6 +144,7 @@ fn write(mut output: impl Write, mut answers: mpsc::Receiver<ServerJsonRpcMessag
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn a_line_that_is_too_long_is_skipped_and_the_next_one_read() {
@@ -158,5 +159,41 @@ mod tests {
         assert_eq!(read_line(&mut input, &mut line).unwrap(), LineRead::Line);
         assert_eq!(line, b"last");
         assert_eq!(read_line(&mut input, &mut line).unwrap(), LineRead::End);
+    }
+
+    #[test]
+    fn fuzz_stdio_lines() {
+        let words = [
+            "\n",
+            "\r\n",
+            "[",
+            "]",
+            ",",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+            " ",
+            "{}",
+        ];
+        Target::new("stdio-lines").words(&words).run(|bytes| {
+            let (incoming, mut messages) = mpsc::channel(bytes.len() + 1);
+            let (outgoing, mut answers) = mpsc::channel(bytes.len() + 1);
+            read(io::Cursor::new(bytes), &incoming, &outgoing.downgrade());
+            drop((incoming, outgoing));
+            let (mut taken, mut refused) = (0_usize, 0_usize);
+            while messages.blocking_recv().is_some() {
+                taken += 1;
+            }
+            while let Some(answer) = answers.blocking_recv() {
+                let line = serde_json::to_string(&answer).unwrap();
+                assert!(!line.contains('\n'));
+                refused += 1;
+            }
+            let lines = bytes.split(|byte| *byte == b'\n');
+            let lines = lines.filter(|line| !line.trim_ascii().is_empty()).count();
+            assert!(
+                taken + refused >= lines,
+                "every line is a message or is answered"
+            );
+            (taken.min(5), refused.min(5))
+        });
     }
 }

@@ -19,6 +19,7 @@ mod durability;
 mod faults;
 mod guarded;
 mod hardening;
+mod load;
 mod memories;
 mod models;
 mod moving;
@@ -72,21 +73,5 @@ fn search(door: &mut impl Door, query: &str) -> Vec<String> {
 /// Every memory in the folder by id, through the command line.
 #[track_caller]
 fn everything(folder: &Folder) -> std::collections::BTreeMap<String, String> {
-    let mut all = std::collections::BTreeMap::new();
-    let mut before: Option<String> = None;
-    loop {
-        let mut command = venom(folder, ["list", "--json", "--limit", "1000"]);
-        if let Some(id) = &before {
-            command = command.args(["--before", id.as_str()]);
-        }
-        let page: Value = serde_json::from_str(&command.run().success()).expect("JSON");
-        let page = page["memories"].as_array().expect("a list").clone();
-        let Some(last) = page.last() else { return all };
-        before = last["memory_id"].as_str().map(str::to_owned);
-        for memory in &page {
-            let text = |field: &str| memory[field].as_str().expect("a text").to_owned();
-            let twice = all.insert(text("memory_id"), text("content"));
-            assert_eq!(twice, None, "an id is listed once");
-        }
-    }
+    venom_testing::load::kept(BINARY.as_ref(), folder.path())
 }

@@ -224,7 +224,7 @@ fn what_a_passkey_signed_is_good_once_and_here() {
     let credential = authenticator.get(&begin(&guarded), &guarded.origin);
     assert_eq!(finish(&guarded, &credential).status, 204);
     let again = finish(&guarded, &credential);
-    assert_eq!(again.status, 403);
+    assert_eq!(again.status, 400);
     assert!(again.text().contains("answered before"), "{}", again.text());
     let phished = authenticator.get(&begin(&guarded), "https://evil.example");
     assert_eq!(

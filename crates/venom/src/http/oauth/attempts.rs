@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 /// Addresses that are remembered.
 const ADDRESSES_MAX: usize = 10_000;
+/// Networks that the owner is known to sign in from.
+const KNOWN_NETWORKS_MAX: usize = 100;
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// What is remembered of failed attempts.
+/// What is remembered of attempts. An attempt counts as failed from its beginning, so that many at the same
+/// time are no more than one after the other; success takes it back.
 #[derive(Debug, Default)]
 pub(super) struct Attempts(Mutex<Failures>);
 
@@ -20,42 +23,61 @@ struct Failures {
     of: HashMap<IpAddr, (u32, Instant)>,
     /// Failures of everybody in the minute since.
     together: Option<(u32, Instant)>,
+    /// Networks that the owner has signed in from: what others do does not keep them out.
+    known: Vec<IpAddr>,
 }
 
 impl Attempts {
-    /// Whether an address may try now.
+    /// Begins an attempt of an address.
     ///
     /// # Errors
-    /// The time to wait.
-    pub(super) fn may_try(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The time to wait, for one that comes too early; it does not count.
+    pub(super) fn begin(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let network = one_network(address);
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let alone = failures
             .of
-            .get(&one_network(address))
+            .get(&network)
             .map(|(count, last)| *last + wait_after(*count));
-        let together = failures
-            .together
-            .filter(|(count, _)| *count >= FAILURES_PER_MINUTE_MAX);
+        let together = failures.together.filter(|(count, since)| {
+            *count >= FAILURES_PER_MINUTE_MAX
+                && now.duration_since(*since) < MINUTE
+                && !failures.known.contains(&network)
+        });
         let together = together.map(|(_, since)| since + MINUTE);
         match alone.max(together) {
-            Some(until) if until > now => Err(until - now),
-            _ => Ok(()),
+            Some(until) if until > now => return Err(until - now),
+            _ => {}
         }
+        failures.count(network, now);
+        Ok(())
     }
 
-    /// Remembers a failure.
-    pub(super) fn failed(&self, address: IpAddr, now: Instant) {
+    /// Takes back what counted against an address: its owner is there.
+    pub(super) fn succeeded(&self, address: IpAddr) {
+        let network = one_network(address);
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.of.len() >= ADDRESSES_MAX {
-            failures
-                .of
+        failures.of.remove(&network);
+        if let Some((count, _)) = &mut failures.together {
+            *count = count.saturating_sub(1);
+        }
+        failures.known.retain(|known| *known != network);
+        failures.known.push(network);
+        if failures.known.len() > KNOWN_NETWORKS_MAX {
+            failures.known.remove(0);
+        }
+    }
+}
+
+impl Failures {
+    fn count(&mut self, network: IpAddr, now: Instant) {
+        if self.of.len() >= ADDRESSES_MAX {
+            self.of
                 .retain(|_, (_, last)| now.duration_since(*last) < SIGN_IN_WAIT_MAX);
         }
         // With all places taken by failures of the last minutes, the common limit holds.
-        let room = failures.of.len() < ADDRESSES_MAX;
-        let known = one_network(address);
-        if room || failures.of.contains_key(&known) {
-            let (count, last) = failures.of.entry(known).or_insert((0, now));
+        if self.of.len() < ADDRESSES_MAX || self.of.contains_key(&network) {
+            let (count, last) = self.of.entry(network).or_insert((0, now));
             let forgotten = now.duration_since(*last) >= SIGN_IN_WAIT_MAX;
             *count = if forgotten {
                 1
@@ -64,17 +86,11 @@ impl Attempts {
             };
             *last = now;
         }
-        let together = failures.together.get_or_insert((0, now));
+        let together = self.together.get_or_insert((0, now));
         if now.duration_since(together.1) >= MINUTE {
             *together = (0, now);
         }
         together.0 += 1;
-    }
-
-    /// Forgets the failures of an address: its owner is there.
-    pub(super) fn succeeded(&self, address: IpAddr) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.of.remove(&one_network(address));
     }
 }
 
@@ -97,42 +113,49 @@ mod tests {
     #[test]
     fn waiting_doubles_and_ends() {
         let attempts = Attempts::default();
-        let start = Instant::now();
-        for _ in 0..FREE_FAILURES {
-            attempts.failed(address(1), start);
-            assert_eq!(attempts.may_try(address(1), start), Ok(()));
-        }
+        let mut now = Instant::now();
         let mut waits = Vec::new();
-        for _ in 0..12 {
-            attempts.failed(address(1), start);
-            waits.push(attempts.may_try(address(1), start).unwrap_err().as_secs());
+        for _ in 0..14 {
+            let wait = attempts.begin(address(1), now).err().unwrap_or_default();
+            now += wait;
+            if !wait.is_zero() {
+                attempts.begin(address(1), now).unwrap();
+            }
+            waits.push(wait.as_secs());
         }
-        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
+        assert_eq!(waits, [0, 0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]);
         assert_eq!(
-            attempts.may_try(address(2), start),
+            attempts.begin(address(2), now),
             Ok(()),
             "others are not held up"
         );
-        assert_eq!(
-            attempts.may_try(address(1), start + SIGN_IN_WAIT_MAX),
-            Ok(())
-        );
         attempts.succeeded(address(1));
-        assert_eq!(attempts.may_try(address(1), start), Ok(()));
+        assert_eq!(attempts.begin(address(1), now), Ok(()));
     }
 
     #[test]
-    fn many_addresses_do_not_try_more_together() {
+    fn many_at_the_same_time_are_no_more_than_one_after_the_other() {
+        let attempts = Attempts::default();
+        let now = Instant::now();
+        let taken = (0..300)
+            .filter(|_| attempts.begin(address(1), now).is_ok())
+            .count();
+        assert_eq!(taken, 4);
+    }
+
+    #[test]
+    fn many_addresses_do_not_try_more_together_but_keep_the_owner_out_nowhere_known() {
         let attempts = Attempts::default();
         let start = Instant::now();
+        attempts.begin(address(250), start).unwrap();
+        attempts.succeeded(address(250));
         for last in 0..60 {
-            assert_eq!(attempts.may_try(address(last), start), Ok(()));
-            attempts.failed(address(last), start);
+            assert_eq!(attempts.begin(address(last), start), Ok(()));
         }
-        assert!(attempts.may_try(address(200), start).is_err());
-        assert_eq!(attempts.may_try(address(200), start + MINUTE), Ok(()));
-        attempts.failed(address(200), start + MINUTE);
-        assert_eq!(attempts.may_try(address(201), start + MINUTE), Ok(()));
+        assert!(attempts.begin(address(200), start).is_err());
+        assert_eq!(attempts.begin(address(250), start), Ok(()), "the owner's");
+        assert_eq!(attempts.begin(address(200), start + MINUTE), Ok(()));
+        assert_eq!(attempts.begin(address(201), start + MINUTE), Ok(()));
     }
 
     #[test]
@@ -140,8 +163,13 @@ mod tests {
         let attempts = Attempts::default();
         let start = Instant::now();
         for n in 0..(u32::try_from(ADDRESSES_MAX).unwrap() + 50) {
-            attempts.failed(IpAddr::from(n.to_be_bytes()), start);
+            let mut failures = attempts.0.lock().unwrap();
+            failures.count(IpAddr::from(n.to_be_bytes()), start);
         }
         assert_eq!(attempts.0.lock().unwrap().of.len(), ADDRESSES_MAX);
+        for last in 0..200 {
+            attempts.succeeded(address(last));
+        }
+        assert_eq!(attempts.0.lock().unwrap().known.len(), KNOWN_NETWORKS_MAX);
     }
 }

@@ -51,58 +51,39 @@ impl Site {
         Ok(Request {
             client_id: client_id.to_owned(),
             client,
-            asks: self.asks(&parameters),
+            asks: asks(&parameters, &self.origin, &self.resource),
             state: parameters.get("state").map(str::to_owned),
         })
     }
 
-    fn asks(&self, parameters: &Parameters) -> Result<Asks, (&'static str, String)> {
-        let invalid = |why: String| ("invalid_request", why);
-        if parameters.need("response_type").map_err(invalid)? != "code" {
-            return Err((
-                "unsupported_response_type",
-                "expected response_type=code".to_owned(),
-            ));
+    /// Tells a client that its request does not fit. A client that anybody may have made up is not sent to
+    /// by itself: the link would be an open redirect under this server's name (RFC 9700, section 4.11.2).
+    fn refuse(&self, request: &Request, error: &str, why: &str) -> Response {
+        let answer = [("error", error), ("error_description", why)];
+        if request.client.is_known {
+            return self.back(request, &answer);
         }
-        // Without a method the RFC means `plain`, which proves nothing.
-        if parameters.get("code_challenge_method") != Some("S256") {
-            return Err(invalid(
-                "expected PKCE with code_challenge_method=S256".to_owned(),
-            ));
-        }
-        let challenge = parameters.need("code_challenge").map_err(invalid)?;
-        let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if challenge.len() != CHALLENGE_CHARS || !challenge.bytes().all(is_base64url) {
-            return Err(invalid(format!(
-                "expected a code_challenge of {CHALLENGE_CHARS} characters of base64url"
-            )));
-        }
-        if parameters.get("request").is_some() || parameters.get("request_uri").is_some() {
-            return Err((
-                "request_not_supported",
-                "expected plain parameters".to_owned(),
-            ));
-        }
-        if parameters
-            .get("response_mode")
-            .is_some_and(|mode| mode != "query")
-        {
-            return Err(invalid("expected response_mode=query".to_owned()));
-        }
-        match parameters.get("resource") {
-            Some(resource) if !is_resource(resource, &self.origin) => Err((
-                "invalid_target",
-                format!("expected the resource {}", self.resource),
-            )),
-            _ => Ok(Asks {
-                challenge: challenge.to_owned(),
-                write: wants_write(parameters.get("scope")).unwrap_or(true),
-            }),
-        }
+        let body = format!(
+            "<h1>That did not work</h1><p>{name} asked for something that cannot be: {why}.</p>\
+             <p>Go back to the app, or <a href=\"{address}\" rel=noreferrer>tell it so</a> at {host}.</p>",
+            name = pages::escaped(&request.client.name),
+            why = pages::escaped(why),
+            address = pages::escaped(&self.address_back(request, &answer)),
+            host = pages::escaped(&request.client.redirect_host),
+        );
+        let status = StatusCode::BAD_REQUEST;
+        Page::new("Not done", &body)
+            .with_status(status)
+            .into_response()
     }
 
     /// Sends the browser back to the client.
     fn back(&self, request: &Request, answer: &[(&str, &str)]) -> Response {
+        pages::see_other(&self.address_back(request, answer))
+    }
+
+    /// Where the client hears an answer.
+    fn address_back(&self, request: &Request, answer: &[(&str, &str)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(answer);
         if let Some(state) = &request.state {
@@ -111,7 +92,57 @@ impl Site {
         query.append_pair("iss", &self.origin);
         let uri = &request.client.redirect_uri;
         let joint = if uri.contains('?') { '&' } else { '?' };
-        pages::see_other(&format!("{uri}{joint}{}", query.finish()))
+        format!("{uri}{joint}{}", query.finish())
+    }
+}
+
+/// What a client asks of the site for which `origin` and `resource` stand.
+fn asks(
+    parameters: &Parameters,
+    origin: &str,
+    resource: &str,
+) -> Result<Asks, (&'static str, String)> {
+    let invalid = |why: String| ("invalid_request", why);
+    if parameters.need("response_type").map_err(invalid)? != "code" {
+        return Err((
+            "unsupported_response_type",
+            "expected response_type=code".to_owned(),
+        ));
+    }
+    // Without a method the RFC means `plain`, which proves nothing.
+    if parameters.get("code_challenge_method") != Some("S256") {
+        return Err(invalid(
+            "expected PKCE with code_challenge_method=S256".to_owned(),
+        ));
+    }
+    let challenge = parameters.need("code_challenge").map_err(invalid)?;
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if challenge.len() != CHALLENGE_CHARS || !challenge.bytes().all(is_base64url) {
+        return Err(invalid(format!(
+            "expected a code_challenge of {CHALLENGE_CHARS} characters of base64url"
+        )));
+    }
+    if parameters.get("request").is_some() || parameters.get("request_uri").is_some() {
+        return Err((
+            "request_not_supported",
+            "expected plain parameters".to_owned(),
+        ));
+    }
+    if parameters
+        .get("response_mode")
+        .is_some_and(|mode| mode != "query")
+    {
+        return Err(invalid("expected response_mode=query".to_owned()));
+    }
+    match parameters.get("resource") {
+        Some(named) if !is_resource(named, origin) => Err((
+            "invalid_target",
+            format!("expected the resource {resource}"),
+        )),
+        _ => Ok(Asks {
+            challenge: challenge.to_owned(),
+            write: wants_write(parameters.get("scope")).unwrap_or(true),
+        }),
     }
 }
 
@@ -128,9 +159,7 @@ pub(super) async fn ask(
     };
     let asks = match &request.asks {
         Ok(asks) => asks,
-        Err((error, why)) => {
-            return site.back(&request, &[("error", error), ("error_description", why)]);
-        }
+        Err((error, why)) => return site.refuse(&request, error, why),
     };
     let signed = match site.signed_in(&headers).await {
         Ok(Some(signed)) => signed,
@@ -168,6 +197,15 @@ fn consent_page(
     } else {
         ""
     };
+    // Of an app that is not known the whole address: its owner may be one of many on that host.
+    let whole = if client.is_known {
+        String::new()
+    } else {
+        format!(
+            "<br><span class=note>{}</span>",
+            pages::escaped(&client.redirect_uri)
+        )
+    };
     if !spaces.contains(&site.space) {
         spaces.push(site.space.clone());
     }
@@ -188,7 +226,7 @@ fn consent_page(
     };
     let body = format!(
         "<h1>Let {name} in?</h1>{note}
-<dl><dt>App<dd>{name}<dt>Answers go to<dd><b>{host}</b>{where_to}</dl>
+<dl><dt>App<dd>{name}<dt>Answers go to<dd><b>{host}</b>{where_to}{whole}</dl>
 <form method=post action=/authorize>
 <input type=hidden name=request value=\"{query}\"><input type=hidden name=csrf value=\"{csrf}\">
 <label>It may use <select name=space>{spaces}<option value=all>all spaces</option></select></label>
@@ -215,8 +253,8 @@ pub(super) async fn decide(
     extensions: Extensions,
     Text(body): Text,
 ) -> Response {
-    let (signed, form) = match site.signed_form(&headers, &body).await {
-        Ok(signed_form) => signed_form,
+    let form = match site.signed_form(&headers, &body).await {
+        Ok((_, form)) => form,
         Err(failure) => return pages::failed(&failure),
     };
     let query = form.get("request").unwrap_or_default();
@@ -226,9 +264,7 @@ pub(super) async fn decide(
     };
     let asks = match &request.asks {
         Ok(asks) => asks,
-        Err((error, why)) => {
-            return site.back(&request, &[("error", error), ("error_description", why)]);
-        }
+        Err((error, why)) => return site.refuse(&request, error, why),
     };
     let source = address_text(Some(address(&extensions)));
     let now = SystemClock.now();
@@ -262,7 +298,6 @@ pub(super) async fn decide(
         rights,
         resource: site.resource.clone(),
     };
-    drop(signed);
     match site
         .file
         .ask(move |access| access.agree(&consent, now, &source))
@@ -298,3 +333,56 @@ fn rights(form: &Parameters) -> Result<Rights, Failure> {
 
 /// The header that no page may be without: what it shows is for the owner's eyes.
 pub(super) const PRIVATE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    /// A client's query, and the owner's form.
+    #[test]
+    fn fuzz_authorization_requests() {
+        let (origin, resource) = ("https://venom.example", "https://venom.example/mcp");
+        let words = [
+            "response_type=code",
+            "&",
+            "code_challenge_method=S256",
+            "code_challenge=",
+            "abcdefghijklmnopqrstuvwxyz0123456789-_ABCDE",
+            "resource=",
+            "scope=",
+            "read",
+            "write",
+            "response_mode=query",
+            "request=",
+            "rights=",
+            "space=",
+            "in+",
+            "all",
+            "%00",
+            "=",
+        ];
+        Target::new("authorization-requests")
+            .words(&words)
+            .run(|bytes| {
+                let parameters = Parameters::parse(&String::from_utf8_lossy(bytes)).ok()?;
+                let asked = asks(&parameters, origin, resource);
+                if let Ok(asked) = &asked {
+                    assert_eq!(asked.challenge.len(), CHALLENGE_CHARS);
+                    assert_eq!(parameters.get("code_challenge_method"), Some("S256"));
+                    assert!(parameters.get("request").is_none());
+                }
+                let given = rights(&parameters);
+                if let Ok(given) = &given {
+                    assert!(!given.write || parameters.get("rights") == Some("write"));
+                }
+                let asked = asked.map(|asked| asked.write);
+                Some((
+                    asked,
+                    given
+                        .map_err(|failure| failure.message.len())
+                        .map(|it| it.write),
+                ))
+            });
+    }
+}

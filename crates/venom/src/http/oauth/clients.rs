@@ -9,6 +9,7 @@
 use super::parameters::{OauthError, Text};
 use super::{Site, address, parameters};
 use crate::failure::Failure;
+use crate::http::peer::one_network;
 use crate::http::rate::too_many;
 use axum::extract::State;
 use axum::http::{Extensions, StatusCode};
@@ -26,17 +27,29 @@ const REDIRECT_URIS_MAX: usize = 16;
 const REDIRECT_URI_BYTES_MAX: usize = 1_024;
 /// Longest name of a client, in characters.
 const NAME_CHARS_MAX: usize = 60;
-/// Schemes that run or show something instead of opening an app.
-const UNSAFE_SCHEMES: [&str; 9] = [
-    "javascript",
-    "data",
-    "file",
-    "blob",
-    "vbscript",
-    "about",
-    "http",
-    "ws",
-    "view-source",
+/// Schemes of apps that have no dot in them. Those with a dot are an app's own by their form (RFC 8252,
+/// section 7.1); others may run or show something instead of opening an app.
+const APP_SCHEMES: [&str; 20] = [
+    "antigravity",
+    "chatgpt",
+    "claude",
+    "cline",
+    "codex",
+    "cursor",
+    "devin",
+    "goose",
+    "jan",
+    "kiro",
+    "lmstudio",
+    "mcp",
+    "opencode",
+    "raycast",
+    "trae",
+    "vscode",
+    "vscode-insiders",
+    "vscodium",
+    "windsurf",
+    "zed",
 ];
 
 /// What documents of well-known clients say: id, name, where they are answered.
@@ -118,8 +131,14 @@ impl Site {
             let fits = own || uris.iter().any(|uri| matches(uri, redirect_uri));
             ((*name).to_owned(), fits, true)
         } else if let Some(host) = host_of_document(client_id) {
-            let fits = place.is_loopback || place.is_https && place.host == host;
-            (host.to_owned(), fits, false)
+            // A query may lead on to anywhere, where the host has a page that does so.
+            let at_home = place.is_https && place.host == host && !redirect_uri.contains('?');
+            let name = if place.is_loopback {
+                format!("{host}, as a program on your machine says")
+            } else {
+                host.to_owned()
+            };
+            (name, place.is_loopback || at_home, false)
         } else {
             let id = client_id.to_owned();
             let client = self.file.ask(move |access| access.client(&id)).await?;
@@ -188,7 +207,7 @@ impl Place {
             return Err(wrong("expected a scheme in lower case"));
         }
         if !matches!(scheme, "https" | "http") {
-            if UNSAFE_SCHEMES.contains(&scheme) {
+            if !scheme.contains('.') && !APP_SCHEMES.contains(&scheme) {
                 return Err(wrong(
                     "expected https, http on loopback or the scheme of an app",
                 ));
@@ -275,7 +294,10 @@ pub(super) async fn register(
     Text(body): Text,
 ) -> Response {
     let address = address(&extensions);
-    if let Err(wait) = site.registrations.admit(&address, Instant::now()) {
+    if let Err(wait) = site
+        .registrations
+        .admit(&one_network(address), Instant::now())
+    {
         return too_many("registration from this address", wait);
     }
     let new = match new_client(body.as_bytes()) {
@@ -360,6 +382,7 @@ fn plain_name(name: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn addresses_to_answer_at() {
@@ -508,5 +531,102 @@ mod tests {
             }
             let _ = host_of_document(&uri);
         }
+    }
+
+    #[test]
+    fn fuzz_redirect_addresses() {
+        let words = [
+            "https://",
+            "http://",
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            ":8000",
+            "@",
+            "/",
+            "?",
+            "#",
+            "\\",
+            "..",
+            "%2f",
+            "cursor:",
+            "javascript:",
+            "claude.ai",
+            "chatgpt.com/connector/oauth/",
+            "\t",
+            "a.example",
+            "\n",
+        ];
+        Target::new("redirect-addresses")
+            .words(&words)
+            .run(|bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let (named, uri) = text.split_once('\n').unwrap_or((&text, &text));
+                assert!(matches(uri, uri));
+                let document = host_of_document(uri);
+                if let Some(host) = document {
+                    let rest = uri
+                        .strip_prefix("https://")
+                        .and_then(|it| it.strip_prefix(host));
+                    assert!(rest.is_some_and(|rest| rest.starts_with('/')), "{uri}");
+                }
+                let place = Place::of(uri);
+                if let Ok(place) = &place {
+                    assert!(uri.bytes().all(|byte| byte.is_ascii_graphic()));
+                    // As a browser reads it: up to the first of these the host, and nothing before it.
+                    if let Some(rest) = uri.strip_prefix("https://").or(uri.strip_prefix("http://"))
+                    {
+                        let host = rest.split(['/', '?', '#', '\\']).next().unwrap();
+                        let bare = host.replace(['[', ']'], "").to_ascii_lowercase();
+                        assert!(
+                            !host.contains('@') && bare.starts_with(&place.host),
+                            "{uri}"
+                        );
+                        let port = &bare[place.host.len()..];
+                        assert!(port.is_empty() || port.starts_with(':'), "{uri}");
+                    }
+                    assert!(!place.is_loopback || crate::addresses::is_loopback_name(&place.host));
+                    assert_eq!(place.is_https, uri.starts_with("https://"));
+                }
+                let same = matches(named, uri);
+                assert!(
+                    !same || named == uri || place.as_ref().is_ok_and(|place| place.is_loopback)
+                );
+                (
+                    place.map(|it| (it.is_https, it.is_loopback)).ok(),
+                    document.is_some(),
+                    same,
+                    is_connector_of_chatgpt(uri),
+                )
+            });
+    }
+
+    #[test]
+    fn fuzz_registrations() {
+        let words = [
+            "\"redirect_uris\":",
+            "\"client_name\":",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            "\"",
+            "\"https://a.example/cb\"",
+            "\"http://localhost/cb\"",
+            "\\u202e",
+            "\\u0000",
+            "null",
+            "<b>",
+        ];
+        Target::new("registrations").words(&words).run(|bytes| {
+            let new = new_client(bytes).map_err(|refused| refused.error)?;
+            assert!((1..=REDIRECT_URIS_MAX).contains(&new.redirect_uris.len()));
+            assert!(new.redirect_uris.iter().all(|uri| Place::of(uri).is_ok()));
+            let shown = |c: char| !c.is_control() && !"<>\"\\\u{202e}".contains(c);
+            assert!(new.name.chars().all(shown) && !new.name.trim().is_empty());
+            assert!(new.name.chars().count() <= NAME_CHARS_MAX);
+            Ok::<_, &str>((new.redirect_uris.len(), new.name.len().min(8)))
+        });
     }
 }

@@ -174,6 +174,7 @@ pub(super) const NOT_STORED: [(header::HeaderName, &str); 2] = [
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn parameters_come_once_and_decoded() {
@@ -242,5 +243,52 @@ mod tests {
                 let _ = (wants_write(Some(&text)), is_resource(&text, "https://venom.example"));
             }
         }
+    }
+
+    #[test]
+    fn fuzz_oauth_parameters() {
+        let words = [
+            "client_id=",
+            "redirect_uri=",
+            "scope=",
+            "resource=",
+            "state=",
+            "code_challenge=",
+            "&",
+            "=",
+            "%26",
+            "%3D",
+            "%00",
+            "%FF",
+            "+",
+            ";",
+            "read",
+            "write",
+            "offline_access",
+            "https://venom.example",
+            "/mcp",
+        ];
+        Target::new("oauth-parameters")
+            .words(&words)
+            .bytes_max(16 * 1024)
+            .run(|bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let origin = "https://venom.example";
+                let found = Parameters::parse(&text)?;
+                assert!(found.0.len() <= PARAMETERS_MAX);
+                let fits = |value: &String| (1..=VALUE_BYTES_MAX).contains(&value.len());
+                assert!(found.0.values().all(fits));
+                // Written as a client would, it reads the same.
+                let mut again = form_urlencoded::Serializer::new(String::new());
+                again.extend_pairs(&found.0);
+                assert_eq!(Parameters::parse(&again.finish()).as_ref(), Ok(&found));
+                let resource = found.get("resource").unwrap_or_default();
+                let is_ours = is_resource(resource, origin);
+                assert!(!is_ours || resource.to_ascii_lowercase().starts_with(origin));
+                let scope = found.get("scope");
+                let write = wants_write(scope);
+                assert!(write != Some(true) || scope.is_some_and(|scope| scope.contains("write")));
+                Ok::<_, String>((found.0.len().min(8), write, is_ours))
+            });
     }
 }

@@ -4,17 +4,19 @@
 //! each. The cryptography and what has to be checked is the library's (`webauthn_rp`).
 
 use super::parameters::{NOT_STORED, Parameters, Text};
-use super::sign_in::Signed;
+use super::sign_in::{Signed, tell_failure};
 use super::{Site, address};
 use crate::addresses::PublicUrl;
 use crate::asked::SystemClock;
 use crate::caller::address_text;
 use crate::failure::Failure;
-use crate::http::limits::PASSKEYS_PENDING_MAX;
+use crate::http::limits::{PASSKEYS_PENDING_ADDRESS_MAX, PASSKEYS_PENDING_MAX};
+use crate::http::peer::one_network;
 use axum::extract::State;
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use venom_access::{Access, Passkey};
@@ -26,7 +28,7 @@ use webauthn_rp::request::register::{
     CredProtect, PublicKeyCredentialUserEntity, RegistrationVerificationOptions, UserHandle,
     Username,
 };
-use webauthn_rp::request::{AsciiDomain, PublicKeyCredentialDescriptor, RpId, TimedCeremony as _};
+use webauthn_rp::request::{AsciiDomain, PublicKeyCredentialDescriptor, RpId, TimedCeremony};
 use webauthn_rp::response::auth::DiscoverableAuthentication;
 use webauthn_rp::response::auth::ser_relaxed::DiscoverableAuthenticationRelaxed;
 use webauthn_rp::response::register::ser_relaxed::RegistrationRelaxed;
@@ -47,13 +49,16 @@ const DYNAMIC_BYTES: usize = 7;
 type Key = CompressedPubKey<[u8; 32], [u8; 32], [u8; 48], Vec<u8>>;
 type Handle = UserHandle<16>;
 
+/// Challenges that wait for their answer, with the network that they were given to.
+type Pending<S> = Mutex<HashMap<u128, (IpAddr, S)>>;
+
 /// Challenges that wait, and the name they are for.
 pub(super) struct Passkeys {
     /// `None` where the public URL is an address: passkeys belong to names.
     rp_id: Option<RpId>,
     origin: String,
-    adding: Mutex<HashMap<u128, RegistrationServerState<16>>>,
-    signing_in: Mutex<HashMap<u128, DiscoverableAuthenticationServerState>>,
+    adding: Pending<RegistrationServerState<16>>,
+    signing_in: Pending<DiscoverableAuthenticationServerState>,
 }
 
 /// A credential as it is kept in one column: transports, what changes, the public key.
@@ -84,6 +89,11 @@ impl Kept {
 
 fn broken(what: impl std::fmt::Display) -> Failure {
     Failure::internal(format!("a passkey that is kept cannot be read: {what}"))
+}
+
+/// An answer that is none to a challenge of ours.
+fn unasked(why: impl std::fmt::Display) -> Failure {
+    Failure::invalid(format!("the passkey was not taken: {why}"))
 }
 
 fn wrong(why: impl std::fmt::Display) -> Failure {
@@ -118,7 +128,7 @@ impl Passkeys {
     }
 
     /// The options for a new passkey, as the browser takes them.
-    fn begin_adding(&self, known: &[Passkey]) -> Result<String, Failure> {
+    fn begin_adding(&self, known: &[Passkey], address: IpAddr) -> Result<String, Failure> {
         let known = known.iter().map(|passkey| {
             let state = Kept::decode(&passkey.state).ok_or_else(|| broken("it is too short"))?;
             Ok(PublicKeyCredentialDescriptor {
@@ -139,16 +149,16 @@ impl Passkeys {
         options.extensions.cred_protect = CredProtect::None;
         let (state, for_client) = options.start_ceremony().map_err(broken)?;
         let json = serde_json::to_string(&for_client).map_err(broken)?;
-        keep(&self.adding, state.sent_challenge().0, state)?;
+        keep(&self.adding, state.sent_challenge().0, address, state);
         Ok(json)
     }
 
     /// Id and state of the passkey that a browser made.
     fn finish_adding(&self, credential: &str) -> Result<(Vec<u8>, Vec<u8>), Failure> {
         let response: Registration = serde_json::from_str::<RegistrationRelaxed>(credential)
-            .map_err(wrong)?
+            .map_err(unasked)?
             .0;
-        let challenge = response.challenge_relaxed().map_err(wrong)?;
+        let challenge = response.challenge_relaxed().map_err(unasked)?;
         let state = take(&self.adding, challenge.0)?;
         let origins = [self.origin.as_str()];
         let options = RegistrationVerificationOptions::<&str, &str> {
@@ -168,11 +178,11 @@ impl Passkeys {
     }
 
     /// The options for a sign-in, as the browser takes them.
-    fn begin_sign_in(&self) -> Result<String, Failure> {
+    fn begin_sign_in(&self, address: IpAddr) -> Result<String, Failure> {
         let options = DiscoverableCredentialRequestOptions::passkey(self.rp_id()?);
         let (state, for_client) = options.start_ceremony().map_err(broken)?;
         let json = serde_json::to_string(&for_client).map_err(broken)?;
-        keep(&self.signing_in, state.sent_challenge().0, state)?;
+        keep(&self.signing_in, state.sent_challenge().0, address, state);
         Ok(json)
     }
 
@@ -184,9 +194,9 @@ impl Passkeys {
     ) -> Result<(i64, Vec<u8>), Failure> {
         let response: DiscoverableAuthentication<16> =
             serde_json::from_str::<DiscoverableAuthenticationRelaxed<16>>(credential)
-                .map_err(wrong)?
+                .map_err(unasked)?
                 .0;
-        let challenge = response.challenge_relaxed().map_err(wrong)?;
+        let challenge = response.challenge_relaxed().map_err(unasked)?;
         let state = take(&self.signing_in, challenge.0)?;
         let id = response.raw_id();
         let passkey = known
@@ -216,28 +226,31 @@ impl Passkeys {
     }
 }
 
-/// Keeps a challenge until it is answered. Those whose time is over make room.
-fn keep<S: webauthn_rp::request::TimedCeremony>(
-    pending: &Mutex<HashMap<u128, S>>,
-    challenge: u128,
-    state: S,
-) -> Result<(), Failure> {
+/// Keeps a challenge until it is answered. Where there are too many, of one network or of all, the oldest
+/// makes room: nobody keeps others from signing in by asking without end.
+fn keep<S: TimedCeremony>(pending: &Pending<S>, challenge: u128, address: IpAddr, state: S) {
+    let network = one_network(address);
     let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
-    pending.retain(|_, state| state.expiration() > now);
-    if pending.len() >= PASSKEYS_PENDING_MAX {
-        let full = "too many passkeys are being asked for: try again in a few minutes";
-        return Err(Failure::new(ErrorKind::Overloaded, full));
+    pending.retain(|_, (_, state)| state.expiration() > now);
+    let of_network = pending.values().filter(|(of, _)| *of == network).count();
+    let one_of_many = of_network >= PASSKEYS_PENDING_ADDRESS_MAX;
+    if one_of_many || pending.len() >= PASSKEYS_PENDING_MAX {
+        let oldest = pending
+            .iter()
+            .filter(|(_, (of, _))| !one_of_many || *of == network)
+            .min_by_key(|(_, (_, state))| state.expiration())
+            .map(|(challenge, _)| *challenge);
+        oldest.map(|challenge| pending.remove(&challenge));
     }
-    pending.insert(challenge, state);
-    Ok(())
+    pending.insert(challenge, (network, state));
 }
 
 /// The challenge that an answer is for; it is good once.
-fn take<S>(pending: &Mutex<HashMap<u128, S>>, challenge: u128) -> Result<S, Failure> {
+fn take<S>(pending: &Pending<S>, challenge: u128) -> Result<S, Failure> {
     let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-    let state = pending.remove(&challenge);
-    state.ok_or_else(|| wrong("its challenge is not known, or was answered before"))
+    let state = pending.remove(&challenge).map(|(_, state)| state);
+    state.ok_or_else(|| unasked("its challenge is not known, or was answered before"))
 }
 
 fn json(text: String) -> Response {
@@ -253,12 +266,13 @@ fn json(text: String) -> Response {
 pub(super) async fn begin_adding(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
+    extensions: Extensions,
     Text(body): Text,
 ) -> Response {
     let begun = async {
         let _: (Signed, Parameters) = site.signed_form(&headers, &body).await?;
         let known = site.file.ask(Access::passkeys).await?;
-        site.passkeys.begin_adding(&known)
+        site.passkeys.begin_adding(&known, address(&extensions))
     };
     begun.await.map_or_else(IntoResponse::into_response, json)
 }
@@ -294,11 +308,8 @@ pub(super) async fn begin_sign_in(
     headers: HeaderMap,
     extensions: Extensions,
 ) -> Response {
-    let begun = site.own_form(&headers).and_then(|()| {
-        site.may_try(address(&extensions))
-            .map_err(|(failure, _)| failure)?;
-        site.passkeys.begin_sign_in()
-    });
+    let begun = site.own_form(&headers);
+    let begun = begun.and_then(|()| site.passkeys.begin_sign_in(address(&extensions)));
     begun.map_or_else(IntoResponse::into_response, json)
 }
 
@@ -312,7 +323,6 @@ pub(super) async fn finish_sign_in(
     let address = address(&extensions);
     let finished = async {
         site.own_form(&headers)?;
-        site.may_try(address).map_err(|(failure, _)| failure)?;
         let form = Parameters::parse(&body).map_err(Failure::invalid)?;
         let known = site.file.ask(Access::passkeys).await?;
         let signed = site
@@ -321,7 +331,10 @@ pub(super) async fn finish_sign_in(
         let (id, state) = match signed {
             Ok(signed) => signed,
             Err(failure) => {
-                site.failed(address, "passkey").await?;
+                // Nobody guesses a signature, so nobody has to wait; only answers to challenges of ours are told.
+                if !matches!(failure.kind, ErrorKind::InvalidInput) {
+                    tell_failure(&site.file, address, "passkey").await?;
+                }
                 return Err(failure);
             }
         };
@@ -333,5 +346,43 @@ pub(super) async fn finish_sign_in(
     match finished.await {
         Ok(cookie) => (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response(),
         Err(failure) => failure.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_passkey_answers() {
+        let passkeys = Passkeys::new(&PublicUrl::parse("https://venom.example").unwrap());
+        let words = [
+            "\"id\":",
+            "\"rawId\":",
+            "\"type\":\"public-key\"",
+            "\"response\":",
+            "\"clientDataJSON\":",
+            "\"attestationObject\":",
+            "\"authenticatorData\":",
+            "\"signature\":",
+            "\"userHandle\":",
+            "\"clientExtensionResults\":{}",
+            "{",
+            "}",
+            "\"",
+            ",",
+            "AAAA",
+        ];
+        Target::new("passkey-answers").words(&words).run(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let added = passkeys.finish_adding(&text);
+            let signed = passkeys.finish_sign_in(&text, &[]);
+            assert!(added.is_err() && signed.is_err(), "nobody was asked");
+            (
+                added.err().map(|it| it.message),
+                signed.err().map(|it| it.message),
+            )
+        });
     }
 }

@@ -3,6 +3,7 @@
 use super::pages::{self, Page};
 use super::parameters::{Parameters, Text};
 use super::{Site, address};
+use crate::access_file::AccessFile;
 use crate::asked::SystemClock;
 use crate::caller::address_text;
 use crate::failure::Failure;
@@ -50,26 +51,21 @@ impl Site {
         }
     }
 
+    /// The cookie that comes with a request.
+    fn cookie_of(&self, headers: &HeaderMap) -> Option<Secret> {
+        cookie_in(headers, self.cookie_name()).map(Secret::shown)
+    }
+
     /// The owner whose cookie comes with a request, if it is one.
     pub(super) async fn signed_in(&self, headers: &HeaderMap) -> Result<Option<Signed>, Failure> {
-        let name = self.cookie_name();
-        let lines = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|line| line.to_str().ok());
-        let mut pairs = lines
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='));
-        let Some((_, value)) = pairs.find(|(key, _)| *key == name) else {
+        let Some(cookie) = self.cookie_of(headers) else {
             return Ok(None);
         };
-        let cookie = Secret::shown(value);
         let hash: SecretHash = cookie.hash();
         let session = self
             .file
-            .ask(move |access| access.session(&hash, SystemClock.now()))
-            .await?;
-        Ok(session.map(|session| Signed { cookie, session }))
+            .ask(move |access| access.session(&hash, SystemClock.now()));
+        Ok(session.await?.map(|session| Signed { cookie, session }))
     }
 
     /// A form that the owner sent from a page of this site, with what it holds.
@@ -126,9 +122,10 @@ impl Site {
             .and_then(|agent| agent.to_str().ok());
         let agent = agent.unwrap_or_default().to_owned();
         let source = address_text(Some(address));
-        let begun = self
-            .file
-            .ask(move |access| access.begin_session(SystemClock.now(), &source, &agent, how));
+        let former = self.cookie_of(headers).map(|cookie| cookie.hash());
+        let begun = self.file.ask(move |access| {
+            access.begin_session(SystemClock.now(), former.as_ref(), &source, &agent, how)
+        });
         let secret = begun.await?;
         self.attempts.succeeded(address);
         let cookie = self.cookie(secret.reveal(), SESSION_SECONDS);
@@ -143,35 +140,68 @@ impl Site {
         format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
     }
 
-    /// Whether an address may try to sign in now.
+    /// Whether `shown` is the passphrase. It goes on to its end, and counts, also when nobody waits for the
+    /// answer any more: to hang up is no way to try more often.
     ///
     /// # Errors
-    /// [`Failure`] that says how long to wait, and that time.
-    pub(super) fn may_try(&self, address: IpAddr) -> Result<(), (Failure, Duration)> {
+    /// [`Failure`]; one that comes too early, or while too many wait, says when to try again.
+    async fn try_passphrase(&self, shown: String, address: IpAddr) -> Result<bool, Tried> {
+        let too_early = |wait: Duration| {
+            let seconds = wait.as_secs() + 1;
+            let message = format!("too many failed attempts: try again in {seconds} s");
+            Tried {
+                failure: Failure::new(ErrorKind::Overloaded, message),
+                wait: Some(wait),
+            }
+        };
+        let busy = Duration::from_secs(1);
+        let place = self.hashing.clone().try_acquire_owned();
+        let place = place.map_err(|_| too_early(busy))?;
         self.attempts
-            .may_try(address, Instant::now())
-            .map_err(|wait| {
-                let seconds = wait.as_secs() + 1;
-                let message = format!("too many failed attempts: try again in {seconds} s");
-                (Failure::new(ErrorKind::Overloaded, message), wait)
-            })
-    }
-
-    /// Remembers a failed attempt, and tells the audit log.
-    pub(super) async fn failed(&self, address: IpAddr, how: &'static str) -> Result<(), Failure> {
-        self.attempts.failed(address, Instant::now());
-        let source = address_text(Some(address));
-        let told = self.file.ask(move |access| {
-            access.audit(
-                SystemClock.now(),
-                Event::SignInFailed,
-                "unknown",
-                &source,
-                how,
-            )
+            .begin(address, Instant::now())
+            .map_err(too_early)?;
+        let file = self.file.clone();
+        let tried = tokio::spawn(async move {
+            let _place = place;
+            let is_it = file.ask(move |access| access.is_passphrase(&shown)).await?;
+            if !is_it {
+                tell_failure(&file, address, "passphrase").await?;
+            }
+            Ok::<_, Failure>(is_it)
         });
-        told.await
+        let tried = tried
+            .await
+            .unwrap_or_else(|error| Err(Failure::internal(error.to_string())));
+        tried.map_err(|failure| Tried {
+            failure,
+            wait: None,
+        })
     }
+}
+
+/// Why an attempt was not made.
+struct Tried {
+    failure: Failure,
+    wait: Option<Duration>,
+}
+
+/// Tells the audit log of a failed attempt.
+pub(super) async fn tell_failure(
+    file: &AccessFile,
+    address: IpAddr,
+    how: &'static str,
+) -> Result<(), Failure> {
+    let source = address_text(Some(address));
+    let told = file.ask(move |access| {
+        access.audit(
+            SystemClock.now(),
+            Event::SignInFailed,
+            "unknown",
+            &source,
+            how,
+        )
+    });
+    told.await
 }
 
 /// `GET /sign-in`.
@@ -234,22 +264,8 @@ pub(super) async fn passphrase(
         Err(failure) => return pages::failed(&failure),
     };
     let next = next(form.get("next"));
-    if let Err((failure, wait)) = site.may_try(address) {
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        let mut response = ask(&site, next, status, &failure.message).await;
-        let seconds = HeaderValue::from(wait.as_secs() + 1);
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-        return response;
-    }
-    let Ok(_one_of_few) = site.hashing.acquire().await else {
-        return pages::failed(&Failure::not_ready("Venom is stopping"));
-    };
-    let shown = form.get("passphrase").unwrap_or_default().trim().to_owned();
-    match site
-        .file
-        .ask(move |access| access.is_passphrase(&shown))
-        .await
-    {
+    let shown = form.get("passphrase").unwrap_or_default().to_owned();
+    match site.try_passphrase(shown, address).await {
         Ok(true) => match site.begin_session(&headers, address, "passphrase").await {
             Ok(cookie) => {
                 let mut response = pages::see_other(next);
@@ -258,20 +274,36 @@ pub(super) async fn passphrase(
             }
             Err(failure) => pages::failed(&failure),
         },
-        Ok(false) => match site.failed(address, "passphrase").await {
-            Ok(()) => {
-                ask(
-                    &site,
-                    next,
-                    StatusCode::FORBIDDEN,
-                    "That is not the passphrase.",
-                )
-                .await
-            }
-            Err(failure) => pages::failed(&failure),
-        },
-        Err(failure) => pages::failed(&failure),
+        Ok(false) => {
+            let wrong = "That is not the passphrase.";
+            ask(&site, next, StatusCode::FORBIDDEN, wrong).await
+        }
+        Err(Tried {
+            failure,
+            wait: Some(wait),
+        }) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let mut response = ask(&site, next, status, &failure.message).await;
+            let seconds = HeaderValue::from(wait.as_secs() + 1);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            response
+        }
+        Err(Tried {
+            failure,
+            wait: None,
+        }) => pages::failed(&failure),
     }
+}
+
+/// The value of a cookie, of several of its name the first.
+fn cookie_in<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    let mut pairs = lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    Some(value)
 }
 
 /// Where to go on to: a page of this site that sign-ins come from, and nowhere else.
@@ -286,6 +318,7 @@ pub(super) fn next(asked: Option<&str>) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use venom_fuzz::Target;
 
     #[test]
     fn a_sign_in_leads_to_pages_of_this_site_only() {
@@ -306,5 +339,36 @@ mod tests {
             assert_eq!(next(Some(elsewhere)), ACCOUNT, "{elsewhere:?}");
         }
         assert_eq!(next(None), ACCOUNT);
+    }
+
+    #[test]
+    fn fuzz_cookies_and_next() {
+        let words = [
+            "__Host-venom",
+            "venom",
+            "=",
+            ";",
+            "; ",
+            "\n",
+            "/authorize?",
+            "//",
+            "\\",
+            "https://",
+            "\r",
+            "%0d",
+        ];
+        Target::new("cookies-and-next").words(&words).run(|bytes| {
+            let mut headers = HeaderMap::new();
+            for line in bytes.split(|byte| *byte == b'\n') {
+                headers.append(header::COOKIE, HeaderValue::from_bytes(line).ok()?);
+            }
+            let value = cookie_in(&headers, "__Host-venom");
+            assert!(value.is_none_or(|value| !value.contains([';', '\n'])));
+            let text = String::from_utf8_lossy(bytes);
+            let to = next(Some(&text));
+            assert!(to == ACCOUNT || to.starts_with("/authorize?"));
+            assert!(HeaderValue::from_str(to).is_ok());
+            Some((value.map(|value| value.len().min(4)), to == ACCOUNT))
+        });
     }
 }

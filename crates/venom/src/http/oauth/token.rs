@@ -122,3 +122,44 @@ fn resource(site: &Site, form: &Parameters) -> Result<Option<String>, OauthError
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use venom_fuzz::Target;
+
+    /// The content type, a line feed, the form.
+    #[test]
+    fn fuzz_token_forms() {
+        let words = [
+            "application/x-www-form-urlencoded",
+            "; charset=utf-8",
+            "\n",
+            "grant_type=",
+            "code=",
+            "&",
+            "refresh_token",
+            "%",
+        ];
+        Target::new("token-forms").words(&words).run(|bytes| {
+            let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+            let (kind, body) = bytes.split_at(line);
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                header::CONTENT_TYPE,
+                axum::http::HeaderValue::from_bytes(kind).ok()?,
+            );
+            let body = String::from_utf8_lossy(body.get(1..).unwrap_or_default());
+            let read = form(&headers, &body);
+            let is_form = read.is_ok();
+            let refused = read
+                .and_then(|form| need(&form, "code").map(str::to_owned))
+                .err();
+            let is_read = refused.is_none();
+            let answers_400 =
+                |it: OauthError| it.into_response().status() == StatusCode::BAD_REQUEST;
+            assert!(refused.is_none_or(answers_400));
+            Some((is_form, is_read, Parameters::parse(&body).is_ok()))
+        });
+    }
+}

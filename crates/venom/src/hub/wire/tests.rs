@@ -2,6 +2,7 @@ use super::*;
 use venom_core::{
     ClientName, Imported, NewImport, Precautions, SecretKind, SecretPolicy, Source, TokenName,
 };
+use venom_fuzz::Target;
 
 #[track_caller]
 fn check_round_trip(call: &Call) {
@@ -153,6 +154,70 @@ fn hits_and_vectors_keep_every_bit() {
     let text = serde_json::to_string(&ReplyLine::new(1, Ok(Answer::Vectors(vector.clone()))));
     let back: ReplyLine = serde_json::from_str(&text.unwrap()).unwrap();
     assert_eq!(back.parse().unwrap().vectors().unwrap(), vector);
+}
+
+#[test]
+fn fuzz_socket_lines() {
+    let id = MemoryId::parse("mem_42").unwrap();
+    let list = Call::List(ListQuery {
+        filter: filter(),
+        limit: ListPage::default(),
+        before: Some(id),
+    });
+    let line = |call: &Call| serde_json::to_string(&CallLine::new(7, RequestKey(9), call)).unwrap();
+    let recall = Call::Recall(RecallQuery {
+        text: QueryText::parse("tea").unwrap(),
+        limit: ResultLimit::default(),
+        filter: filter(),
+        similarity_min: Some(0.5),
+        explain: true,
+    });
+    let update = Call::Update(MemoryChange {
+        id,
+        content: None,
+        tags: Some(Tags::default()),
+        origin: origin(),
+        source: source(),
+        precautions: precautions(),
+    });
+    let reply = ReplyLine::new(3, Ok(Answer::Vectors(vec![vec![0.5, -1.0]])));
+    let reply = serde_json::to_string(&reply).unwrap();
+    let words = [
+        "\"op\":",
+        "\"remember\"",
+        "\"stats\"",
+        "\"key\":",
+        "\"call\":",
+        "\"reply\":",
+        "\"Ok\":",
+        "\"Err\":",
+        "\"done\"",
+        "\"limit\":",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "null",
+        "1e39",
+        "\"space\":\"x\"",
+    ];
+    let target = Target::new("socket-lines").words(&words).seed(reply);
+    let target = target
+        .seed(line(&list))
+        .seed(line(&recall))
+        .seed(line(&update));
+    target.run(|bytes| {
+        let reply = serde_json::from_slice::<ReplyLine>(bytes).map(|line| line.parse().is_ok());
+        let call =
+            serde_json::from_slice::<CallLine>(bytes).map_err(|_| reply.as_ref().ok().copied())?;
+        let (key, call) = call.parse().map_err(|_| None)?;
+        let again = serde_json::to_string(&CallLine::new(1, key, &call)).unwrap();
+        let again: CallLine = serde_json::from_str(&again).unwrap();
+        let (same_key, same) = again.parse().expect("what was taken is taken again");
+        assert_eq!((same_key, format!("{same:?}")), (key, format!("{call:?}")));
+        Ok::<_, Option<bool>>(std::mem::discriminant(&call))
+    });
 }
 
 #[test]

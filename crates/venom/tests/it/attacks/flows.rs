@@ -5,21 +5,33 @@ use crate::guarded::{
 };
 use serde_json::json;
 
-/// The error that a client is sent back with.
+/// The error that a well-known client is sent back with. One that anybody may have made up gets the same on a
+/// page, from which nobody is led away unasked.
 #[track_caller]
 fn sent_back(guarded: &Guarded, changes: &[(&str, &str)]) -> String {
-    let client = guarded.register(REDIRECT);
     let cookie = guarded.sign_in();
-    let answer = guarded.consent_page(&cookie, &guarded.question(&client, changes));
+    let claude = "https://claude.ai/oauth/mcp-oauth-client-metadata";
+    let callback = "https://claude.ai/api/mcp/auth_callback";
+    let mut known = vec![("redirect_uri", callback)];
+    known.extend_from_slice(changes);
+    let answer = guarded.consent_page(&cookie, &guarded.question(claude, &known));
     assert_eq!(answer.status, 303, "{}", answer.text());
     let address = answer.header("location").unwrap();
-    assert!(address.starts_with(&format!("{REDIRECT}?")), "{address}");
-    assert_eq!(
-        parameter(address, "iss").as_deref(),
-        Some(guarded.origin.as_str())
-    );
+    assert!(address.starts_with(&format!("{callback}?")), "{address}");
+    let issuer = parameter(address, "iss");
+    assert_eq!(issuer.as_deref(), Some(guarded.origin.as_str()));
     assert_eq!(parameter(address, "code"), None);
-    parameter(address, "error").unwrap()
+    let error = parameter(address, "error").unwrap();
+
+    let client = guarded.register(REDIRECT);
+    let answer = guarded.consent_page(&cookie, &guarded.question(&client, changes));
+    assert_eq!((answer.status, answer.header("location")), (400, None));
+    assert!(
+        answer.text().contains(&format!("error={error}")),
+        "{}",
+        answer.text()
+    );
+    error
 }
 
 /// Asserts that a question ends on a page for the owner, and leads nowhere.
@@ -187,6 +199,48 @@ fn an_open_redirect() {
 }
 
 #[test]
+fn a_link_that_sends_elsewhere() {
+    let guarded = Guarded::start();
+    // Neither signed in nor registered, and nobody asked: the server's name lends itself to nothing.
+    for (client, uri) in [
+        (
+            "https://evil.example/client.json",
+            "https://evil.example/phish",
+        ),
+        ("https://evil.example/client.json", "http://127.0.0.1:1/"),
+    ] {
+        let question = guarded.question(client, &[("redirect_uri", uri), ("response_type", "x")]);
+        let answer = guarded.get(&format!("/authorize?{question}"), &[]);
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (400, None),
+            "{uri}"
+        );
+    }
+}
+
+#[test]
+fn a_host_that_leads_on() {
+    let guarded = Guarded::start();
+    let uri = "https://app.example/url?q=https://evil.example/";
+    let question = guarded.question("https://app.example/client.json", &[("redirect_uri", uri)]);
+    stays_here(&guarded, &question);
+    // Of an app that is not known the whole address is shown.
+    let client = guarded.register("https://app.example/users/evil/callback");
+    let question = guarded.question(
+        &client,
+        &[("redirect_uri", "https://app.example/users/evil/callback")],
+    );
+    let page = guarded.consent_page(&guarded.sign_in(), &question);
+    assert!(
+        page.text()
+            .contains("https://app.example/users/evil/callback"),
+        "{}",
+        page.text()
+    );
+}
+
+#[test]
 fn an_unknown_client() {
     let guarded = Guarded::start();
     for client in [
@@ -240,6 +294,11 @@ fn an_address_that_runs_a_script() {
         "vbscript:x",
         "file:///etc/passwd",
         "http://evil.example/",
+        "ms-msdt:/id",
+        "intent://x",
+        "search-ms:query=x",
+        "mailto:x@evil.example",
+        "wss://evil.example/",
     ] {
         let body = json!({"redirect_uris": [uri]}).to_string();
         let answer = guarded.send("POST", "/register", &[], body.as_bytes());
@@ -390,6 +449,37 @@ fn a_flood_of_registrations() {
     assert!(
         statuses.contains(&429) && statuses[0] == 201,
         "{statuses:?}"
+    );
+}
+
+#[test]
+fn a_client_that_calls_itself_the_owner() {
+    let guarded = Guarded::start();
+    let body = json!({"redirect_uris": [REDIRECT], "client_name": "owner"}).to_string();
+    guarded.send("POST", "/register", &[], body.as_bytes());
+    let log = guarded.audit();
+    let told = log
+        .iter()
+        .find(|entry| entry["event"] == "client registered")
+        .unwrap();
+    assert_eq!(told["who"], "unknown");
+}
+
+#[test]
+fn a_code_on_its_way_when_all_is_revoked() {
+    let guarded = Guarded::start();
+    let client = guarded.register(REDIRECT);
+    let code = guarded.code(&client, &[]);
+    guarded.venom(["grant", "revoke-all"]).run().success();
+    assert_eq!(
+        oauth_error(&guarded.exchange(&client, &code, &[])),
+        "invalid_grant"
+    );
+    let code = guarded.code(&client, &[]);
+    guarded.venom(["auth", "init"]).run().success();
+    assert_eq!(
+        oauth_error(&guarded.exchange(&client, &code, &[])),
+        "invalid_grant"
     );
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use venom_fuzz::Target;
 
 /// How many answers came, and the first line of the first.
 async fn answers_to(bytes: &str) -> (usize, String) {
@@ -155,4 +156,45 @@ proptest! {
             prop_assert!(status.parse().is_ok_and(|code: u16| (100..500).contains(&code)), "{}", said);
         }
     }
+}
+
+/// The same for bytes that were mutated.
+#[test]
+fn fuzz_requests() {
+    Target::new("requests").words(&PIECES).run(|bytes| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let (said, took) = runtime.block_on(async {
+            let running = Running::start();
+            let mut client = running.connect("192.0.2.1");
+            // The listener may have closed the connection before it has all of it.
+            let _ = client.writer.write_all(bytes).await;
+            let (started, mut said) = (Instant::now(), Vec::new());
+            client.reader.read_to_end(&mut said).await.unwrap();
+            let took = started.elapsed();
+            running.connect("192.0.2.1").get("/", "here").await;
+            (String::from_utf8_lossy(&said).into_owned(), took)
+        });
+        // Only these routes wait on their own.
+        let waits = ["/never", "/ticks", "/slow"];
+        let waits = waits.iter().any(|path| {
+            bytes
+                .windows(path.len())
+                .any(|part| part == path.as_bytes())
+        });
+        assert!(
+            waits || took <= BODY_PAUSE_MAX + IDLE_TIME_MAX + HEAD_TIME_MAX,
+            "{took:?}"
+        );
+        let lines = said
+            .match_indices("HTTP/1.")
+            .map(|(at, _)| said.get(at + 9..at + 12));
+        let statuses: Vec<Option<u16>> = lines.map(|code| code?.parse().ok()).collect();
+        let known = |code: &Option<u16>| code.is_some_and(|code| (100..500).contains(&code));
+        assert!(statuses.iter().all(known), "{said}");
+        statuses
+    });
 }

@@ -27,6 +27,7 @@ COPY crates/venom-access/Cargo.toml crates/venom-access/
 COPY crates/venom-core/Cargo.toml crates/venom-core/
 COPY crates/venom-embed/Cargo.toml crates/venom-embed/
 COPY crates/venom-fuzz/Cargo.toml crates/venom-fuzz/
+COPY crates/venom-import/Cargo.toml crates/venom-import/
 COPY crates/venom-store/Cargo.toml crates/venom-store/
 COPY crates/venom-testing/Cargo.toml crates/venom-testing/
 COPY xtask/Cargo.toml xtask/
@@ -40,6 +41,7 @@ COPY crates/venom-embed/src crates/venom-embed/src
 # Newer than the empty sources that the dependencies were built beside.
 RUN touch crates/*/src/lib.rs && sh pack.sh
 COPY personalities personalities
+COPY crates/venom-import/src crates/venom-import/src
 COPY crates/venom-store/src crates/venom-store/src
 COPY crates/venom-access/src crates/venom-access/src
 COPY crates/venom/src crates/venom/src

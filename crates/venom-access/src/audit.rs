@@ -48,6 +48,8 @@ pub enum Event {
     Refused,
     /// A memory was stored.
     Stored,
+    /// Memories came from elsewhere.
+    Imported,
     /// A memory was changed.
     Updated,
     /// A memory was hidden.
@@ -62,7 +64,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
@@ -80,6 +82,7 @@ impl Event {
         Self::ReuseDetected,
         Self::Refused,
         Self::Stored,
+        Self::Imported,
         Self::Updated,
         Self::Forgotten,
         Self::Restored,
@@ -107,6 +110,7 @@ impl Event {
             Self::ReuseDetected => "reuse detected",
             Self::Refused => "refused",
             Self::Stored => "stored",
+            Self::Imported => "imported",
             Self::Updated => "updated",
             Self::Forgotten => "forgotten",
             Self::Restored => "restored",

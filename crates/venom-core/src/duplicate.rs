@@ -81,12 +81,7 @@ pub fn says_again(
     (new, new_passages): (&Memory, &[Passage]),
     (old, old_vectors): (&Memory, &[&[f32]]),
 ) -> bool {
-    let (origin, before) = (&new.origin, &old.origin);
-    let same_origin = new.space == old.space
-        && origin.session == before.session
-        && origin.speaker.as_ref().map(Speaker::key) == before.speaker.as_ref().map(Speaker::key)
-        && (origin.occurred_at.is_none() || origin.occurred_at == before.occurred_at);
-    if !same_origin {
+    if !has_origin_of(new, old) {
         return false;
     }
     let (wording, known) = (
@@ -95,6 +90,21 @@ pub fn says_again(
     );
     wording.words == known.words
         || wording.essence == known.essence && are_close(new_passages, old_vectors)
+}
+
+/// Whether `new` says again what `old` says, in the same words: what can be told without a model. Whatever this takes,
+/// [`says_again`] takes, too.
+pub fn repeats(new: &Memory, old: &Memory) -> bool {
+    has_origin_of(new, old)
+        && Wording::of(new.content.as_str()).words == Wording::of(old.content.as_str()).words
+}
+
+fn has_origin_of(new: &Memory, old: &Memory) -> bool {
+    let (origin, before) = (&new.origin, &old.origin);
+    new.space == old.space
+        && origin.session == before.session
+        && origin.speaker.as_ref().map(Speaker::key) == before.speaker.as_ref().map(Speaker::key)
+        && (origin.occurred_at.is_none() || origin.occurred_at == before.occurred_at)
 }
 
 fn are_close(passages: &[Passage], vectors: &[&[f32]]) -> bool {

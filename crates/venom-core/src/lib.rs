@@ -7,6 +7,7 @@ pub mod conversation;
 pub mod duplicate;
 pub mod embedding;
 pub mod error;
+pub mod import;
 pub mod limits;
 pub mod memory;
 pub mod outcome;
@@ -26,6 +27,7 @@ pub mod visible;
 pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
+pub use import::{Arrival, ImportKey, Imported, Metadata, NewImport};
 pub use memory::{
     Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey,
     SessionName, SpaceName, Speaker, Tag, Tags, Verdict,
@@ -34,7 +36,9 @@ pub use outcome::{Changed, Remembered, RememberedConversation};
 pub use persona::{Persona, PersonaName};
 pub use ports::{Clock, Embedder, IdSource, MemoryStore, PersonaSource};
 pub use precautions::{Precautions, Quarantine, Rules};
-pub use query::{Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats};
+pub use query::{
+    Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats, TakenOver,
+};
 pub use secrets::{SecretKind, SecretPolicy};
 pub use source::{ClientName, Source, TokenName};
 pub use time::{Period, Timestamp};

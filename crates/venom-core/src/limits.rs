@@ -20,6 +20,10 @@ pub const RESULTS_DEFAULT: usize = 5;
 pub const PAGE_MEMORIES_MAX: usize = 1_000;
 /// Memories on a page that names no size.
 pub const PAGE_MEMORIES_DEFAULT: usize = 20;
+/// Longest metadata of one memory from elsewhere, in UTF-8 bytes of JSON (64 KiB).
+pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Most memories that are imported in one transaction.
+pub const IMPORT_BATCH_MAX: usize = 256;
 /// Longest name of a space or a persona, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
 /// Longest persona file, in bytes.

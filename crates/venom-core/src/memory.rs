@@ -1,6 +1,7 @@
 //! A memory and its parts. Values are parsed once, at the edge; what has one of these types is valid.
 
 use crate::error::InputError;
+use crate::import::Metadata;
 use crate::limits;
 use crate::precautions::Precautions;
 use crate::source::Source;
@@ -384,6 +385,8 @@ pub struct Memory {
     pub source: Source,
     /// Whether it is in quarantine: hidden from every read but [`crate::MemoryStore::quarantined`].
     pub quarantined: bool,
+    /// What else was known of it where it was imported from.
+    pub metadata: Option<Metadata>,
 }
 
 impl Memory {

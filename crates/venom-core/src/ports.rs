@@ -5,6 +5,7 @@
 
 use crate::embedding::{Embedding, ModelStamp, Passage};
 use crate::error::{EmbedError, PersonaError, StoreError};
+use crate::import::{Arrival, Imported};
 use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName, Verdict};
 use crate::persona::{Persona, PersonaName};
 use crate::query::{Filter, Hit, ListPage, ListQuery, Stats};
@@ -155,6 +156,23 @@ pub trait MemoryStore: Send + Sync {
     /// [`StoreError`]; then none of the records is kept. [`StoreError::DuplicateId`] for an id that
     /// is taken.
     fn insert(&self, records: &[MemoryRecord]) -> Result<Vec<Inserted>, StoreError>;
+
+    /// The memories that arrivals are kept as already, in order; `None` for one that is new. Kept are: what was imported
+    /// with the same key, whatever became of it; of an arrival that keeps its id the memory with that id and text,
+    /// forgotten ones included; of any other the newest visible memory that it repeats ([`crate::duplicate::repeats`]).
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn known(&self, arrivals: &[Arrival]) -> Result<Vec<Option<MemoryId>>, StoreError>;
+
+    /// Stores arrivals with their passages in one transaction, durable on return; one answer per arrival, in order,
+    /// [`Imported::Stored`] or [`Imported::Known`] (as of [`Self::known`], arrivals before it counted). Where the id is
+    /// taken one that keeps its id gets its spare id; any other the next free one, or its spare if the next thousand
+    /// are taken.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none of them is kept.
+    fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError>;
 
     /// Changes a memory, durable on return: the memory as it is then, `None` where there is none or it was
     /// forgotten. Nothing changes where a call with the same key changed it before.

@@ -223,6 +223,17 @@ pub struct Stats {
     pub storage: String,
     /// Spaces of which parts are searched by scanning them until what makes that quick is there again.
     pub rebuilding: u64,
+    /// What came from the predecessor's database in the same folder, if there was one.
+    pub taken_over: Option<TakenOver>,
+}
+
+/// What came from a database of the predecessor, by every start so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Memories that were stored.
+    pub memories: u64,
+    /// Records that could not be kept: the log of that start tells why.
+    pub skipped: u64,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod keys;
 mod passwords;
 
 use crate::error::InputError;
+use crate::import::Metadata;
 use crate::memory::{Content, Origin, SessionName, Speaker, Tags};
 use std::ops::Range;
 
@@ -196,6 +197,18 @@ impl Screen {
         let mark = self.name("session", name.as_str())?;
         mark.map_or(Ok(name), |mark| SessionName::parse(&mark))
             .map(Some)
+    }
+
+    /// Metadata as it may be kept: where a secret is to be masked, none of it, since a mark could break the JSON.
+    ///
+    /// # Errors
+    /// As [`Self::content`].
+    pub fn metadata(&mut self, metadata: Option<Metadata>) -> Result<Option<Metadata>, InputError> {
+        let Some(kept) = metadata else {
+            return Ok(None);
+        };
+        let secrets = self.secrets("metadata", kept.as_str())?;
+        Ok(secrets.is_empty().then_some(kept))
     }
 
     /// The mark that takes the place of a name, if it must.

@@ -1,6 +1,8 @@
 //! The use cases: remember, recall, list, show, update, forget, restore, quarantine, stats. One value, shared by every
 //! door. What is to be kept passes the owner's [`Rules`] here, so that no door can miss them.
 
+mod import;
+
 use crate::conversation::NewConversation;
 use crate::embedding::{Embedding, Passage};
 use crate::error::{Error, InputError, StoreError};
@@ -80,6 +82,7 @@ impl Venom {
             origin: new.origin,
             source: new.source,
             quarantined: precautions.quarantine,
+            metadata: None,
         };
         let record = MemoryRecord {
             memory,
@@ -143,6 +146,7 @@ impl Venom {
                 },
                 source: source.clone(),
                 quarantined: precautions.quarantine,
+                metadata: None,
             };
             let place = u128::try_from(records.len()).unwrap_or(0);
             records.push(MemoryRecord {

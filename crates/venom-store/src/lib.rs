@@ -10,6 +10,7 @@ mod block;
 pub mod doctor;
 mod fault;
 mod folder;
+mod import;
 mod index;
 mod indexer;
 mod lease;

@@ -1,6 +1,7 @@
 //! The reading statements. Each takes the connection; none writes.
 
 use crate::fault::Fault;
+use crate::import;
 use crate::index::{Found, Selection};
 use crate::rows;
 use rusqlite::types::Value;
@@ -556,6 +557,7 @@ pub(crate) fn stats(
         location: String::new(),
         storage: String::new(),
         rebuilding: 0,
+        taken_over: import::taken_over(connection)?,
     };
     let sql = "SELECT name, memories, forgotten, passages FROM spaces";
     let mut statement = connection.prepare_cached(sql)?;

@@ -3,15 +3,15 @@
 use crate::fault::Fault;
 use rusqlite::{Connection, Row};
 use venom_core::{
-    ClientName, Content, Memory, MemoryId, ModelStamp, Origin, PassageSpan, RequestKey,
-    SessionName, Source, SpaceName, Speaker, Tags, Timestamp, TokenName, Verdict,
+    ClientName, Content, InputError, Memory, MemoryId, Metadata, ModelStamp, Origin, PassageSpan,
+    RequestKey, SessionName, Source, SpaceName, Speaker, Tags, Timestamp, TokenName, Verdict,
 };
 
 /// The columns that [`memory`] reads, of `memories AS m` joined with `spaces AS s`.
 pub(crate) const MEMORY_COLUMNS: &str = "m.seq, m.id, s.name, m.stored_at_us, m.content, m.speaker, m.session, m.occurred_at_us, m.client, \
-     m.token, m.quarantine";
+     m.token, m.quarantine, m.metadata";
 /// How many there are: where a query's further columns start.
-pub(crate) const MEMORY_COLUMNS_COUNT: usize = 11;
+pub(crate) const MEMORY_COLUMNS_COUNT: usize = 12;
 
 /// A memory from a row of [`MEMORY_COLUMNS`], with its tags.
 pub(crate) fn memory(connection: &Connection, row: &Row<'_>) -> Result<Memory, Fault> {
@@ -29,7 +29,17 @@ pub(crate) fn memory(connection: &Connection, row: &Row<'_>) -> Result<Memory, F
         origin: origin(row, seq, 5)?,
         source: source(row, seq, 8)?,
         quarantined: Quarantine::of_column(row.get(10)?).is_some_and(Quarantine::hides),
+        metadata: metadata(row, 11)?.map_err(|_| broken("metadata"))?,
     })
+}
+
+/// What else is known of a memory, from its column.
+fn metadata(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<Result<Option<Metadata>, InputError>, rusqlite::Error> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    Ok(text.map(Metadata::parse).transpose())
 }
 
 /// Where a memory stands that came in through quarantine.

@@ -14,12 +14,13 @@ pub(crate) const APPLICATION_ID: i32 = 0x5665_6e6f;
 type Step = fn(&Transaction<'_>) -> Result<(), Fault>;
 
 /// Entry `n` leads from version `n` to `n + 1`: statements, then what SQL cannot do.
-const MIGRATIONS: [(&str, Option<Step>); 5] = [
+const MIGRATIONS: [(&str, Option<Step>); 6] = [
     (V1, None),
     (V2, None),
     (V3, Some(write::fingerprint_all)),
     (V4, None),
     (V5, None),
+    (V6, None),
 ];
 
 /// Full text is contentless: a row can be deleted without its old text, the text is not kept twice,
@@ -131,6 +132,21 @@ ALTER TABLE memories ADD COLUMN client TEXT;
 ALTER TABLE memories ADD COLUMN token TEXT;
 ALTER TABLE memories ADD COLUMN quarantine INTEGER CHECK (quarantine IN (1, 2, 3));
 CREATE INDEX memories_by_quarantine ON memories (id) WHERE quarantine = 1;
+";
+
+/// Memories come from elsewhere, with what was known of them there, and are recognised when they come again.
+const V6: &str = "
+ALTER TABLE memories ADD COLUMN metadata TEXT;
+CREATE TABLE imports (
+    key    BLOB PRIMARY KEY CHECK (length(key) = 16),
+    memory INTEGER NOT NULL REFERENCES memories
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sources (
+    name     TEXT PRIMARY KEY,
+    state    TEXT NOT NULL,
+    memories INTEGER NOT NULL CHECK (memories >= 0),
+    skipped  INTEGER NOT NULL CHECK (skipped >= 0)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the database to the newest version, inside the caller's transaction.

@@ -10,7 +10,7 @@ use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
 use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
-use crate::{folder, load, read, rows, write};
+use crate::{folder, import, load, read, rows, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,8 +22,8 @@ use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
-    Content, Embedding, Hit, ListPage, ListQuery, Memory, MemoryId, ModelStamp, Passage,
-    RequestKey, SpaceName, Stats, StoreError, Verdict,
+    Arrival, Content, Embedding, Hit, Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp,
+    Passage, RequestKey, SpaceName, Stats, StoreError, TakenOver, Verdict,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -194,6 +194,25 @@ impl SqliteStore {
     /// [`StoreError::Folder`] if the folder is gone.
     pub fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
         Ok(self.shared.room()?.free_bytes)
+    }
+
+    /// The state of a source of memories when all of it had been imported; `None` if that never happened.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub fn source_state(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.shared
+            .read(|connection| import::source_state(connection, name))
+    }
+
+    /// Notes that all of a source in that state has been imported, and how much came by it, in addition to before.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is noted.
+    pub fn note_source(&self, name: &str, state: &str, came: TakenOver) -> Result<(), StoreError> {
+        let note =
+            |tx: &Transaction<'_>| Ok((import::note_source(tx, (name, state), came)?, Vec::new()));
+        self.shared.write(note)
     }
 
     /// Waits until there is nothing to do in the background. For tests and benches.
@@ -634,6 +653,37 @@ impl MemoryStore for SqliteStore {
                 answers.into_iter().map(|(answer, _)| answer).collect(),
                 steps,
             ))
+        })
+    }
+
+    fn known(&self, arrivals: &[Arrival]) -> Result<Vec<Option<MemoryId>>, StoreError> {
+        self.shared.read(|connection| {
+            let known = arrivals.iter().map(|it| import::known(connection, it));
+            known.collect()
+        })
+    }
+
+    fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError> {
+        if arrivals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shared = &self.shared;
+        for (Arrival { memory, .. }, passages) in arrivals {
+            shared.check_passages(memory.id, &memory.content, passages)?;
+        }
+        shared.wait_for_room();
+        shared.write(|tx| {
+            let (mut answers, mut steps) = (Vec::with_capacity(arrivals.len()), Vec::new());
+            for (arrival, passages) in arrivals {
+                let (answer, stored) = import::import(tx, shared.model_row, (arrival, passages))?;
+                answers.push(answer);
+                steps.extend(stored.map(|(seq, memory)| Step::Put {
+                    seq,
+                    memory: Box::new(memory),
+                    vectors: rows_of(passages),
+                }));
+            }
+            Ok((answers, steps))
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use venom_core::duplicate::{self, Wording};
 use venom_core::ports::{Inserted, MemoryRecord, MemoryUpdate};
 use venom_core::{
-    ClientName, Content, Duplicates, Memory, MemoryId, ModelStamp, Passage, RequestKey,
+    ClientName, Content, Duplicates, Memory, MemoryId, Metadata, ModelStamp, Passage, RequestKey,
     SessionName, SpaceName, Speaker, StoreError, Timestamp, TokenName, Verdict,
 };
 
@@ -142,7 +142,7 @@ fn insert_words(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), F
 }
 
 /// The column by which memories that may say the same are found.
-fn fingerprint(content: &Content) -> i64 {
+pub(crate) fn fingerprint(content: &Content) -> i64 {
     Wording::of(content.as_str()).fingerprint().cast_signed()
 }
 
@@ -192,17 +192,36 @@ fn insert_one(
     record: &MemoryRecord,
     now_us: i64,
 ) -> Result<i64, Fault> {
-    let memory = &record.memory;
+    let seq = insert_row(tx, model, &record.memory, &record.passages)?;
+    if record.memory.quarantined {
+        hide(tx, model, seq)?;
+        set_quarantine(tx, seq, Quarantine::Waits)?;
+    }
+    applied(tx, record.request, Kind::Insert, seq, now_us)?;
+    Ok(seq)
+}
+
+/// Stores a memory, visible. Returns its row.
+///
+/// # Errors
+/// [`StoreError::DuplicateId`] for an id that is taken.
+pub(crate) fn insert_row(
+    tx: &Transaction<'_>,
+    model: i64,
+    memory: &Memory,
+    passages: &[Passage],
+) -> Result<i64, Fault> {
     let id = rows::id_column(memory.id);
     let mut taken = tx.prepare_cached("SELECT 1 FROM memories WHERE id = ?1")?;
     if taken.exists([id])? {
         return Err(Fault::Store(StoreError::DuplicateId(memory.id)));
     }
-    let space = count_in_space(tx, &memory.space, record.passages.len())?;
+    let space = count_in_space(tx, &memory.space, passages.len())?;
     tx.prepare_cached(
         "INSERT INTO memories
-             (id, space, stored_at_us, content, speaker, session, occurred_at_us, fingerprint, client, token)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             (id, space, stored_at_us, content, speaker, session, occurred_at_us, fingerprint, client, token,
+              metadata)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         id,
@@ -215,16 +234,12 @@ fn insert_one(
         fingerprint(&memory.content),
         memory.source.client.as_ref().map(ClientName::as_str),
         memory.source.token.as_ref().map(TokenName::as_str),
+        memory.metadata.as_ref().map(Metadata::as_str),
     ])?;
     let seq = tx.last_insert_rowid();
     insert_tags(tx, seq, memory)?;
-    insert_passages(tx, model, seq, &record.passages)?;
+    insert_passages(tx, model, seq, passages)?;
     insert_words(tx, seq, memory)?;
-    if memory.quarantined {
-        hide(tx, model, seq)?;
-        set_quarantine(tx, seq, Quarantine::Waits)?;
-    }
-    applied(tx, record.request, Kind::Insert, seq, now_us)?;
     Ok(seq)
 }
 

@@ -25,6 +25,7 @@ impl Command {
             "VENOM_DATA",
             "CHROMADB_PATH",
             "COLLECTION_NAME",
+            "VENOM_IMPORT_PREDECESSOR",
             "VENOM_DUPLICATES",
             "VENOM_SECRETS",
             "VENOM_QUARANTINE",

@@ -9,9 +9,9 @@ use crate::failure::Failure;
 use crate::hub::Hub;
 use venom_access::{Event, Spaces};
 use venom_core::{
-    Changed, Error, ErrorKind, Hit, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
-    NewConversation, NewMemory, RecallQuery, Remembered, RememberedConversation, SpaceName,
-    Verdict,
+    Changed, Error, ErrorKind, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
+    NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
+    SpaceName, Verdict,
 };
 
 /// The hub, for one caller.
@@ -58,6 +58,22 @@ impl<'a> Admitted<'a> {
             self.note(Event::Stored, memory.id);
         }
         Ok(remembered)
+    }
+
+    /// Stores memories from elsewhere in one transaction; one answer for each.
+    pub(crate) async fn import(&self, batch: Vec<NewImport>) -> Result<Vec<Imported>, Failure> {
+        self.may_write()?;
+        for new in &batch {
+            self.may_touch(&new.space)?;
+        }
+        let answers = self.hub.import(batch).await?;
+        let is_new = |it: &&Imported| matches!(it, Imported::Stored(_) | Imported::Renumbered(_));
+        let count = answers.iter().filter(is_new).count();
+        if count > 0 {
+            let subject = format!("{count} memories");
+            self.file.note(Event::Imported, self.caller, subject);
+        }
+        Ok(answers)
     }
 
     /// Changes a memory.

@@ -3,8 +3,10 @@
 mod access;
 mod commands;
 mod doctor;
+mod export;
 mod handshake;
 mod healthcheck;
+mod import;
 mod output;
 mod quarantine;
 mod words;

@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     /// Space of calls that name none.
     pub(crate) space: SpaceName,
+    /// Whether a ChromaDB of the predecessor in the data folder is imported.
+    pub(crate) import_predecessor: bool,
     /// What becomes of memories that are kept already.
     pub(crate) duplicates: Duplicates,
     /// What is done about new texts before they are kept.
@@ -184,6 +186,7 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
         space: parsed(values, "space", "venom_memories", &mut note, |text| {
             SpaceName::parse(text).map_err(|e| e.to_string())
         }),
+        import_predecessor: parsed(values, "import-predecessor", "yes", &mut note, parse_yes_no),
         duplicates: parsed(values, "duplicates", "merge", &mut note, |text| {
             let known = [("merge", Duplicates::Merge), ("keep", Duplicates::Keep)];
             one_of(text, &known, "expected merge or keep")

@@ -8,6 +8,7 @@
 mod calls;
 mod engine;
 mod link;
+mod predecessor;
 mod queue;
 mod socket;
 mod wire;
@@ -25,8 +26,9 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::{
-    Changed, Hit, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation, NewMemory,
-    RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName, Stats, Verdict,
+    Changed, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation,
+    NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName,
+    Stats, Verdict,
 };
 use venom_store::{Holder, Lease, LeaseError};
 
@@ -201,6 +203,11 @@ impl Hub {
     /// Whether store and model can serve now.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
         self.call(Call::Check).await?.done()
+    }
+
+    /// Stores memories from elsewhere in one transaction; one answer for each.
+    pub(crate) async fn import(&self, batch: Vec<NewImport>) -> Result<Vec<Imported>, Failure> {
+        self.call(Call::Import(batch)).await?.imported()
     }
 
     /// Vectors for texts.

@@ -15,6 +15,7 @@ mod config;
 mod failure;
 mod http;
 mod hub;
+mod imports;
 mod mcp;
 mod personas;
 mod serve;

@@ -35,6 +35,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Space that calls use which name none. Searches see one space only",
     },
     Setting {
+        flag: "import-predecessor",
+        variables: &["VENOM_IMPORT_PREDECESSOR"],
+        value: "YES",
+        default: "yes",
+        help: "With yes, a ChromaDB of the predecessor in the data folder is read at the start, and every memory of its \
+               collection is there at the first search. Its files stay as they are",
+    },
+    Setting {
         flag: "duplicates",
         variables: &["VENOM_DUPLICATES"],
         value: "WHAT",

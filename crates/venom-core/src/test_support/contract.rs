@@ -2,6 +2,8 @@
 //!
 //! A suite takes a function that makes a fresh adapter and panics at the first broken promise.
 
+mod import;
+
 use super::samples::{self, id, in_space, model, record, space, tag, tagged, vector};
 use crate::embedding::{Passage, PassageSpan, dot};
 use crate::error::StoreError;
@@ -30,6 +32,8 @@ pub fn memory_store(make: MakeStore<'_>) {
     a_repeated_forget_answers_the_same(make().as_ref());
     forgotten_is_hidden_everywhere(make().as_ref());
     restored_is_as_before(make().as_ref());
+    import::what_is_imported_is_recognised(make().as_ref());
+    import::an_id_belongs_to_one_memory(make().as_ref());
     the_same_again_is_kept_once(make().as_ref());
     a_duplicate_is_refreshed_or_nothing_is(make().as_ref());
     a_change_shows_everywhere(make().as_ref());

@@ -3,6 +3,7 @@
 use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
+use crate::import::{Arrival, Imported};
 use crate::memory::{Duplicates, Memory, MemoryId, RequestKey, SpaceName, Speaker, Verdict};
 use crate::persona::{Persona, PersonaName};
 use crate::ports::{
@@ -29,6 +30,7 @@ pub struct MemoryMap {
 struct Kept {
     memories: BTreeMap<MemoryId, Entry>,
     inserts: BTreeMap<u128, MemoryId>,
+    imports: BTreeMap<u128, MemoryId>,
     changes: BTreeSet<(Kind, u128, MemoryId)>,
 }
 
@@ -61,6 +63,32 @@ impl Entry {
 impl Kept {
     fn visible(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.memories.values().filter(|entry| entry.is_visible())
+    }
+
+    /// The memory that an arrival is kept as.
+    fn known(&self, arrival: &Arrival) -> Option<MemoryId> {
+        let new = &arrival.memory;
+        let by_key = self.imports.get(&arrival.key.0).copied();
+        by_key.or_else(|| {
+            if arrival.keeps_id {
+                let same = self.memories.get(&new.id);
+                return same
+                    .filter(|old| old.memory.content == new.content)
+                    .map(|_| new.id);
+            }
+            let mut newest_first = self.visible().rev();
+            let repeated = newest_first.find(|old| duplicate::repeats(new, &old.memory));
+            repeated.map(|old| old.memory.id)
+        })
+    }
+
+    /// The id that a new arrival gets.
+    fn free_id(&self, arrival: &Arrival) -> MemoryId {
+        let first = arrival.memory.id.digits();
+        let last = first + if arrival.keeps_id { 0 } else { 1_000 };
+        let mut ids = (first..=last).filter_map(MemoryId::new);
+        let free = ids.find(|id| !self.memories.contains_key(id));
+        free.unwrap_or(arrival.spare)
     }
 
     /// The newest visible memory that says what a record says, if that matters to it.
@@ -140,6 +168,40 @@ impl MemoryStore for MemoryMap {
         }
         *kept = next;
         Ok(answers)
+    }
+
+    fn known(&self, arrivals: &[Arrival]) -> Result<Vec<Option<MemoryId>>, StoreError> {
+        let kept = self.kept();
+        Ok(arrivals.iter().map(|arrival| kept.known(arrival)).collect())
+    }
+
+    fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError> {
+        let mut kept = self.kept();
+        for (_, passages) in arrivals {
+            for passage in passages {
+                self.check_dimensions(&passage.embedding)?;
+            }
+        }
+        let import = |(arrival, passages): &(Arrival, Vec<Passage>)| {
+            let known = kept.known(arrival);
+            let id = known.unwrap_or_else(|| kept.free_id(arrival));
+            kept.imports.insert(arrival.key.0, id);
+            if known.is_some() {
+                return Imported::Known(id);
+            }
+            let entry = Entry {
+                memory: Memory {
+                    id,
+                    ..arrival.memory.clone()
+                },
+                passages: passages.clone(),
+                forgotten: false,
+                verdict: None,
+            };
+            kept.memories.insert(id, entry);
+            Imported::Stored(id)
+        };
+        Ok(arrivals.iter().map(import).collect())
     }
 
     fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError> {
@@ -331,6 +393,7 @@ impl MemoryStore for MemoryMap {
             location: "memory".to_owned(),
             storage: "memory".to_owned(),
             rebuilding: 0,
+            taken_over: None,
         })
     }
 

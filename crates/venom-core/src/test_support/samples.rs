@@ -64,6 +64,7 @@ pub fn record(digits: u64, text: &str, raw: &[f32]) -> MemoryRecord {
             origin: Origin::default(),
             source: Source::default(),
             quarantined: false,
+            metadata: None,
         },
         passages: vec![passage],
         request: RequestKey(u128::from(digits)),

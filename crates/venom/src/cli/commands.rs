@@ -1,6 +1,6 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::{doctor, output, quarantine};
+use super::{doctor, export, import, output, quarantine};
 use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
 use crate::asked::{self, FilterWords, OriginWords};
@@ -44,6 +44,8 @@ pub(super) async fn run(
         "model" => return pack_model(arguments, &config),
         "doctor" => return doctor::run(arguments, config).await,
         "quarantine" => return quarantine::run(arguments, config).await,
+        "import" => return import::run(arguments, config).await,
+        "export" => return export::run(arguments, config).await,
         _ => {}
     }
     // Bad input is found before the data folder is touched.
@@ -216,7 +218,7 @@ fn texts(arguments: &ArgMatches, name: &str) -> Vec<String> {
 }
 
 /// The text of an argument that the command may not even have.
-fn text_of<'a>(arguments: &'a ArgMatches, name: &str) -> Option<&'a str> {
+pub(super) fn text_of<'a>(arguments: &'a ArgMatches, name: &str) -> Option<&'a str> {
     let given = arguments.try_get_one::<String>(name);
     given.ok().flatten().map(String::as_str)
 }
@@ -231,7 +233,7 @@ fn origin(arguments: &ArgMatches) -> Result<Origin, Failure> {
     words.read()
 }
 
-fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
+pub(super) fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
     let words = FilterWords {
         space: None,
         tags_any: texts(arguments, "tag"),

@@ -33,6 +33,8 @@ pub(super) fn command() -> Command {
                 .arg(memory_id())
                 .arg(json()),
             quarantine(),
+            import(),
+            export(),
             Command::new("stats").about("Show what the data folder holds").arg(json()),
             persona(),
             Command::new("embed")
@@ -193,6 +195,70 @@ fn quarantine() -> Command {
                 .about("Keep a memory hidden and no longer list it")
                 .arg(memory_id()),
         )
+}
+
+fn import() -> Command {
+    Command::new("import")
+        .about("Import memories out of another program's files, or out of an export")
+        .after_help(
+            "A second run adds nothing. With --secrets keep, texts that hold secrets come as they are; otherwise they \
+             are skipped or masked as that setting says.",
+        )
+        .arg(
+            Arg::new("path")
+                .value_name("FILE|FOLDER")
+                .required(true)
+                .help("What to read; it is never written to"),
+        )
+        .arg(Arg::new("from").long("from").value_name("KIND").help(
+            "What it is, if that cannot be told: chroma, jsonl, markdown, mem0, server-memory, basic-memory, \
+             chatgpt or claude",
+        ))
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Read everything, say what would come, store nothing"),
+        )
+        .arg(
+            Arg::new("conversations")
+                .long("conversations")
+                .action(ArgAction::SetTrue)
+                .help("Of the exports of ChatGPT and Claude, import every turn of every conversation, too"),
+        )
+        .arg(json())
+}
+
+fn export() -> Command {
+    Command::new("export")
+        .about("Write memories to a file that Venom imports, or to notes that people read")
+        .arg(
+            Arg::new("to")
+                .long("to")
+                .value_name("FORM")
+                .value_parser(["jsonl", "markdown"])
+                .default_value("jsonl")
+                .help("jsonl has everything; markdown is a note for each memory"),
+        )
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("FILE|FOLDER")
+                .help("Where to; nothing is overwritten. JSON lines go to stdout without it"),
+        )
+        .arg(
+            Arg::new("by-month")
+                .long("by-month")
+                .action(ArgAction::SetTrue)
+                .help("In markdown, one note for each month"),
+        )
+        .arg(
+            Arg::new("all-spaces")
+                .long("all-spaces")
+                .action(ArgAction::SetTrue)
+                .help("The memories of all spaces instead of one"),
+        )
+        .args(filters())
 }
 
 fn before() -> Arg {

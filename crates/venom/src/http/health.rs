@@ -50,6 +50,9 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
         Ok(stats) => {
             body["memory_count"] = json!(stats.space_memories);
             body["storage"] = json!(stats.storage);
+            if let Some(came) = stats.taken_over {
+                body["imported"] = json!({ "memories": came.memories, "skipped": came.skipped });
+            }
             if stats.rebuilding > 0 {
                 body["status"] = json!("degraded");
                 body["reason"] = json!(

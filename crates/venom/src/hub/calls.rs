@@ -3,9 +3,9 @@
 use crate::failure::Failure;
 use venom_core::use_cases::Venom;
 use venom_core::{
-    Changed, Error, Hit, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation,
-    NewMemory, RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName, Stats,
-    Verdict,
+    Changed, Error, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
+    NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
+    RequestKey, SpaceName, Stats, Verdict,
 };
 
 /// One use case with its arguments.
@@ -37,6 +37,8 @@ pub(crate) enum Call {
     Check,
     /// Vectors for texts.
     Embed(Vec<String>),
+    /// Store memories from elsewhere, all or none.
+    Import(Vec<NewImport>),
 }
 
 /// What a use case answered.
@@ -60,6 +62,8 @@ pub(crate) enum Answer {
     Stats(Box<Stats>),
     /// One vector per text.
     Vectors(Vec<Vec<f32>>),
+    /// What became of each memory from elsewhere.
+    Imported(Vec<Imported>),
 }
 
 /// Carries out a call on this thread.
@@ -93,6 +97,7 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
             let vectors = venom.embed(&texts)?;
             Answer::Vectors(vectors.iter().map(|v| v.as_slice().to_vec()).collect())
         }
+        Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
     })
 }
 
@@ -163,6 +168,14 @@ impl Answer {
     pub(super) fn stats(self) -> Result<Stats, Failure> {
         if let Self::Stats(stats) = self {
             Ok(*stats)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn imported(self) -> Result<Vec<Imported>, Failure> {
+        if let Self::Imported(imported) = self {
+            Ok(imported)
         } else {
             unexpected(&self)
         }

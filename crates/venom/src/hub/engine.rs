@@ -1,6 +1,7 @@
 //! The owner's side: store and model in this process, behind a queue, and a socket for the others.
 
 use super::calls::{Answer, Call, carry_out};
+use super::predecessor;
 use super::queue::{Lane, Queue, Refused};
 use super::socket::Listener;
 use crate::asked::SystemClock;
@@ -66,7 +67,8 @@ impl Engine {
             | Call::Embed(_)
             | Call::Forget(_)
             | Call::Restore(_)
-            | Call::Judge(..) => Some(Lane::Bulk),
+            | Call::Judge(..)
+            | Call::Import(_) => Some(Lane::Bulk),
             Call::Recall(_) | Call::List(_) | Call::Show(_) | Call::Quarantined(..) => {
                 Some(Lane::Quick)
             }
@@ -169,10 +171,11 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> 
     };
     let (store, embedder) = (store?, embedder?);
     let ids = Arc::new(TimeIds::after(store.largest_id()));
-    let store: Arc<dyn MemoryStore> = Arc::new(store);
+    let store = Arc::new(store);
     let embedder: Arc<dyn Embedder> = Arc::new(embedder);
-    Ok((
-        Venom::new(embedder, store, Arc::new(SystemClock), ids).with_rules(config.rules.clone()),
-        lease,
-    ))
+    let kept: Arc<dyn MemoryStore> = store.clone();
+    let venom =
+        Venom::new(embedder, kept, Arc::new(SystemClock), ids).with_rules(config.rules.clone());
+    predecessor::take_over(config, &store, &venom)?;
+    Ok((venom, lease))
 }

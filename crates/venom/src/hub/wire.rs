@@ -4,22 +4,24 @@
 //! changes the socket unseen. [`PROTOCOL`] grows with every change that an older process would
 //! misread.
 
+mod import;
 mod source;
 
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
+use import::{WireImport, WireImported};
 use serde::{Deserialize, Serialize};
 use source::{WirePrecautions, WireSource, kinds, names};
 use venom_core::recall::{Part, Parts};
 use venom_core::{
     Changed, Content, Duplicates, Filter, Hit, InputError, ListPage, ListQuery, Memory,
-    MemoryChange, MemoryId, ModelStamp, NewConversation, NewMemory, Origin, PassageSpan, QueryText,
-    RecallQuery, Remembered, RememberedConversation, RequestKey, ResultLimit, SessionName,
-    SpaceName, Speaker, Stats, Tag, Tags, Timestamp, Turn, Verdict,
+    MemoryChange, MemoryId, Metadata, ModelStamp, NewConversation, NewMemory, Origin, PassageSpan,
+    QueryText, RecallQuery, Remembered, RememberedConversation, RequestKey, ResultLimit,
+    SessionName, SpaceName, Speaker, Stats, Tag, Tags, TakenOver, Timestamp, Turn, Verdict,
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 5;
+pub(super) const PROTOCOL: u32 = 6;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -113,6 +115,9 @@ enum WireCall {
     Embed {
         texts: Vec<String>,
     },
+    Import {
+        batch: Vec<WireImport>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -164,6 +169,7 @@ enum WireAnswer {
     Done,
     Stats(WireStats),
     Vectors(Vec<Vec<f32>>),
+    Imported(Vec<WireImported>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -176,6 +182,7 @@ struct WireMemory {
     origin: WireOrigin,
     source: WireSource,
     quarantined: bool,
+    metadata: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -208,6 +215,8 @@ struct WireStats {
     /// An older owner does not tell.
     #[serde(default)]
     rebuilding: u64,
+    /// Memories and skipped records.
+    taken_over: Option<(u64, u64)>,
 }
 
 impl CallLine {
@@ -271,6 +280,9 @@ impl CallLine {
             },
             Call::Check => WireCall::Check,
             Call::Embed(texts) => WireCall::Embed { texts },
+            Call::Import(batch) => WireCall::Import {
+                batch: batch.into_iter().map(Into::into).collect(),
+            },
         };
         Self {
             id,
@@ -376,6 +388,7 @@ impl CallLine {
             WireCall::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
+            WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
         };
         Ok((RequestKey(key), call))
     }
@@ -421,6 +434,10 @@ impl ReplyLine {
             WireAnswer::Done => Answer::Done,
             WireAnswer::Stats(stats) => Answer::Stats(Box::new(stats.parse()?)),
             WireAnswer::Vectors(vectors) => Answer::Vectors(vectors),
+            WireAnswer::Imported(answers) => {
+                let answers = answers.into_iter().map(WireImported::parse);
+                Answer::Imported(answers.collect::<Result<_, _>>()?)
+            }
         })
     }
 }
@@ -449,6 +466,9 @@ impl From<Answer> for WireAnswer {
             Answer::Done => Self::Done,
             Answer::Stats(stats) => Self::Stats((*stats).into()),
             Answer::Vectors(vectors) => Self::Vectors(vectors),
+            Answer::Imported(answers) => {
+                Self::Imported(answers.into_iter().map(Into::into).collect())
+            }
         }
     }
 }
@@ -536,6 +556,7 @@ impl From<Memory> for WireMemory {
             origin: memory.origin.into(),
             source: memory.source.into(),
             quarantined: memory.quarantined,
+            metadata: memory.metadata.map(|it| it.as_str().to_owned()),
         }
     }
 }
@@ -551,6 +572,7 @@ impl WireMemory {
             origin: self.origin.parse()?,
             source: self.source.parse()?,
             quarantined: self.quarantined,
+            metadata: parsed(self.metadata.as_deref(), Metadata::parse)?,
         })
     }
 }
@@ -605,6 +627,7 @@ impl From<Stats> for WireStats {
             location: stats.location,
             storage: stats.storage,
             rebuilding: stats.rebuilding,
+            taken_over: stats.taken_over.map(|it| (it.memories, it.skipped)),
         }
     }
 }
@@ -629,6 +652,9 @@ impl WireStats {
             location: self.location,
             storage: self.storage,
             rebuilding: self.rebuilding,
+            taken_over: self
+                .taken_over
+                .map(|(memories, skipped)| TakenOver { memories, skipped }),
         })
     }
 }

@@ -55,6 +55,9 @@ pub(crate) fn memory_json(memory: &Memory, view: View) -> Value {
     if memory.quarantined {
         value["quarantined"] = json!(true);
     }
+    if let (View::Original, Some(metadata)) = (view, &memory.metadata) {
+        value["metadata"] = serde_json::from_str(metadata.as_str()).unwrap_or_default();
+    }
     value
 }
 

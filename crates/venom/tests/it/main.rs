@@ -22,6 +22,7 @@ mod hardening;
 mod load;
 mod memories;
 mod models;
+mod moving;
 mod owner;
 mod passkeys;
 mod poisoning;

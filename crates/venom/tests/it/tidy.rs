@@ -68,10 +68,17 @@ fn layers_point_one_way() {
     assert_eq!(ours("venom-core"), [""; 0]);
     assert_eq!(ours("venom-access"), ["venom-core"]);
     assert_eq!(ours("venom-embed"), ["venom-core"]);
+    assert_eq!(ours("venom-import"), ["venom-core"]);
     assert_eq!(ours("venom-store"), ["venom-core"]);
     assert_eq!(
         ours("venom"),
-        ["venom-access", "venom-core", "venom-embed", "venom-store"]
+        [
+            "venom-access",
+            "venom-core",
+            "venom-embed",
+            "venom-import",
+            "venom-store"
+        ]
     );
     assert!(
         found.values().all(|used| !used.contains("venom")),

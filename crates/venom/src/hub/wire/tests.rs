@@ -1,5 +1,7 @@
 use super::*;
-use venom_core::{ClientName, Precautions, SecretKind, SecretPolicy, Source, TokenName};
+use venom_core::{
+    ClientName, Imported, NewImport, Precautions, SecretKind, SecretPolicy, Source, TokenName,
+};
 use venom_fuzz::Target;
 
 #[track_caller]
@@ -114,6 +116,7 @@ fn hits_and_vectors_keep_every_bit() {
         origin: origin(),
         source: source(),
         quarantined: true,
+        metadata: Metadata::parse(r#"{"weight":0.1}"#).ok(),
     };
     let hit = Hit {
         memory,
@@ -215,4 +218,39 @@ fn fuzz_socket_lines() {
         assert_eq!((same_key, format!("{same:?}")), (key, format!("{call:?}")));
         Ok::<_, Option<bool>>(std::mem::discriminant(&call))
     });
+}
+
+#[test]
+fn memories_from_elsewhere_cross_the_socket_unchanged() {
+    let full = NewImport {
+        id: MemoryId::new(1_700_000_000),
+        space: SpaceName::parse("s").unwrap(),
+        content: Content::parse("c\n\"d\"").unwrap(),
+        tags: Tags::parse(&["x"]).unwrap(),
+        origin: origin(),
+        stored_at: Some(Timestamp::from_micros(-1)),
+        source: source(),
+        metadata: Metadata::parse(r#"{"weight":0.1}"#).ok(),
+    };
+    let empty = NewImport {
+        id: None,
+        tags: Tags::default(),
+        origin: Origin::default(),
+        stored_at: None,
+        source: Source::default(),
+        metadata: None,
+        ..full.clone()
+    };
+    check_round_trip(&Call::Import(vec![full, empty]));
+    let id = MemoryId::parse("mem_1").unwrap();
+    let answers = vec![
+        Imported::Stored(id),
+        Imported::Renumbered(id),
+        Imported::Known(id),
+        Imported::Refused("why".to_owned()),
+    ];
+    let line = ReplyLine::new(1, Ok(Answer::Imported(answers.clone())));
+    let text = serde_json::to_string(&line).unwrap();
+    let back: ReplyLine = serde_json::from_str(&text).unwrap();
+    assert_eq!(back.parse().unwrap().imported().unwrap(), answers);
 }

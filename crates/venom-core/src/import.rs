@@ -1,0 +1,186 @@
+//! Memories that come from elsewhere: with ids, times and whatever else they had there.
+
+use crate::error::InputError;
+use crate::limits;
+use crate::memory::{Content, Memory, MemoryId, Origin, SessionName, SpaceName, Speaker, Tags};
+use crate::source::Source;
+use crate::time::Timestamp;
+
+/// What else was known of a memory where it comes from: the text of a JSON object, of at most
+/// [`limits::METADATA_BYTES_MAX`] bytes. Kept and given back, never searched.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Metadata(String);
+
+impl Metadata {
+    /// Takes the text of a JSON object. Only its frame is looked at: who reads JSON vouches for what is in it.
+    ///
+    /// # Errors
+    /// [`InputError`] if it is too long or plainly no object.
+    pub fn parse(text: &str) -> Result<Self, InputError> {
+        let text = text.trim();
+        let (bytes, bytes_max) = (text.len(), limits::METADATA_BYTES_MAX);
+        if bytes > bytes_max {
+            return Err(InputError::TooLong {
+                field: "metadata",
+                bytes,
+                bytes_max,
+            });
+        }
+        let is_object = text.starts_with('{') && text.ends_with('}') && bytes >= 2;
+        if !is_object || text.contains('\0') {
+            return Err(InputError::malformed("metadata", "a JSON object", text));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A memory as it was elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewImport {
+    /// The id that it shall keep. Without one it gets one of its time.
+    pub id: Option<MemoryId>,
+    /// Where it shall live.
+    pub space: SpaceName,
+    /// The text.
+    pub content: Content,
+    /// Its tags.
+    pub tags: Tags,
+    /// Who said it, in which conversation, and when.
+    pub origin: Origin,
+    /// When it was stored there; the time of the import if that is not known.
+    pub stored_at: Option<Timestamp>,
+    /// Through whom it came in there.
+    pub source: Source,
+    /// What else was known of it.
+    pub metadata: Option<Metadata>,
+}
+
+impl NewImport {
+    /// What it is recognised by when it comes again, whatever became of the memory that was made of it: space, id,
+    /// text, times, speaker and session. O(text).
+    pub fn key(&self) -> ImportKey {
+        let id = self.id.map(|id| id.to_string());
+        let time = |time: Option<Timestamp>| time.map(|time| time.as_micros().to_string());
+        let (stored, occurred) = (time(self.stored_at), time(self.origin.occurred_at));
+        let speaker = self.origin.speaker.as_ref().map(Speaker::as_str);
+        let session = self.origin.session.as_ref().map(SessionName::as_str);
+        let parts = [
+            Some(self.space.as_str()),
+            id.as_deref(),
+            Some(self.content.as_str()),
+            stored.as_deref(),
+            occurred.as_deref(),
+            speaker,
+            session,
+        ];
+        // None of the texts has a NUL, so that the parts stay apart.
+        let bytes = parts.into_iter().flat_map(|part| {
+            let mark = [u8::from(part.is_some())];
+            mark.into_iter()
+                .chain(part.unwrap_or_default().bytes())
+                .chain([0])
+        });
+        ImportKey(bytes.fold(FNV_START, |hash, byte| {
+            (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME)
+        }))
+    }
+}
+
+/// FNV-1a, 128 bits (Fowler, Noll, Vo).
+const FNV_START: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+
+/// Names what was imported; the same in every version and on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImportKey(pub u128);
+
+/// A memory that is about to be imported.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// As it would be kept; its id is the one it shall have.
+    pub memory: Memory,
+    /// What it is recognised by.
+    pub key: ImportKey,
+    /// Whether its id is that of a memory elsewhere. Otherwise the id only says its time, and a memory that says the
+    /// same is taken for it.
+    pub keeps_id: bool,
+    /// The id that it gets where the other is taken; never used before.
+    pub spare: MemoryId,
+}
+
+/// What became of a memory from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// It is new, and durable.
+    Stored(MemoryId),
+    /// It is new, and durable, but another memory has its id: this is the one it got.
+    Renumbered(MemoryId),
+    /// It is kept already, as this memory, perhaps changed or forgotten since; nothing was changed.
+    Known(MemoryId),
+    /// It cannot be kept: why.
+    Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn import(text: &str) -> NewImport {
+        NewImport {
+            id: MemoryId::new(7),
+            space: SpaceName::parse("default").expect("a name"),
+            content: Content::parse(text).expect("a text"),
+            tags: Tags::default(),
+            origin: Origin::default(),
+            stored_at: None,
+            source: Source::default(),
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn keys_tell_what_matters_and_stay_the_same() {
+        let first = import("one");
+        assert_eq!(first.key(), import("one").key());
+        assert_eq!(first.key().0, 0xa242_1f25_6642_39e9_e519_996d_4df0_8f4a);
+        let at = Some(Timestamp::from_micros(0));
+        let stored = NewImport {
+            stored_at: at,
+            ..first.clone()
+        };
+        let occurred = Origin {
+            occurred_at: at,
+            ..Origin::default()
+        };
+        let happened = NewImport {
+            origin: occurred,
+            ..first.clone()
+        };
+        let without_id = NewImport {
+            id: None,
+            ..first.clone()
+        };
+        let keys = [import("two"), stored, happened, without_id].map(|other| other.key());
+        for (place, key) in keys.iter().enumerate() {
+            assert!(*key != first.key() && !keys[..place].contains(key));
+        }
+    }
+
+    #[test]
+    fn metadata_is_an_object() {
+        assert_eq!(Metadata::parse(" {} ").map(|it| it.0), Ok("{}".to_owned()));
+        for bad in ["", "{", "[]", "7", "{\0}"] {
+            assert!(Metadata::parse(bad).is_err(), "{bad:?}");
+        }
+        let long = format!("{{{}}}", " ".repeat(limits::METADATA_BYTES_MAX));
+        assert!(matches!(
+            Metadata::parse(&long),
+            Err(InputError::TooLong { .. })
+        ));
+    }
+}

@@ -1,0 +1,95 @@
+//! Memories from elsewhere are recognised, and get ids of their own.
+
+use super::{digits, everything, get, id, insert, list, record, search, space};
+use crate::duplicate::fnv1a;
+use crate::embedding::Passage;
+use crate::import::{Arrival, ImportKey, Imported, Metadata};
+use crate::memory::RequestKey;
+use crate::ports::{MemoryRecord, MemoryStore};
+
+/// A memory from elsewhere with its passages; the spare id is far from all others.
+fn arrival(digits: u64, text: &str, keeps_id: bool) -> (Arrival, Vec<Passage>) {
+    let MemoryRecord {
+        mut memory,
+        passages,
+        ..
+    } = record(digits, text, &[1.0]);
+    memory.metadata = Metadata::parse(r#"{"colour":"red"}"#).ok();
+    let arrival = Arrival {
+        key: ImportKey(u128::from(fnv1a(format!("{digits} {text}").bytes()))),
+        spare: id(digits + 1_000_000),
+        memory,
+        keeps_id,
+    };
+    (arrival, passages)
+}
+
+#[track_caller]
+fn imported(store: &dyn MemoryStore, arrivals: &[(Arrival, Vec<Passage>)]) -> Vec<Imported> {
+    let only: Vec<Arrival> = arrivals
+        .iter()
+        .map(|(arrival, _)| arrival.clone())
+        .collect();
+    let known = store.known(&only).expect("the store can be read");
+    let answers = store.import(arrivals).expect("the arrivals are valid");
+    for (known, answer) in known.iter().zip(&answers) {
+        assert!(known.is_none_or(|id| *answer == Imported::Known(id)));
+    }
+    answers
+}
+
+pub(super) fn what_is_imported_is_recognised(store: &dyn MemoryStore) {
+    let arrivals = [arrival(5, "one", true), arrival(9, "two", false)];
+    let stored = [Imported::Stored(id(5)), Imported::Stored(id(9))];
+    let known = [Imported::Known(id(5)), Imported::Known(id(9))];
+    assert_eq!(imported(store, &[]), []);
+    assert_eq!(imported(store, &arrivals), stored);
+    let memories = arrivals
+        .iter()
+        .map(|(arrival, _)| Some(arrival.memory.clone()));
+    assert_eq!(get(store, &[id(5), id(9)]), memories.collect::<Vec<_>>());
+    assert_eq!(search(store, &[1.0], &everything(), 9).len(), 2);
+    assert_eq!(imported(store, &arrivals), known);
+    // Forgotten on purpose: it does not come back.
+    let forgotten = store.forget(&[id(5), id(9)], RequestKey(1));
+    assert_eq!(forgotten.expect("they are there"), [true, true]);
+    assert_eq!(imported(store, &arrivals), known);
+    assert_eq!(list(store, everything(), 9, None), []);
+    assert_eq!(
+        imported(
+            store,
+            &[arrival(7, "three", false), arrival(7, "three", false)]
+        ),
+        [Imported::Stored(id(7)), Imported::Known(id(7))]
+    );
+}
+
+pub(super) fn an_id_belongs_to_one_memory(store: &dyn MemoryStore) {
+    insert(store, &[record(5, "here before", &[1.0])]);
+    let answers = imported(
+        store,
+        &[
+            arrival(5, "here before", true),
+            arrival(5, "another", true),
+            arrival(5, "the third", false),
+            arrival(90, "Here before.", false),
+            arrival(91, "here before", true),
+        ],
+    );
+    let expected = [
+        Imported::Known(id(5)),
+        Imported::Stored(id(1_000_005)),
+        Imported::Stored(id(6)),
+        Imported::Known(id(5)),
+        Imported::Stored(id(91)),
+    ];
+    assert_eq!(answers, expected);
+    assert_eq!(
+        digits(&list(store, everything(), 9, None)),
+        [1_000_005, 91, 6, 5]
+    );
+    let stats = store
+        .stats(&space("default"))
+        .expect("the store can be read");
+    assert_eq!((stats.memories, stats.taken_over), (4, None));
+}

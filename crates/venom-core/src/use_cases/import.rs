@@ -1,0 +1,91 @@
+//! The use case import: memories from elsewhere, a batch at a time.
+
+use super::Venom;
+use crate::error::{Error, InputError};
+use crate::import::{Arrival, Imported, NewImport};
+use crate::memory::{Memory, MemoryId};
+use crate::secrets::{Screen, SecretPolicy};
+
+/// Ids after the one of its time that a memory without an id may get.
+const NEIGHBOURS: u64 = 1_000;
+
+impl Venom {
+    /// Stores memories from elsewhere in one transaction, durable on return; one answer per memory, in order. What was
+    /// imported before is left as it is now. What cannot be kept is refused without a word about the others. Texts with
+    /// secrets are treated as `secrets` says, or as the owner's rules do. The owner imports, so that quarantine has no say.
+    ///
+    /// # Errors
+    /// [`Error::Embed`] or [`Error::Store`]; then none of them was stored.
+    pub fn import(
+        &self,
+        batch: Vec<NewImport>,
+        secrets: Option<SecretPolicy>,
+    ) -> Result<Vec<Imported>, Error> {
+        let secrets = secrets.unwrap_or(self.rules.secrets);
+        let wanted: Vec<Option<MemoryId>> = batch.iter().map(|new| new.id).collect();
+        let mut answers: Vec<Option<Imported>> = vec![None; batch.len()];
+        let mut arrivals = Vec::with_capacity(batch.len());
+        for (place, new) in batch.into_iter().enumerate() {
+            match self.arrival(new, secrets) {
+                Ok(arrival) => arrivals.push((place, arrival)),
+                Err(error) => answers[place] = Some(Imported::Refused(error.to_string())),
+            }
+        }
+        let (places, all): (Vec<usize>, Vec<Arrival>) = arrivals.into_iter().unzip();
+        let known = self.store.known(&all)?;
+        let mut new = Vec::with_capacity(all.len());
+        for ((place, arrival), known) in places.into_iter().zip(all).zip(known) {
+            match known {
+                Some(id) => answers[place] = Some(Imported::Known(id)),
+                None => new.push((place, arrival)),
+            }
+        }
+        let (places, new): (Vec<usize>, Vec<Arrival>) = new.into_iter().unzip();
+        let texts: Vec<&str> = new.iter().map(|it| it.memory.content.as_str()).collect();
+        let passages = self.passages(&texts)?;
+        let records: Vec<_> = new.into_iter().zip(passages).collect();
+        for (place, answer) in places.into_iter().zip(self.store.import(&records)?) {
+            answers[place] = Some(match (answer, wanted[place]) {
+                (Imported::Stored(id), Some(wanted)) if id != wanted => Imported::Renumbered(id),
+                (answer, _) => answer,
+            });
+        }
+        let lost = || Imported::Refused("the store did not say what became of it".to_owned());
+        Ok(answers
+            .into_iter()
+            .map(|it| it.unwrap_or_else(lost))
+            .collect())
+    }
+
+    /// A memory from elsewhere as it may be kept.
+    fn arrival(&self, new: NewImport, secrets: SecretPolicy) -> Result<Arrival, InputError> {
+        let key = new.key();
+        let now = self.clock.now();
+        // Larger than every id that was ever given: what is smaller can never be given to another memory later.
+        let spare = self.ids.next_id(now);
+        let id = new.id.filter(|id| *id < spare);
+        let of_time = new
+            .stored_at
+            .and_then(|at| u64::try_from(at.as_micros()).ok())
+            .filter(|us| *us > 0 && us.saturating_add(NEIGHBOURS) < spare.digits())
+            .and_then(MemoryId::new);
+        let mut screen = Screen::new(secrets);
+        let memory = Memory {
+            id: id.or(of_time).unwrap_or(spare),
+            space: new.space,
+            content: screen.content(new.content)?,
+            tags: screen.tags(new.tags)?,
+            stored_at: new.stored_at.unwrap_or(now),
+            origin: screen.origin(new.origin)?,
+            source: new.source,
+            quarantined: false,
+            metadata: screen.metadata(new.metadata)?,
+        };
+        Ok(Arrival {
+            memory,
+            key,
+            keeps_id: id.is_some(),
+            spare,
+        })
+    }
+}

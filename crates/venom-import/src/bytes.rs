@@ -1,0 +1,88 @@
+//! Files as they come from outside: opened without following links out, read within limits.
+
+use crate::Unusable;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Longest line of a file of JSON lines, in bytes (4 MiB): the longest memory with every byte escaped and more.
+pub const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest record in a JSON list, in bytes (64 MiB): a conversation with everything that was said in it.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest file that is read whole, in bytes (64 MiB).
+pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most files of a folder of notes.
+pub const FOLDER_FILES_MAX: usize = 1_000_000;
+
+/// Bytes that are read at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+pub(crate) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Unusable {
+    Unusable(format!("{} cannot be read: {error}", path.display()))
+}
+
+/// The file that was named, or of a folder the file of that name in it; a plain file, not a link.
+pub(crate) fn file_of(path: &Path, name: &str, expected: &str) -> Result<PathBuf, Unusable> {
+    let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !found.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let file = path.join(name);
+    match std::fs::symlink_metadata(&file) {
+        Ok(found) if found.is_file() => Ok(file),
+        Ok(_) => Err(Unusable(format!(
+            "{} is no plain file: expected {expected}",
+            file.display()
+        ))),
+        Err(_) => Err(Unusable(format!(
+            "{} holds no {name}: expected {expected}",
+            path.display()
+        ))),
+    }
+}
+
+/// Opens a file that has something in it and is no archive.
+pub(crate) fn open(path: &Path, expected: &str) -> Result<BufReader<File>, Unusable> {
+    let shown = path.display();
+    // Before it is opened: a pipe would wait for a writer.
+    let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !found.is_file() {
+        return Err(Unusable(format!("{shown} is no file: expected {expected}")));
+    }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mut start = Vec::new();
+    let read = (&file).take(4).read_to_end(&mut start);
+    read.map_err(|error| unreadable(path, &error))?;
+    match start.as_slice() {
+        [] => return Err(Unusable(format!("{shown} is empty: expected {expected}"))),
+        [b'P', b'K', 3, 4] | [0x1f, 0x8b, ..] => {
+            return Err(Unusable(format!(
+                "{shown} is an archive: expected {expected}; extract it first"
+            )));
+        }
+        _ => {}
+    }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    Ok(BufReader::with_capacity(BUFFER_BYTES, file))
+}
+
+/// A whole file as text.
+pub(crate) fn text(path: &Path, bytes_max: u64, expected: &str) -> Result<String, Unusable> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    let read = open(path, expected)?
+        .take(bytes_max + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Unusable(format!(
+            "{shown} is too long: expected at most {bytes_max} bytes"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Unusable(format!(
+            "{shown} is not UTF-8: expected text, found an invalid byte at {at}"
+        ))
+    })
+}

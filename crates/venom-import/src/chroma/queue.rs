@@ -1,0 +1,121 @@
+//! What was written and not carried out yet.
+
+use super::{seq, text_of};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+
+/// What the queue says of a memory.
+pub(super) enum Change {
+    /// It is new; nothing happens if there is one of its id.
+    Add(Map<String, Value>),
+    /// These fields are other now; nothing happens if there is none.
+    Update(Map<String, Value>),
+    /// Whichever fits.
+    Upsert(Map<String, Value>),
+    /// It is gone.
+    Delete,
+}
+
+/// A memory under changes.
+pub(super) enum State {
+    Kept(Map<String, Value>),
+    Gone,
+}
+
+impl State {
+    pub(super) fn apply(&mut self, change: Change) {
+        match (&mut *self, change) {
+            (Self::Kept(fields), Change::Update(new) | Change::Upsert(new)) => {
+                for (key, value) in new {
+                    // A field that is set to nothing is gone.
+                    if value.is_null() {
+                        fields.remove(&key);
+                    } else {
+                        fields.insert(key, value);
+                    }
+                }
+            }
+            (Self::Gone, Change::Add(mut new) | Change::Upsert(mut new)) => {
+                new.retain(|_, value| !value.is_null());
+                *self = Self::Kept(new);
+            }
+            (_, Change::Delete) => *self = Self::Gone,
+            (Self::Kept(_), Change::Add(_)) | (Self::Gone, Change::Update(_)) => {}
+        }
+    }
+}
+
+/// What waits in the queue: only ids and numbers are in memory.
+pub(super) struct Pending {
+    by_id: HashMap<String, Vec<i64>>,
+    /// The ids by the first of their numbers.
+    order: BTreeMap<i64, String>,
+}
+
+impl Pending {
+    /// O(what waits).
+    pub(super) fn new(
+        connection: &Connection,
+        segment: &str,
+        topic: &str,
+    ) -> Result<Self, rusqlite::Error> {
+        let sql = "SELECT seq_id FROM max_seq_id WHERE segment_id = ?1";
+        let done = connection.query_row(sql, [segment], |row| Ok(seq(row.get_ref(0)?)));
+        let done = done.optional()?.unwrap_or(0);
+        let sql = "SELECT seq_id, id FROM embeddings_queue WHERE seq_id > ?1 AND topic LIKE ?2 ORDER BY seq_id";
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query(params![done, topic])?;
+        let mut pending = Self {
+            by_id: HashMap::new(),
+            order: BTreeMap::new(),
+        };
+        while let Some(row) = rows.next()? {
+            let (number, id) = (row.get(0)?, text_of(row.get_ref(1)?));
+            let numbers = pending.by_id.entry(id.clone()).or_default();
+            if numbers.is_empty() {
+                pending.order.insert(number, id);
+            }
+            numbers.push(number);
+        }
+        Ok(pending)
+    }
+
+    /// The id that came first of those that are left.
+    pub(super) fn next_id(&mut self) -> Option<String> {
+        while let Some((_, id)) = self.order.pop_first() {
+            if self.by_id.contains_key(&id) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Takes out what waits for an id, in order.
+    pub(super) fn take(
+        &mut self,
+        connection: &Connection,
+        id: &str,
+    ) -> Result<Vec<Change>, rusqlite::Error> {
+        let numbers = self.by_id.remove(id).unwrap_or_default();
+        let read = |number: &i64| {
+            let sql = "SELECT operation, metadata FROM embeddings_queue WHERE seq_id = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_row([number], |row| {
+                let operation: i64 = row.get(0)?;
+                let told = text_of(row.get_ref(1)?);
+                let fields = match serde_json::from_str(&told) {
+                    Ok(Value::Object(fields)) => fields,
+                    _ => Map::new(),
+                };
+                Ok(match operation {
+                    0 => Change::Add(fields),
+                    1 => Change::Update(fields),
+                    2 => Change::Upsert(fields),
+                    _ => Change::Delete,
+                })
+            })
+        };
+        numbers.iter().map(read).collect()
+    }
+}

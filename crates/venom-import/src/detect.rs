@@ -1,0 +1,100 @@
+//! What a file or folder is, by its names and its first bytes.
+
+use crate::bytes::unreadable;
+use crate::chroma::CHROMA_FILE;
+use crate::{Kind, Unusable, markdown};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+/// Bytes that are looked at.
+const START_BYTES: u64 = 64 * 1024;
+
+/// What is there.
+///
+/// # Errors
+/// [`Unusable`] if it cannot be told.
+pub(crate) fn detect(path: &Path) -> Result<Kind, Unusable> {
+    let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if found.is_dir() {
+        return folder(path);
+    }
+    if !found.is_file() {
+        return Err(unknown(path));
+    }
+    if markdown::is_note(path) {
+        return Ok(Kind::Markdown);
+    }
+    file(path)
+}
+
+fn unknown(path: &Path) -> Unusable {
+    let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    Unusable(format!(
+        "{} is of no kind that can be told: expected --from with one of {}",
+        path.display(),
+        names.join(", ")
+    ))
+}
+
+fn folder(path: &Path) -> Result<Kind, Unusable> {
+    if path.join(CHROMA_FILE).is_file() {
+        return Ok(Kind::Chroma);
+    }
+    for name in ["conversations.json", "memories.json"] {
+        let file = path.join(name);
+        if file.is_file() {
+            return self::file(&file);
+        }
+    }
+    let mut entries = std::fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
+    let is_any = entries.any(|entry| {
+        entry.is_ok_and(|entry| {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            is_folder || markdown::is_note(&entry.path())
+        })
+    });
+    if is_any {
+        Ok(Kind::Markdown)
+    } else {
+        Err(unknown(path))
+    }
+}
+
+fn file(path: &Path) -> Result<Kind, Unusable> {
+    let mut start = Vec::new();
+    let opened = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let read = opened.take(START_BYTES).read_to_end(&mut start);
+    read.map_err(|error| unreadable(path, &error))?;
+    if start.is_empty() {
+        return Err(Unusable(format!(
+            "{} is empty: expected something to import",
+            path.display()
+        )));
+    }
+    if start.starts_with(b"SQLite format 3\0") {
+        return Ok(Kind::Chroma);
+    }
+    if start.starts_with(b"PK\x03\x04") || start.starts_with(&[0x1f, 0x8b]) {
+        return Err(Unusable(format!(
+            "{} is an archive: expected the folder or file in it; extract it first",
+            path.display()
+        )));
+    }
+    let text = String::from_utf8_lossy(&start);
+    let has = |key: &str| text.contains(&format!("\"{key}\""));
+    let first = text.trim_start_matches('\u{feff}').trim_start();
+    let is_list = first.starts_with('[');
+    if !is_list && !first.starts_with('{') {
+        return Err(unknown(path));
+    }
+    let is_graph = has("entityType") || has("relationType");
+    Ok(match () {
+        () if has("conversations_memory") || has("chat_messages") => Kind::Claude,
+        () if is_list && has("mapping") => Kind::ChatGpt,
+        () if is_graph && (has("type") || has("entities")) => Kind::ServerMemory,
+        () if has("memory") && (is_list || has("results") || has("memories")) => Kind::Mem0,
+        () if !is_list && (has("content") || has("text")) => Kind::Jsonl,
+        () => return Err(unknown(path)),
+    })
+}

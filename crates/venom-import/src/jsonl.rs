@@ -1,0 +1,147 @@
+//! JSON lines: one memory each, as `venom export` writes them. Also what others write that has a text and perhaps an
+//! id, tags and times.
+
+use crate::bytes::{self, LINE_BYTES_MAX};
+use crate::lines::{self, Line, Lines};
+use crate::record::{Loose, take_moment, take_tags, take_text};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable};
+use serde_json::{Map, Value};
+use std::path::Path;
+use venom_core::{ClientName, Source, SpaceName, TokenName};
+
+const EXPECTED: &str = "JSON lines with a \"content\" each";
+
+pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
+    let total = lines::count(bytes::open(path, EXPECTED)?);
+    let total = total.map_err(|error| bytes::unreadable(path, &error))?;
+    let space = options.space.clone();
+    let mut first = true;
+    let shown = path.display().to_string();
+    let mut lines = Lines::new(bytes::open(path, EXPECTED)?, LINE_BYTES_MAX);
+    let mut next = move || {
+        let (number, line) = match lines.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return None,
+            Err(error) => return Some(Err(Unusable(format!("{shown} cannot be read: {error}")))),
+        };
+        let found = read(line, &space).map_err(|why| Skipped {
+            place: format!("line {number}"),
+            why,
+        });
+        if let (true, Err(skipped)) = (std::mem::take(&mut first), &found) {
+            let (place, why) = (&skipped.place, &skipped.why);
+            return Some(Err(Unusable(format!(
+                "{shown} is not what it should be: expected {EXPECTED}, but of {place} {why}"
+            ))));
+        }
+        Some(Ok(found))
+    };
+    // A file that is broken at its start imports nothing.
+    let start = match next() {
+        Some(Err(unusable)) => return Err(unusable),
+        Some(Ok(found)) => found,
+        None => {
+            let shown = path.display();
+            return Err(Unusable(format!("{shown} is blank: expected {EXPECTED}")));
+        }
+    };
+    Ok(Records {
+        kind: Kind::Jsonl,
+        total: Some(total),
+        found: Box::new(std::iter::once(Ok(start)).chain(std::iter::from_fn(next))),
+    })
+}
+
+fn read(line: Line, space: &SpaceName) -> Result<venom_core::NewImport, String> {
+    let text = match line {
+        Line::Text(text) => text,
+        Line::Bad(why) => return Err(why),
+    };
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(object)) => memory(object, space),
+        Ok(_) => Err("it is no JSON object: expected one with a content".to_owned()),
+        Err(error) => Err(format!("it is no JSON: {error}")),
+    }
+}
+
+/// A memory from an object with its fields.
+pub(crate) fn memory(
+    mut object: Map<String, Value>,
+    space: &SpaceName,
+) -> Result<venom_core::NewImport, String> {
+    let is_ours = object.contains_key("memory_id");
+    let text = take_text(&mut object, &["content", "text", "memory"])
+        .ok_or("it has no content: expected a text")?;
+    let mut loose = Loose {
+        id: take_text(&mut object, &["memory_id", "id"]),
+        space: take_text(&mut object, &["space"]),
+        text,
+        tags: take_tags(&mut object, &["tags"]),
+        stored_at: time(&mut object, &["timestamp", "created_at", "stored_at"])?,
+        occurred_at: time(&mut object, &["occurred_at"])?,
+        speaker: take_text(&mut object, &["speaker"]),
+        session: take_text(&mut object, &["session"]),
+        source: source(&mut object)?.or_else(|| is_ours.then(Source::default)),
+        rest: Map::new(),
+    };
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        loose.rest = std::mem::take(metadata);
+        object.remove("metadata");
+    }
+    for (key, value) in object {
+        if !value.is_null() {
+            loose.keep(&key, value);
+        }
+    }
+    loose.settle(space)
+}
+
+/// A time; one that cannot be read is a mistake, not to be passed over.
+fn time(
+    object: &mut Map<String, Value>,
+    keys: &[&str],
+) -> Result<Option<venom_core::Timestamp>, String> {
+    let found = take_moment(object, keys);
+    let wrong = keys
+        .iter()
+        .find(|key| object.get(**key).is_some_and(|value| !value.is_null()));
+    match (found, wrong) {
+        (None, Some(key)) => Err(format!(
+            "its {key} is no time: expected RFC 3339 or seconds since 1970, received {}",
+            object[*key]
+        )),
+        (found, _) => Ok(found),
+    }
+}
+
+/// Through whom it came in; `None` if it does not say.
+fn source(object: &mut Map<String, Value>) -> Result<Option<Source>, String> {
+    let Some(Value::Object(origin)) = object.get("origin") else {
+        return Ok(None);
+    };
+    let text = |key: &str| origin.get(key).and_then(Value::as_str);
+    let client = text("client").map(ClientName::parse).transpose();
+    let token = text("token").map(TokenName::parse).transpose();
+    let source = Source {
+        client: client.map_err(|error| error.to_string())?,
+        token: token.map_err(|error| error.to_string())?,
+    };
+    object.remove("origin");
+    Ok(Some(source))
+}
+
+/// The same as an item of a source.
+pub(crate) fn item(
+    value: Value,
+    place: impl FnOnce() -> String,
+    make: impl FnOnce(Map<String, Value>) -> Result<venom_core::NewImport, String>,
+) -> Found {
+    let memory = match value {
+        Value::Object(object) => make(object),
+        _ => Err("it is no JSON object".to_owned()),
+    };
+    memory.map_err(|why| Skipped {
+        place: place(),
+        why,
+    })
+}

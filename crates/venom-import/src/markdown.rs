@@ -1,0 +1,181 @@
+//! Markdown notes, a memory each: a file, or every note in a folder and the folders in it.
+//!
+//! Links are not followed and folders whose names begin with a dot are left alone. Of the front matter, tags, times and
+//! the title have their places; everything else is kept among the metadata.
+
+mod front_matter;
+
+use crate::bytes::{self, FOLDER_FILES_MAX, unreadable};
+use crate::record::{Loose, take_moment, take_tags, take_text};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable};
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use venom_core::limits::CONTENT_BYTES_MAX;
+use venom_core::{SpaceName, Timestamp};
+
+const EXPECTED: &str = "a note in markdown";
+/// Longest note, in bytes: a text and its front matter.
+const NOTE_BYTES_MAX: u64 = 2 * CONTENT_BYTES_MAX as u64;
+
+/// Whether a name is that of a note.
+pub(crate) fn is_note(path: &Path) -> bool {
+    let extension = path.extension().and_then(|it| it.to_str());
+    extension.is_some_and(|it| it.eq_ignore_ascii_case("md") || it.eq_ignore_ascii_case("markdown"))
+}
+
+pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records, Unusable> {
+    let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    let space = options.space.clone();
+    if !found.is_dir() {
+        // Read now: a file that is none imports nothing.
+        let text = bytes::text(path, NOTE_BYTES_MAX, EXPECTED)?;
+        let name = path.file_name().map_or(path, Path::new);
+        let made = memory((path, name), &text, &space).map_err(|why| {
+            let shown = path.display();
+            Unusable(format!("{shown} makes no memory: {why}"))
+        })?;
+        return Ok(Records {
+            kind,
+            total: Some(1),
+            found: Box::new(std::iter::once(Ok(Ok(made)))),
+        });
+    }
+    let mut notes = Vec::new();
+    let mut skipped = Vec::new();
+    walk(path, &mut notes, &mut skipped)?;
+    if notes.is_empty() {
+        let shown = path.display();
+        return Err(Unusable(format!(
+            "{shown} holds no notes: expected files *.md"
+        )));
+    }
+    let root = path.to_owned();
+    let read = move |note: PathBuf| -> Found {
+        let name = note.strip_prefix(&root).unwrap_or(&note).to_owned();
+        let text = bytes::text(&note, NOTE_BYTES_MAX, EXPECTED).map_err(|Unusable(why)| why);
+        let made = text.and_then(|text| memory((&note, &name), &text, &space));
+        made.map_err(|why| Skipped {
+            place: name.display().to_string(),
+            why,
+        })
+    };
+    let skipped = skipped.into_iter().map(Err);
+    let total = notes.len() + skipped.len();
+    let found = skipped.chain(notes.into_iter().map(read)).map(Ok);
+    Ok(Records {
+        kind,
+        total: Some(total as u64),
+        found: Box::new(found),
+    })
+}
+
+/// The notes in a folder and those in it, sorted by their paths.
+fn walk(
+    folder: &Path,
+    notes: &mut Vec<PathBuf>,
+    skipped: &mut Vec<Skipped>,
+) -> Result<(), Unusable> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                Ok(kind) if kind.is_file() && is_note(&path) => notes.push(path),
+                Ok(kind) if kind.is_symlink() && is_note(&path) => skipped.push(Skipped {
+                    place: path.display().to_string(),
+                    why: "it is a link: expected a plain file".to_owned(),
+                }),
+                _ => {}
+            }
+            if notes.len() + folders.len() > FOLDER_FILES_MAX {
+                let shown = folder.display();
+                return Err(Unusable(format!(
+                    "{shown} holds too much: expected at most {FOLDER_FILES_MAX} notes"
+                )));
+            }
+        }
+    }
+    notes.sort();
+    Ok(())
+}
+
+/// The memory that a note makes.
+fn memory(
+    (path, name): (&Path, &Path),
+    text: &str,
+    space: &SpaceName,
+) -> Result<venom_core::NewImport, String> {
+    let (mut fields, body) = front_matter::split(text);
+    let body = body.trim();
+    let id = take_text(&mut fields, &["memory_id"]);
+    let stem = name
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
+    let title = take_text(&mut fields, &["title"])
+        .or(stem)
+        .unwrap_or_default();
+    if body.is_empty() {
+        return Err("it has no text".to_owned());
+    }
+    // What Venom wrote is the text and nothing else; of other notes the title says what they are about.
+    let text = if id.is_some() || has_title(body, &title) {
+        body.to_owned()
+    } else {
+        format!("{title}\n\n{body}")
+    };
+    let tags = take_tags(&mut fields, &["tags", "tag"]);
+    let stored_at = take_moment(&mut fields, &["timestamp", "created", "created_at", "date"]);
+    let mut loose = Loose {
+        space: take_text(&mut fields, &["space"]),
+        text,
+        tags: tags.into_iter().map(|tag| plain(&tag)).collect(),
+        stored_at: stored_at.or_else(|| if id.is_some() { None } else { changed(path) }),
+        occurred_at: take_moment(&mut fields, &["occurred_at"]),
+        speaker: take_text(&mut fields, &["speaker"]),
+        session: take_text(&mut fields, &["session"]),
+        ..Loose::default()
+    };
+    if id.is_none() {
+        loose.keep("file", Value::String(name.display().to_string()));
+    }
+    loose.id = id;
+    rest(&mut loose, fields);
+    loose.settle(space)
+}
+
+fn rest(loose: &mut Loose, mut fields: Map<String, Value>) {
+    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+        loose.rest.append(metadata);
+        fields.remove("metadata");
+    }
+    for (key, value) in fields {
+        loose.keep(&key, value);
+    }
+}
+
+/// Tags of notes may have a # before them.
+fn plain(tag: &str) -> String {
+    tag.trim_start_matches('#').to_owned()
+}
+
+fn has_title(body: &str, title: &str) -> bool {
+    let first = body.lines().next().unwrap_or_default();
+    first
+        .trim_start_matches('#')
+        .trim()
+        .eq_ignore_ascii_case(title.trim())
+}
+
+/// When a file was changed.
+fn changed(path: &Path) -> Option<Timestamp> {
+    let changed = std::fs::metadata(path).ok()?.modified().ok()?;
+    let micros = changed.duration_since(UNIX_EPOCH).ok()?.as_micros();
+    i64::try_from(micros).ok().map(Timestamp::from_micros)
+}

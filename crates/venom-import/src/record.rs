@@ -1,0 +1,258 @@
+//! From what a record says, in whatever form, to a memory that may be imported.
+
+use serde_json::{Map, Value};
+use venom_core::limits::{METADATA_BYTES_MAX, TAGS_MAX};
+use venom_core::{
+    Content, MemoryId, Metadata, NewImport, Origin, SessionName, Source, SpaceName, Speaker, Tag,
+    Tags, Timestamp,
+};
+
+/// Numbers from here on are milliseconds since 1970, from [`MICROS_MIN`] on microseconds; below it seconds.
+const MILLIS_MIN: f64 = 1e11;
+const MICROS_MIN: f64 = 1e14;
+
+/// What a record says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loose {
+    pub(crate) id: Option<String>,
+    pub(crate) space: Option<String>,
+    pub(crate) text: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) stored_at: Option<Timestamp>,
+    pub(crate) occurred_at: Option<Timestamp>,
+    pub(crate) speaker: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) source: Option<Source>,
+    /// What else it says.
+    pub(crate) rest: Map<String, Value>,
+}
+
+impl Loose {
+    /// The memory that it makes. What has no place of its own (an id of another form, too many tags, a name that is
+    /// too long) is kept among the metadata.
+    ///
+    /// # Errors
+    /// One sentence if it has no text that can be kept, or names no space.
+    pub(crate) fn settle(mut self, space: &SpaceName) -> Result<NewImport, String> {
+        let content = Content::parse(&self.text).map_err(|error| error.to_string())?;
+        let space = match self.space.take() {
+            Some(name) => SpaceName::parse(&name).map_err(|error| error.to_string())?,
+            None => space.clone(),
+        };
+        let id = self.id.take();
+        let known = id.as_deref().and_then(|id| MemoryId::parse(id).ok());
+        if let (Some(other), None) = (id, known) {
+            self.keep("id", Value::String(other));
+        }
+        let speaker = self.speaker.take();
+        let speaker = self.named("speaker", speaker, |name| Speaker::parse(name).ok());
+        let session = self.session.take();
+        let session = self.named("session", session, |name| SessionName::parse(name).ok());
+        let tags = self.tags();
+        Ok(NewImport {
+            id: known,
+            space,
+            content,
+            tags,
+            origin: Origin {
+                speaker,
+                session,
+                occurred_at: self.occurred_at,
+            },
+            stored_at: self.stored_at,
+            source: self.source.take().unwrap_or_else(Source::command_line),
+            metadata: metadata(&self.rest),
+        })
+    }
+
+    /// Adds to the metadata, unless there is such a key.
+    pub(crate) fn keep(&mut self, key: &str, value: Value) {
+        self.rest.entry(key).or_insert(value);
+    }
+
+    fn named<T>(
+        &mut self,
+        key: &str,
+        name: Option<String>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let name = name.filter(|name| !name.trim().is_empty())?;
+        let parsed = parse(&name);
+        if parsed.is_none() {
+            self.keep(key, Value::String(name));
+        }
+        parsed
+    }
+
+    /// As many of the tags as can be kept; if that is not all, all are among the metadata.
+    fn tags(&mut self) -> Tags {
+        let given = std::mem::take(&mut self.tags);
+        let given: Vec<&str> = given.iter().map(|tag| tag.trim()).collect();
+        let mut fit: Vec<&str> = Vec::new();
+        for tag in given.iter().copied().filter(|tag| !tag.is_empty()) {
+            if Tag::parse(tag, 1).is_ok() && !fit.contains(&tag) && fit.len() < TAGS_MAX {
+                fit.push(tag);
+            }
+        }
+        if given
+            .iter()
+            .any(|tag| !tag.is_empty() && !fit.contains(tag))
+        {
+            self.keep("tags", given.iter().copied().collect());
+        }
+        Tags::parse(&fit).unwrap_or_default()
+    }
+}
+
+/// Metadata as it is kept; of more than fits only how long it was.
+fn metadata(rest: &Map<String, Value>) -> Option<Metadata> {
+    if rest.is_empty() {
+        return None;
+    }
+    // Text has no NUL here: JSON writes it as an escape.
+    let text = serde_json::to_string(rest).unwrap_or_default();
+    let left_out = |_| {
+        Metadata::parse(&format!(
+            "{{\"left_out\":\"{} bytes of metadata, at most {METADATA_BYTES_MAX} are kept\"}}",
+            text.len()
+        ))
+    };
+    Metadata::parse(&text).or_else(left_out).ok()
+}
+
+/// A time in JSON: RFC 3339 or the like, or seconds, milliseconds or microseconds since 1970.
+pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::Number(number) => since_epoch(number.as_f64()?),
+        Value::String(text) => moment_of_text(text),
+        _ => None,
+    }
+}
+
+/// The same of a text.
+pub(crate) fn moment_of_text(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let number = || text.parse().ok().and_then(since_epoch);
+    Timestamp::parse(text).or_else(number)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the range is checked, and parts of a microsecond are of no use"
+)]
+fn since_epoch(number: f64) -> Option<Timestamp> {
+    let size = number.abs();
+    let micros = if size >= MICROS_MIN {
+        number
+    } else if size >= MILLIS_MIN {
+        number * 1e3
+    } else {
+        number * 1e6
+    };
+    // The years 0 to 9999, near enough.
+    (micros.abs() < 2.6e17).then(|| Timestamp::from_micros(micros.round() as i64))
+}
+
+/// Takes a text out of an object.
+pub(crate) fn take_text(object: &mut Map<String, Value>, keys: &[&str]) -> Option<String> {
+    let key = keys
+        .iter()
+        .find(|key| object.get(**key).is_some_and(Value::is_string))?;
+    match object.remove(*key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Takes a time out of an object; what is no time stays there.
+pub(crate) fn take_moment(object: &mut Map<String, Value>, keys: &[&str]) -> Option<Timestamp> {
+    let found = keys.iter().find_map(|key| {
+        let moment = object.get(*key).and_then(moment)?;
+        Some((*key, moment))
+    });
+    let (key, moment) = found?;
+    object.remove(key);
+    Some(moment)
+}
+
+/// Takes tags out of an object: a list of texts, or a text with commas.
+pub(crate) fn take_tags(object: &mut Map<String, Value>, keys: &[&str]) -> Vec<String> {
+    let is_text = |value: &Value| value.is_string();
+    let are_tags = |value: &Value| match value {
+        Value::Array(tags) => tags.iter().all(is_text),
+        other => other.is_string() || other.is_null(),
+    };
+    let Some(key) = keys
+        .iter()
+        .find(|key| object.get(**key).is_some_and(are_tags))
+    else {
+        return Vec::new();
+    };
+    match object.remove(*key) {
+        Some(Value::String(text)) => parted(&text),
+        Some(Value::Array(tags)) => tags
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Tags that are separated by commas.
+pub(crate) fn parted(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(|tag| tag.trim().to_owned())
+        .filter(|tag| !tag.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn times_come_in_many_forms() {
+        let day = Timestamp::parse("2023-11-14T22:13:20Z");
+        for form in [
+            json!("2023-11-14T22:13:20+00:00"),
+            json!("2023-11-14 22:13:20"),
+            json!("2023-11-14T22:13:20"),
+            json!(1_700_000_000),
+            json!(1_700_000_000.0),
+            json!(1_700_000_000_000_i64),
+            json!(1_700_000_000_000_000_i64),
+            json!("1700000000"),
+        ] {
+            assert_eq!(moment(&form), day, "{form}");
+        }
+        for year in ["0000", "9999"] {
+            assert!(moment(&json!(format!("{year}-01-01T00:00:00Z"))).is_some());
+        }
+        for bad in [json!("soon"), json!(null), json!(1e300), json!("NaN")] {
+            assert_eq!(moment(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_is_among_the_metadata() {
+        let space = SpaceName::parse("default").expect("a name");
+        let loose = Loose {
+            id: Some("x-1".to_owned()),
+            text: " a fact ".to_owned(),
+            tags: (0..12).map(|number| format!("t{number}")).collect(),
+            speaker: Some("n".repeat(200)),
+            ..Loose::default()
+        };
+        let made = loose.settle(&space).expect("it has a text");
+        assert_eq!((made.id, made.content.as_str()), (None, "a fact"));
+        assert_eq!(made.tags.as_slice().len(), TAGS_MAX);
+        let rest = made.metadata.expect("there is more");
+        let rest: Value = serde_json::from_str(rest.as_str()).expect("JSON");
+        assert_eq!(rest["id"], "x-1");
+        assert_eq!(rest["tags"].as_array().map(Vec::len), Some(12));
+        assert_eq!(rest["speaker"].as_str().map(str::len), Some(200));
+        assert!(Loose::default().settle(&space).is_err());
+    }
+}

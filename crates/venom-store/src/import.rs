@@ -1,0 +1,117 @@
+//! Memories from elsewhere: how they are recognised, stored and counted.
+
+use crate::fault::Fault;
+use crate::{read, rows, write};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use venom_core::{Arrival, ImportKey, Imported, Memory, MemoryId, Passage, TakenOver, duplicate};
+
+/// Ids after the one of its time that are tried for a memory that has none of its own.
+const NEIGHBOURS: u64 = 1_000;
+
+/// The memory that an arrival is kept as. O(log memories + memories of the same fingerprint).
+pub(crate) fn known(connection: &Connection, arrival: &Arrival) -> Result<Option<MemoryId>, Fault> {
+    let by_key =
+        "SELECT m.id FROM imports AS i JOIN memories AS m ON m.seq = i.memory WHERE i.key = ?1";
+    let mut statement = connection.prepare_cached(by_key)?;
+    let found: Option<i64> = statement
+        .query_row([key_column(arrival.key)], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(Some(rows::memory_id(id)?));
+    }
+    let new = &arrival.memory;
+    if arrival.keeps_id {
+        let sql = "SELECT 1 FROM memories WHERE id = ?1 AND content = ?2";
+        let mut statement = connection.prepare_cached(sql)?;
+        let is_there = statement.exists(params![rows::id_column(new.id), new.content.as_str()])?;
+        return Ok(is_there.then_some(new.id));
+    }
+    let sql = "SELECT m.seq FROM memories AS m JOIN spaces AS s USING (space)
+               WHERE s.name = ?1 AND m.fingerprint = ?2 AND m.forgotten_at_us IS NULL ORDER BY m.id DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    let values = params![new.space.as_str(), write::fingerprint(&new.content)];
+    let mut found = statement.query(values)?;
+    while let Some(row) = found.next()? {
+        let old = read::memory_in_row(connection, row.get(0)?)?;
+        if duplicate::repeats(new, &old) {
+            return Ok(Some(old.id));
+        }
+    }
+    Ok(None)
+}
+
+/// Stores an arrival, unless it is known. Returns the row and the memory if it was stored.
+pub(crate) fn import(
+    tx: &Transaction<'_>,
+    model: i64,
+    (arrival, passages): (&Arrival, &[Passage]),
+) -> Result<(Imported, Option<(i64, Memory)>), Fault> {
+    if let Some(id) = known(tx, arrival)? {
+        tx.prepare_cached(
+            "INSERT INTO imports (key, memory) SELECT ?1, seq FROM memories WHERE id = ?2
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![key_column(arrival.key), rows::id_column(id)])?;
+        return Ok((Imported::Known(id), None));
+    }
+    let memory = Memory {
+        id: free_id(tx, arrival)?,
+        ..arrival.memory.clone()
+    };
+    let seq = write::insert_row(tx, model, &memory, passages)?;
+    tx.prepare_cached("INSERT INTO imports (key, memory) VALUES (?1, ?2)")?
+        .execute(params![key_column(arrival.key), seq])?;
+    Ok((Imported::Stored(memory.id), Some((seq, memory))))
+}
+
+/// The id that a new arrival gets.
+fn free_id(tx: &Transaction<'_>, arrival: &Arrival) -> Result<MemoryId, Fault> {
+    let first = arrival.memory.id.digits();
+    let last = first.saturating_add(if arrival.keeps_id { 0 } else { NEIGHBOURS });
+    let mut taken = tx.prepare_cached("SELECT 1 FROM memories WHERE id = ?1")?;
+    for id in (first..=last).filter_map(MemoryId::new) {
+        if !taken.exists([rows::id_column(id)])? {
+            return Ok(id);
+        }
+    }
+    Ok(arrival.spare)
+}
+
+/// The column of an import key: 16 bytes, big-endian.
+const fn key_column(key: ImportKey) -> [u8; 16] {
+    key.0.to_be_bytes()
+}
+
+/// The state of a source when all of it had been imported.
+pub(crate) fn source_state(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
+    let sql = "SELECT state FROM sources WHERE name = ?1";
+    let found = connection.query_row(sql, [name], |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+/// Notes that all of a source in a state has been imported.
+pub(crate) fn note_source(
+    tx: &Transaction<'_>,
+    (name, state): (&str, &str),
+    came: TakenOver,
+) -> Result<(), Fault> {
+    let sql = "INSERT INTO sources (name, state, memories, skipped) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (name) DO UPDATE SET state = excluded.state, skipped = excluded.skipped,
+                   memories = memories + excluded.memories";
+    tx.execute(sql, params![name, state, came.memories, came.skipped])?;
+    Ok(())
+}
+
+/// What came from every source so far; `None` if that is nothing.
+pub(crate) fn taken_over(connection: &Connection) -> Result<Option<TakenOver>, Fault> {
+    let sql = "SELECT coalesce(sum(memories), 0), coalesce(sum(skipped), 0) FROM sources";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([], |row| {
+        let came = TakenOver {
+            memories: row.get(0)?,
+            skipped: row.get(1)?,
+        };
+        Ok((came != TakenOver::default()).then_some(came))
+    });
+    Ok(found?)
+}

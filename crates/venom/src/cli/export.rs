@@ -1,0 +1,324 @@
+//! `export`: memories as JSON lines, or as markdown that people read. Newest first, page by page.
+
+mod markdown;
+
+use super::commands::{DOOR, filter, text_of};
+use super::output;
+use crate::access_file::AccessFile;
+use crate::admitted::Admitted;
+use crate::caller::Caller;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use crate::mcp::{View, memory_json};
+use clap::ArgMatches;
+use markdown::Notes;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use venom_core::{Filter, ListPage, ListQuery, Memory, limits};
+
+/// Where memories go.
+enum Target {
+    /// JSON lines on stdout.
+    Stdout,
+    /// JSON lines in a new file.
+    Lines(PathBuf),
+    /// Notes in a folder, one for each memory or for each month.
+    Notes { folder: PathBuf, by_month: bool },
+}
+
+/// Exports what the filters take.
+///
+/// # Errors
+/// [`Failure`] if the target is there already or cannot be written, or the memories cannot be read.
+pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
+    let target = target(arguments)?;
+    let filter = filter(arguments, &config)?;
+    let all_spaces = arguments.get_flag("all-spaces");
+    let hub = Hub::open(config.clone()).await?;
+    let file = AccessFile::new(config.data.clone());
+    let caller = Caller::local(DOOR);
+    let admitted = Admitted::new(&hub, &file, &caller);
+    let outcome = async {
+        let filters: Vec<Filter> = if all_spaces {
+            let stats = hub.stats(config.space.clone()).await?;
+            let in_space = |space| Filter {
+                space,
+                ..filter.clone()
+            };
+            stats.spaces.into_iter().map(in_space).collect()
+        } else {
+            vec![filter]
+        };
+        export(&admitted, filters, target).await
+    };
+    let outcome = outcome.await;
+    hub.close().await;
+    file.close();
+    outcome
+}
+
+fn target(arguments: &ArgMatches) -> Result<Target, Failure> {
+    let out = text_of(arguments, "out").map(PathBuf::from);
+    let by_month = arguments.get_flag("by-month");
+    match (text_of(arguments, "to"), out) {
+        (Some("markdown"), Some(folder)) => {
+            refuse_if_there(&folder)?;
+            Ok(Target::Notes { folder, by_month })
+        }
+        (Some("markdown"), None) => Err(Failure::invalid(
+            "out is missing: expected --out FOLDER for markdown",
+        )),
+        (_, _) if by_month => Err(Failure::invalid(
+            "by-month was given with jsonl: expected it with --to markdown",
+        )),
+        (_, None) => Ok(Target::Stdout),
+        (_, Some(file)) => {
+            refuse_if_there(&file)?;
+            Ok(Target::Lines(file))
+        }
+    }
+}
+
+/// Nothing is overwritten. An empty folder is as good as none.
+fn refuse_if_there(path: &Path) -> Result<(), Failure> {
+    let is_free = match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => {
+            std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+        }
+        Ok(_) => false,
+        Err(_) => true,
+    };
+    if is_free {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!(
+        "{} exists already: expected a name that is free, since nothing is overwritten",
+        path.display()
+    )))
+}
+
+async fn export(
+    admitted: &Admitted<'_>,
+    filters: Vec<Filter>,
+    target: Target,
+) -> Result<(), Failure> {
+    match target {
+        Target::Stdout => {
+            let mut gone = false;
+            let mut write = |memory: &Memory| {
+                let line = line(memory)?;
+                let written = io::stdout().lock().write_all(line.as_bytes());
+                // A reader that has gone away (`| head`) is no failure.
+                match written {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => gone = true,
+                    other => other.map_err(|error| unwritable(Path::new("stdout"), &error))?,
+                }
+                Ok(!gone)
+            };
+            pages(admitted, filters, &mut write).await.map(drop)
+        }
+        Target::Lines(file) => {
+            let mut part = Part::new(file)?;
+            let mut write = |memory: &Memory| part.write(&line(memory)?).map(|()| true);
+            let count = pages(admitted, filters, &mut write).await?;
+            let shown = part.finish()?;
+            output::line(&format!(
+                "Exported {count} memories to {}.",
+                shown.display()
+            ))
+        }
+        Target::Notes { folder, by_month } => {
+            let mut notes = Notes::new(folder.clone(), by_month)?;
+            let mut write = |memory: &Memory| notes.write(memory).map(|()| true);
+            let count = pages(admitted, filters, &mut write).await?;
+            notes.finish()?;
+            output::line(&format!(
+                "Exported {count} memories to {}.",
+                folder.display()
+            ))
+        }
+    }
+}
+
+/// Tells `each` every memory that a filter takes, until it has enough. Returns how many.
+async fn pages(
+    admitted: &Admitted<'_>,
+    filters: Vec<Filter>,
+    each: &mut (dyn FnMut(&Memory) -> Result<bool, Failure> + Send),
+) -> Result<u64, Failure> {
+    let most = i64::try_from(limits::PAGE_MEMORIES_MAX).unwrap_or(1);
+    let limit = ListPage::parse(most)?;
+    let mut count = 0;
+    for filter in filters {
+        let mut before = None;
+        loop {
+            let query = ListQuery {
+                filter: filter.clone(),
+                limit,
+                before,
+            };
+            let page = admitted.list(query).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            for memory in &page {
+                if !each(memory)? {
+                    return Ok(count);
+                }
+                count += 1;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// A memory on one line.
+fn line(memory: &Memory) -> Result<String, Failure> {
+    let value = memory_json(memory, View::Original);
+    let line = serde_json::to_string(&value);
+    Ok(line.map_err(|error| Failure::internal(error.to_string()))? + "\n")
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::not_ready(format!("{} cannot be written: {error}", path.display()))
+}
+
+/// A file that has its name once it is whole.
+struct Part {
+    file: BufWriter<File>,
+    beside: PathBuf,
+    whole: PathBuf,
+    is_done: bool,
+}
+
+impl Part {
+    fn new(whole: PathBuf) -> Result<Self, Failure> {
+        let mut beside = whole.clone().into_os_string();
+        beside.push(format!(".part-{}", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&beside);
+        let file = file.map_err(|error| unwritable(&beside, &error))?;
+        Ok(Self {
+            file: BufWriter::new(file),
+            beside,
+            whole,
+            is_done: false,
+        })
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|error| unwritable(&self.beside, &error))
+    }
+
+    /// Gives it its name, unless that was taken meanwhile.
+    fn finish(mut self) -> Result<PathBuf, Failure> {
+        let synced = self
+            .file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|error| unwritable(&self.beside, &error))?;
+        refuse_if_there(&self.whole)?;
+        std::fs::rename(&self.beside, &self.whole)
+            .map_err(|error| unwritable(&self.whole, &error))?;
+        self.is_done = true;
+        Ok(self.whole.clone())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // What is half there is of no use.
+            let _ = std::fs::remove_file(&self.beside);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use venom_core::{
+        ClientName, Content, MemoryId, Metadata, Origin, SessionName, Source, SpaceName, Speaker,
+        Tags, Timestamp, TokenName,
+    };
+    use venom_import::{Kind, Options};
+    use venom_testing::Folder;
+
+    /// Moments of the years 0 to 9999, in microseconds.
+    const MOMENTS: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_207_200_000_000;
+
+    prop_compose! {
+        fn memory()(
+            digits in 0_u64..=i64::MAX as u64,
+            text in "[ -~éß茶\n\t\u{1F980}]{0,60}[a-z]",
+            tags in prop::collection::vec("[a-z,#é ]{0,8}[a-z]", 0..10),
+            (stored, occurred) in (MOMENTS, prop::option::of(MOMENTS)),
+            names in prop::array::uniform4(prop::option::of("[a-z\"é\\\\]{1,9}")),
+            weight in prop::option::of(any::<f64>().prop_filter("JSON", |number| number.is_finite())),
+        ) -> Memory {
+            let [speaker, session, client, token] = names;
+            Memory {
+                id: MemoryId::new(digits).unwrap(),
+                space: SpaceName::parse("a space").unwrap(),
+                content: Content::parse(&text).unwrap(),
+                tags: Tags::parse(&tags).unwrap(),
+                stored_at: Timestamp::from_micros(stored),
+                origin: Origin {
+                    speaker: speaker.map(|name| Speaker::parse(&name).unwrap()),
+                    session: session.map(|name| SessionName::parse(&name).unwrap()),
+                    occurred_at: occurred.map(Timestamp::from_micros),
+                },
+                source: Source {
+                    client: client.as_deref().and_then(ClientName::told),
+                    token: token.as_deref().and_then(TokenName::told),
+                },
+                quarantined: false,
+                metadata: weight.and_then(|weight| {
+                    let value = serde_json::json!({ "nested": [{ "weight": weight }], "speaker": "x" });
+                    Metadata::parse(&value.to_string()).ok()
+                }),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_export_has_everything(memories in prop::collection::vec(memory(), 1..8)) {
+            let folder = Folder::new();
+            let file = folder.join("export.jsonl");
+            let lines: String = memories.iter().map(|memory| line(memory).unwrap()).collect();
+            std::fs::write(&file, lines).unwrap();
+            let options = Options {
+                space: SpaceName::parse("another").unwrap(),
+                other_collections: true,
+                conversations: false,
+                scratch: folder.path().to_owned(),
+            };
+            let records = venom_import::open(&file, None, &options).unwrap();
+            prop_assert_eq!(records.kind, Kind::Jsonl);
+            let back: Vec<_> = records.found.map(|found| found.unwrap().unwrap()).collect();
+            prop_assert_eq!(back.len(), memories.len());
+            for (new, memory) in back.into_iter().zip(memories) {
+                let again = Memory {
+                    id: new.id.unwrap(),
+                    space: new.space,
+                    content: new.content,
+                    tags: new.tags,
+                    stored_at: new.stored_at.unwrap(),
+                    origin: new.origin,
+                    source: new.source,
+                    quarantined: false,
+                    metadata: new.metadata,
+                };
+                prop_assert_eq!(again, memory);
+            }
+        }
+    }
+}

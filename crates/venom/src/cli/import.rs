@@ -1,0 +1,157 @@
+//! `import`: memories out of other programs' files, and out of our own exports.
+
+use super::commands::{DOOR, text_of};
+use super::output;
+use crate::access_file::AccessFile;
+use crate::admitted::Admitted;
+use crate::caller::Caller;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use crate::imports::{Batches, Progress, Tally};
+use clap::ArgMatches;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use venom_core::visible;
+use venom_import::{Kind, Options, Records, Unusable};
+
+/// Records that are named with the reason why they were left out.
+const REASONS_SHOWN_MAX: usize = 20;
+
+/// Imports a file or folder.
+///
+/// # Errors
+/// [`Failure`] if there is nothing there that can be read, or it cannot be stored.
+pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
+    let path = text_of(arguments, "path")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let kind = text_of(arguments, "from").map(kind_of).transpose()?;
+    let options = Options {
+        space: config.space.clone(),
+        other_collections: true,
+        conversations: arguments.get_flag("conversations"),
+        scratch: std::env::temp_dir(),
+    };
+    // Bad input is found before the data folder is touched.
+    let records = venom_import::open(&path, kind, &options).map_err(unusable)?;
+    let kind = records.kind;
+    let json = arguments.get_flag("json");
+    let dry = arguments.get_flag("dry-run");
+    let tally = if dry {
+        look(records)?
+    } else {
+        let hub = Hub::open(config.clone()).await?;
+        let file = AccessFile::new(config.data.clone());
+        let caller = Caller::local(DOOR);
+        let outcome = import(records, &Admitted::new(&hub, &file, &caller)).await;
+        hub.close().await;
+        file.close();
+        outcome?
+    };
+    tell(kind, &tally, dry, json)
+}
+
+fn kind_of(name: &str) -> Result<Kind, Failure> {
+    Kind::of_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        Failure::invalid(format!(
+            "from is malformed: expected one of {}, received {name:?}",
+            names.join(", ")
+        ))
+    })
+}
+
+fn unusable(Unusable(why): Unusable) -> Failure {
+    Failure::invalid(why)
+}
+
+/// Reads everything and stores nothing.
+fn look(records: Records) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
+    for batch in Batches::new(records.found) {
+        let batch = batch.map_err(unusable)?;
+        tally.read(&batch);
+        tally.stored += batch.new.len() as u64;
+    }
+    Ok(tally)
+}
+
+async fn import(records: Records, admitted: &Admitted<'_>) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
+    let mut progress = Progress::new(records.total);
+    let is_terminal = io::stderr().is_terminal();
+    for batch in Batches::new(records.found) {
+        let batch = batch.map_err(|Unusable(why)| {
+            let (stored, known) = (tally.stored, tally.known);
+            Failure::invalid(format!(
+                "{why}; before that, {stored} memories were imported and {known} were known already"
+            ))
+        })?;
+        tally.read(&batch);
+        tally.came(&admitted.import(batch.new).await?);
+        if is_terminal {
+            let text = progress.text(tally.records());
+            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        } else if let Some(line) = progress.line(tally.records()) {
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+    if is_terminal {
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
+    Ok(tally)
+}
+
+/// The summary.
+fn tell(kind: Kind, tally: &Tally, dry: bool, json: bool) -> Result<(), Failure> {
+    if json {
+        let renumbered: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
+        let value = json!({
+            "kind": kind.name(),
+            "dry_run": dry,
+            "imported": tally.stored,
+            "known": tally.known,
+            "skipped": tally.skipped,
+            "reasons": tally.reasons,
+            "renumbered": renumbered,
+        });
+        return output::line(&format!("{value:#}"));
+    }
+    let (stored, known, skipped) = (tally.stored, tally.known, tally.skipped);
+    let mut text = if dry {
+        format!(
+            "Would import {stored} memories from {}, {skipped} skipped. ",
+            kind.name()
+        ) + "Nothing was stored; what is known already is told by the import itself.\n"
+    } else {
+        format!(
+            "Imported {stored} memories from {}, {known} known already, {skipped} skipped.\n",
+            kind.name()
+        )
+    };
+    if !tally.renumbered.is_empty() {
+        let ids: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            text,
+            "New ids, since other memories have theirs: {}",
+            ids.join(", ")
+        );
+    }
+    for reason in tally.reasons.iter().take(REASONS_SHOWN_MAX) {
+        let _ = writeln!(text, "skipped {}", visible::line(reason));
+    }
+    let shown = tally.reasons.len().min(REASONS_SHOWN_MAX) as u64;
+    if skipped > shown {
+        let _ = writeln!(text, "and {} more", skipped - shown);
+    }
+    if stored + known + skipped == 0 && matches!(kind, Kind::ChatGpt | Kind::Claude) {
+        text.push_str(
+            "No saved memories are in it; its conversations come with --conversations.\n",
+        );
+    }
+    output::text(&text)
+}

@@ -1,0 +1,82 @@
+//! The predecessor's ChromaDB in the data folder: its memories come in before the first call is answered.
+//!
+//! Nothing is written into its files. What came is recognised when it comes again, so that a start that was cut short
+//! goes on where it was; a database that was read whole is read again only when its files changed.
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::imports::{Batches, Progress, Tally};
+use venom_core::use_cases::Venom;
+use venom_core::{SecretPolicy, TakenOver};
+use venom_import::{CHROMA_FILE, Kind, Options, Unusable, chroma_state};
+use venom_store::SqliteStore;
+
+/// Records whose reasons are told in the log.
+const REASONS_MAX: usize = 20;
+
+/// Imports what is there, unless that was done before or is not wanted.
+///
+/// # Errors
+/// [`Failure`] if the database is there and cannot be read, or the memories cannot be stored.
+pub(super) fn take_over(
+    config: &Config,
+    store: &SqliteStore,
+    venom: &Venom,
+) -> Result<(), Failure> {
+    let file = config.data.join(CHROMA_FILE);
+    if !config.import_predecessor || !file.is_file() {
+        return Ok(());
+    }
+    let unusable = |Unusable(why): Unusable| {
+        Failure::not_ready(format!(
+            "the memories of the predecessor cannot be taken over: {why}; to start without them, set \
+             VENOM_IMPORT_PREDECESSOR=no"
+        ))
+    };
+    // Of another collection nothing has come yet.
+    let state = format!(
+        "{}, collection {}",
+        chroma_state(&file).map_err(unusable)?,
+        config.space.as_str()
+    );
+    if store.source_state(CHROMA_FILE)?.as_deref() == Some(&state) {
+        return Ok(());
+    }
+    let options = Options {
+        space: config.space.clone(),
+        other_collections: false,
+        conversations: false,
+        scratch: config.data.clone(),
+    };
+    let records = venom_import::open(&file, Some(Kind::Chroma), &options).map_err(unusable)?;
+    let space = config.space.as_str();
+    tracing::info!(
+        "taking over the memories of the predecessor, collection {space:?} of {CHROMA_FILE}"
+    );
+    let mut tally = Tally::default();
+    let mut progress = Progress::new(records.total);
+    for batch in Batches::new(records.found) {
+        let batch = batch.map_err(unusable)?;
+        tally.read(&batch);
+        // They were kept before: none is lost to a rule that is newer.
+        tally.came(&venom.import(batch.new, Some(SecretPolicy::Keep))?);
+        if let Some(line) = progress.line(tally.records()) {
+            tracing::info!("{line}");
+        }
+    }
+    for skipped in tally.reasons.iter().take(REASONS_MAX) {
+        tracing::warn!("{skipped} of {CHROMA_FILE} was left out");
+    }
+    let came = TakenOver {
+        memories: tally.stored,
+        skipped: tally.skipped,
+    };
+    store.note_source(CHROMA_FILE, &state, came)?;
+    let (stored, known, skipped) = (tally.stored, tally.known, tally.skipped);
+    tracing::info!(
+        "took over {stored} memories of the predecessor in {:.1} s ({known} were here already, {skipped} were left \
+         out); its files are as they were",
+        progress.seconds()
+    );
+    Ok(())
+}

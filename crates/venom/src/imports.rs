@@ -1,0 +1,179 @@
+//! Importing batch by batch: how large a batch is, what came of it, how far it is.
+
+use std::time::Instant;
+use venom_core::limits::IMPORT_BATCH_MAX;
+use venom_core::{Imported, MemoryId, NewImport};
+use venom_import::{Found, Skipped, Unusable};
+
+/// Text of a batch at most, in bytes, unless a single memory has more (1 MiB): what one transaction embeds.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Reasons that are kept word for word; the rest is counted.
+const REASONS_MAX: usize = 100;
+
+/// Records that are imported together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// What shall be stored.
+    pub(crate) new: Vec<NewImport>,
+    /// What was left out on the way.
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+/// Cuts records into batches. What was read before a failure comes before it.
+pub(crate) struct Batches<I> {
+    found: I,
+    /// What ended it, once what came before is delivered.
+    failure: Option<Unusable>,
+    ended: bool,
+}
+
+impl<I: Iterator<Item = Result<Found, Unusable>>> Batches<I> {
+    /// Of these records.
+    pub(crate) const fn new(found: I) -> Self {
+        Self {
+            found,
+            failure: None,
+            ended: false,
+        }
+    }
+}
+
+impl<I: Iterator<Item = Result<Found, Unusable>>> Iterator for Batches<I> {
+    type Item = Result<Batch, Unusable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return self.failure.take().map(Err);
+        }
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        while batch.new.len() + batch.skipped.len() < IMPORT_BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            match self.found.next() {
+                Some(Ok(Ok(new))) => {
+                    bytes += new.content.as_str().len();
+                    batch.new.push(new);
+                }
+                Some(Ok(Err(skipped))) => batch.skipped.push(skipped),
+                Some(Err(unusable)) => {
+                    self.failure = Some(unusable);
+                    self.ended = true;
+                    break;
+                }
+                None => {
+                    self.ended = true;
+                    break;
+                }
+            }
+        }
+        let is_empty = batch.new.is_empty() && batch.skipped.is_empty();
+        if is_empty {
+            return self.failure.take().map(Err);
+        }
+        Some(Ok(batch))
+    }
+}
+
+/// What became of all records.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// New memories.
+    pub(crate) stored: u64,
+    /// Records that were memories already.
+    pub(crate) known: u64,
+    /// Records that were left out.
+    pub(crate) skipped: u64,
+    /// Ids that new memories got because others have theirs, the first of them.
+    pub(crate) renumbered: Vec<MemoryId>,
+    /// Why records were left out, the first of them.
+    pub(crate) reasons: Vec<String>,
+}
+
+impl Tally {
+    /// Counts what was left out on the way.
+    pub(crate) fn read(&mut self, batch: &Batch) {
+        for Skipped { place, why } in &batch.skipped {
+            self.leave_out(format!("{place}: {why}"));
+        }
+    }
+
+    /// Counts what came of a batch.
+    pub(crate) fn came(&mut self, answers: &[Imported]) {
+        for answer in answers {
+            match answer {
+                Imported::Stored(_) => self.stored += 1,
+                Imported::Renumbered(id) => {
+                    self.stored += 1;
+                    if self.renumbered.len() < REASONS_MAX {
+                        self.renumbered.push(*id);
+                    }
+                }
+                Imported::Known(_) => self.known += 1,
+                Imported::Refused(why) => self.leave_out(why.clone()),
+            }
+        }
+    }
+
+    fn leave_out(&mut self, reason: String) {
+        self.skipped += 1;
+        if self.reasons.len() < REASONS_MAX {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// Records so far.
+    pub(crate) const fn records(&self) -> u64 {
+        self.stored + self.known + self.skipped
+    }
+}
+
+/// How far it is, in lines for people: one for each percent, or each thousand where the end is not known.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    total: Option<u64>,
+    began: Instant,
+    shown: u64,
+}
+
+impl Progress {
+    /// Begins now.
+    pub(crate) fn new(total: Option<u64>) -> Self {
+        Self {
+            total,
+            began: Instant::now(),
+            shown: 0,
+        }
+    }
+
+    /// Seconds since the beginning.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// What to say now, if there is something new.
+    pub(crate) fn line(&mut self, done: u64) -> Option<String> {
+        let step = match self.total {
+            Some(total) => (100 * done).checked_div(total).unwrap_or(100),
+            None => done / 1_000,
+        };
+        if step <= self.shown {
+            return None;
+        }
+        self.shown = step;
+        Some(self.text(done))
+    }
+
+    /// How far it is.
+    pub(crate) fn text(&self, done: u64) -> String {
+        let rate = done as f64 / self.seconds().max(1e-3);
+        match self.total {
+            Some(total) => {
+                let left = total.saturating_sub(done) as f64 / rate.max(1e-3);
+                let percent = (100 * done).checked_div(total).unwrap_or(100).min(100);
+                format!(
+                    "{done} of {total} records ({percent} %), {rate:.0} a second, {left:.0} s left"
+                )
+            }
+            None => format!("{done} records, {rate:.0} a second"),
+        }
+    }
+}

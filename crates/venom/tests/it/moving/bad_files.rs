@@ -1,0 +1,147 @@
+//! Files that cannot be imported: one sentence each, and nothing comes of them.
+
+use crate::{everything, venom};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use venom_testing::Folder;
+
+#[track_caller]
+fn check(folder: &Folder, words: &[&str], path: &Path, expected: &str) {
+    let refused = venom(folder, ["import"])
+        .args([path])
+        .args(words)
+        .run()
+        .failure(2);
+    assert!(
+        refused.contains(expected),
+        "{words:?} {}: {refused}",
+        path.display()
+    );
+    assert_eq!(refused.trim().lines().count(), 1, "{refused}");
+    assert!(
+        !folder.join("data").exists(),
+        "the data folder was not touched"
+    );
+}
+
+#[test]
+fn bad_files_are_refused_in_a_sentence() {
+    let folder = Folder::new();
+    let kinds = [
+        "chroma",
+        "jsonl",
+        "markdown",
+        "mem0",
+        "server-memory",
+        "chatgpt",
+        "claude",
+    ];
+    let path = folder.join("file");
+    for kind in kinds {
+        check(
+            &folder,
+            &["--from", kind],
+            &folder.join("nowhere"),
+            "cannot be read",
+        );
+        std::fs::write(&path, b"").unwrap();
+        check(
+            &folder,
+            &["--from", kind],
+            &path,
+            if kind == "chroma" {
+                "cut short"
+            } else {
+                "is empty"
+            },
+        );
+        std::fs::write(&path, b"PK\x03\x04 and more than that").unwrap();
+        check(
+            &folder,
+            &["--from", kind],
+            &path,
+            if kind == "chroma" {
+                "cut short"
+            } else {
+                "is an archive"
+            },
+        );
+    }
+    for (kind, bytes, expected) in [
+        ("jsonl", &b"\xff\xfe{}"[..], "not UTF-8"),
+        ("jsonl", b"\n \n", "is blank"),
+        (
+            "jsonl",
+            b"plain words\n{\"content\": \"x\"}",
+            "it is no JSON",
+        ),
+        ("markdown", b"\xff\xfe", "not UTF-8"),
+        ("markdown", b"---\na: b\n---\n", "it has no text"),
+        ("mem0", b"[{\"memory\": \"cut", "is no JSON"),
+        ("mem0", b"{\"a\": 1}", "holds no list"),
+        ("mem0", b"[{\"a\": 1}]", "nothing with a \"memory\""),
+        ("server-memory", b"{\"a\": 1}", "holds no entities"),
+        ("server-memory", b"[[[[", "is no JSON"),
+        ("chatgpt", b"{\"a\": 1}", "no JSON list"),
+        ("chatgpt", b"[{\"mapping\": {}", "cut short"),
+        ("chatgpt", b"[{\"other\": 1}]", "has no \"mapping\""),
+        ("claude", b"[1]", "has no \"chat_messages\""),
+        (
+            "other",
+            b"x",
+            "from is malformed: expected one of chroma, jsonl",
+        ),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        check(&folder, &["--from", kind], &path, expected);
+    }
+    std::fs::write(&path, b"plain words").unwrap();
+    check(&folder, &[], &path, "of no kind that can be told");
+    check(
+        &folder,
+        &["--from", "chatgpt"],
+        folder.path(),
+        "holds no conversations.json",
+    );
+    check(
+        &folder,
+        &["--from", "markdown"],
+        folder.path(),
+        "holds no notes",
+    );
+}
+
+/// A line of a gibibyte, nearly all of it a hole in the file, and a list that is cut short behind a good record.
+#[test]
+fn what_is_too_long_is_passed_over() {
+    let folder = Folder::new();
+    let path = folder.join("long.jsonl");
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(b"{\"content\": \"before\"}\n").unwrap();
+    file.seek(SeekFrom::Start(1 << 30)).unwrap();
+    file.write_all(b"\n{\"content\": \"behind\"}\n{\"content\": \"bad \xff\"}")
+        .unwrap();
+    drop(file);
+    let said = venom(&folder, ["import"]).args([&path]).run().success();
+    assert!(
+        said.starts_with("Imported 2 memories from jsonl, 0 known already, 2 skipped."),
+        "{said}"
+    );
+    assert!(
+        said.contains("line 2: it has 1073741802 bytes: expected at most 4194304"),
+        "{said}"
+    );
+    assert!(said.contains("line 4: it is not UTF-8"), "{said}");
+    assert_eq!(everything(&folder).len(), 2);
+
+    let path = folder.join("cut.json");
+    let node = r#"{"message": {"author": {"role": "assistant"}, "recipient": "bio", "content": {"parts": ["User sails."]}}}"#;
+    let text = format!("[{{\"mapping\": {{\"a\": {node}}}}}, {{\"mapping\": ");
+    std::fs::write(&path, text).unwrap();
+    let said = venom(&folder, ["import"]).args([&path]).run().failure(2);
+    assert!(
+        said.contains("expected ] at its end; before that, 1 memories were imported"),
+        "{said}"
+    );
+    assert_eq!(everything(&folder).len(), 3);
+}

@@ -18,7 +18,7 @@ const PREFIX: &str = "venom_";
 /// A token to make.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Its name: see [`check_name`].
+    /// Its name: 1 to [`NAME_CHARS_MAX`] letters, digits, spaces or any of `-_.@`.
     pub name: String,
     /// What it allows.
     pub rights: Rights,

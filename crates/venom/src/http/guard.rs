@@ -4,6 +4,7 @@
 //! The guard stands in front of every route. Whoever passes is a [`Caller`], an extension of the request.
 
 use super::error;
+use super::limits::REFUSED_BYTES_MAX;
 use super::oauth::Site;
 use super::peer::{Peer, one_network};
 use crate::access_file::AccessFile;
@@ -287,6 +288,18 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
+/// A refusal that follows the request's body: a client that sends head and body apart, or reuses the
+/// connection, would find it closed otherwise. Of a long body nobody waits for the end; the connection
+/// closes behind the answer, which says so.
+async fn behind_the_body(request: Request, mut refused: Response) -> Response {
+    let read = axum::body::to_bytes(request.into_body(), REFUSED_BYTES_MAX).await;
+    if read.is_err() {
+        let close = HeaderValue::from_static("close");
+        refused.headers_mut().insert(header::CONNECTION, close);
+    }
+    refused
+}
+
 /// The middleware. A page that may call gets what its browser needs to let it (CORS).
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
@@ -301,7 +314,7 @@ pub(super) async fn check(
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     // Neither the page nor the name is known: the page is told nothing that it could read.
     if let Err(refusal) = guard.knows(&path, request.headers()) {
-        return refusal.into_response();
+        return behind_the_body(request, refusal.into_response()).await;
     }
     let address = request.extensions().get::<Peer>().map(|peer| peer.address);
     let mut response = if preflight {
@@ -315,7 +328,10 @@ pub(super) async fn check(
                 request.extensions_mut().insert(caller);
                 next.run(request).await
             }
-            Err(refusal) => guard.refuse(&path, refusal),
+            Err(refusal) => {
+                let refused = guard.refuse(&path, refusal);
+                behind_the_body(request, refused).await
+            }
         }
     };
     if let Some(origin) = origin {

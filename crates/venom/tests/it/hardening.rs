@@ -242,6 +242,24 @@ fn what_strangers_forward_is_ignored() {
     }
 }
 
+/// Head and body may come apart; a refusal in between would close the connection under the body.
+#[test]
+fn a_refused_request_leaves_its_connection_to_the_next() {
+    let guarded = crate::guarded::Guarded::start();
+    let mut connection = Connection::open(guarded.server.port).unwrap();
+    for _ in 0..3 {
+        let body = vec![b'x'; 20_000];
+        let refused = connection.request("POST", "/mcp", &[], &body).unwrap();
+        assert_eq!((refused.status, refused.header("connection")), (401, None));
+    }
+    let long = vec![b'x'; 200_000];
+    let refused = connection.request("POST", "/mcp", &[], &long);
+    // It may be closed before all of it is taken.
+    if let Ok(refused) = refused {
+        assert_eq!(refused.header("connection"), Some("close"));
+    }
+}
+
 #[test]
 fn requests_of_one_token_are_counted() {
     let folder = Folder::new();

@@ -266,7 +266,7 @@ def only_what_is_named_enters_the_build():
     run("podman", "rmi", tag)
     expect("crates/venom/src/main.rs" in files and "Cargo.lock" in files, sorted(files)[:40])
     allowed = re.compile(
-        r"crates/[^/]+/(Cargo\.toml|build\.rs|src/.+\.(rs|svg|html))|personalities/[^/]+\.md|scripts/get-model\.py|"
+        r"crates/[^/]+/(Cargo\.toml|build\.rs|src/.+\.(rs|svg|html|js))|personalities/[^/]+\.md|scripts/get-model\.py|"
         r"scripts/image/[^/]+\.sh|xtask/Cargo\.toml|Cargo\.(toml|lock)|LICENSE-(MIT|APACHE)"
     )
     strangers = [name for name in files if name in secrets or not allowed.fullmatch(name)]

@@ -50,11 +50,24 @@ pub(super) async fn run(
     }
     // Bad input is found before the data folder is touched.
     let command = Command::parse(name, arguments, &config)?;
+    with_memories(&config, async |admitted, hub| {
+        command.carry_out(admitted, hub).await
+    })
+    .await
+}
+
+/// Does something with the memories as the local user, and closes what was opened for it.
+///
+/// # Errors
+/// Those of `work`, and [`Failure`] if the data folder cannot be opened or reached.
+pub(super) async fn with_memories<T>(
+    config: &Arc<Config>,
+    work: impl AsyncFnOnce(&Admitted<'_>, &Hub) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let hub = Hub::open(config.clone()).await?;
     let file = AccessFile::new(config.data.clone());
     let caller = Caller::local(DOOR);
-    let admitted = Admitted::new(&hub, &file, &caller);
-    let outcome = command.carry_out(&admitted, &hub).await;
+    let outcome = work(&Admitted::new(&hub, &file, &caller), &hub).await;
     hub.close().await;
     file.close();
     outcome

@@ -2,14 +2,11 @@
 
 mod markdown;
 
-use super::commands::{DOOR, filter, text_of};
+use super::commands::{filter, text_of, with_memories};
 use super::output;
-use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
-use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::hub::Hub;
 use crate::mcp::{View, memory_json};
 use clap::ArgMatches;
 use markdown::Notes;
@@ -37,11 +34,7 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
     let target = target(arguments)?;
     let filter = filter(arguments, &config)?;
     let all_spaces = arguments.get_flag("all-spaces");
-    let hub = Hub::open(config.clone()).await?;
-    let file = AccessFile::new(config.data.clone());
-    let caller = Caller::local(DOOR);
-    let admitted = Admitted::new(&hub, &file, &caller);
-    let outcome = async {
+    let exported = with_memories(&config, async |admitted, hub| {
         let filters: Vec<Filter> = if all_spaces {
             let stats = hub.stats(config.space.clone()).await?;
             let in_space = |space| Filter {
@@ -52,12 +45,9 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
         } else {
             vec![filter]
         };
-        export(&admitted, filters, target).await
-    };
-    let outcome = outcome.await;
-    hub.close().await;
-    file.close();
-    outcome
+        export(admitted, filters, target).await
+    });
+    exported.await
 }
 
 fn target(arguments: &ArgMatches) -> Result<Target, Failure> {

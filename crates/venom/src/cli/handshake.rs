@@ -445,7 +445,7 @@ impl Steps<'_> {
     async fn clean_up(&mut self, config: &Config, client: String) {
         if config.data.join(venom_access::FILE_NAME).exists() {
             let file = AccessFile::new(config.data.clone());
-            // On another server it makes room by itself after an hour.
+            // On another server it makes room by itself when others register.
             let _ = file
                 .ask(move |access| access.remove_client(&client, SystemClock.now(), "doctor"))
                 .await;

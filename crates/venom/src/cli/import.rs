@@ -1,13 +1,10 @@
 //! `import`: memories out of other programs' files, and out of our own exports.
 
-use super::commands::{DOOR, text_of};
+use super::commands::{text_of, with_memories};
 use super::output;
-use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
-use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::hub::Hub;
 use crate::imports::{Batches, Progress, Tally};
 use clap::ArgMatches;
 use serde_json::json;
@@ -44,13 +41,7 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
     let tally = if dry {
         look(records)?
     } else {
-        let hub = Hub::open(config.clone()).await?;
-        let file = AccessFile::new(config.data.clone());
-        let caller = Caller::local(DOOR);
-        let outcome = import(records, &Admitted::new(&hub, &file, &caller)).await;
-        hub.close().await;
-        file.close();
-        outcome?
+        with_memories(&config, async |admitted, _| import(records, admitted).await).await?
     };
     tell(kind, &tally, dry, json)
 }

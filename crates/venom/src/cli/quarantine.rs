@@ -1,12 +1,9 @@
 //! `venom quarantine`: what waits for the owner, and what becomes of it.
 
 use super::{commands, output};
-use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
-use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::hub::Hub;
 use clap::ArgMatches;
 use std::sync::Arc;
 use venom_core::{ListPage, MemoryId, Verdict, limits};
@@ -28,13 +25,10 @@ enum Asked {
 /// [`Failure`] with the sentence and kind to show.
 pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
     let asked = parse(arguments)?;
-    let hub = Hub::open(config.clone()).await?;
-    let file = AccessFile::new(config.data.clone());
-    let caller = Caller::local(commands::DOOR);
-    let outcome = carry_out(&Admitted::new(&hub, &file, &caller), asked).await;
-    hub.close().await;
-    file.close();
-    outcome
+    commands::with_memories(&config, async |admitted, _| {
+        carry_out(admitted, asked).await
+    })
+    .await
 }
 
 fn parse(arguments: &ArgMatches) -> Result<Asked, Failure> {

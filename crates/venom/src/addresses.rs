@@ -35,7 +35,7 @@ pub(crate) fn is_loopback_name(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
         || name
             .parse::<IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Where callers reach this server from outside, such as `https://venom.example`.

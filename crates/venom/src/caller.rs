@@ -92,11 +92,8 @@ impl Caller {
 
     /// What limits the rate of its calls: a pass counts as one caller, wherever it is shown from.
     pub(crate) fn rate_key(&self) -> Option<String> {
-        match &self.pass {
-            Pass::Token(name) => Some(format!("token {name}")),
-            Pass::Grant { id, .. } => Some(format!("grant {id}")),
-            Pass::Local | Pass::Nobody => None,
-        }
+        let has_pass = matches!(self.pass, Pass::Token(_) | Pass::Grant { .. });
+        has_pass.then(|| self.name())
     }
 }
 

@@ -6,7 +6,7 @@ use axum::BoxError;
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
@@ -71,8 +71,17 @@ impl Share {
 }
 
 /// The body of a request: each part has to come within [`BODY_PAUSE_MAX`], all of it within
-/// [`BODY_TIME_MAX`] of the first look at it, and into the share of its request.
-pub(super) struct Timely<B> {
+/// [`BODY_TIME_MAX`] of the first look at it, and into the share of its request. Every copy of it is the
+/// same body: what one has read the others do not find again.
+pub(super) struct Timely<B>(Arc<Mutex<Coming<B>>>);
+
+impl<B> Clone for Timely<B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Coming<B> {
     body: B,
     share: Share,
     /// When it is to have ended.
@@ -84,12 +93,16 @@ pub(super) struct Timely<B> {
 impl<B> Timely<B> {
     /// Watches a body.
     pub(super) fn new(body: B, share: Share) -> Self {
-        Self {
+        Self(Arc::new(Mutex::new(Coming {
             body,
             share,
             end_by: None,
             waiting: None,
-        }
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Coming<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,10 +115,10 @@ where
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
+        let this = &mut *self.lock();
         let end_by = *this
             .end_by
             .get_or_insert_with(|| Instant::now() + BODY_TIME_MAX);
@@ -129,11 +142,11 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.lock().body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.lock().body.size_hint()
     }
 }
 

@@ -2,7 +2,7 @@
 //! once, and for how long.
 
 use super::body::{Budget, Timely};
-use super::limits::{BODIES_BYTES_MAX, REQUEST_TIME_MAX, REQUESTS_MAX};
+use super::limits::{BODIES_BYTES_MAX, REQUEST_TIME_MAX, REQUESTS_MAX, UNREAD_BYTES_MAX};
 use super::rate::check_address;
 use super::{Peer, RateLimiter, busy, error, head, too_many};
 use crate::addresses::Network;
@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
 use axum::{BoxError, Router};
+use hyper::body::Body as _;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,19 +58,20 @@ impl Door {
         // Of a request that names its length twice, as chunks and as a number, the library drops the
         // number. Whoever went by it sees another end: nothing may follow on this connection.
         let last = parts.headers.contains_key(header::TRANSFER_ENCODING);
-        let mut response = match self.admit(connection, &parts) {
+        // Whatever the routes make of the body counts until they have answered.
+        let share = self.bodies.share();
+        let body = Timely::new(body, share.clone());
+        let (mut response, is_read) = match self.admit(connection, &parts) {
             Ok(peer) => {
                 parts.extensions.insert(peer);
-                // Whatever the routes make of the body counts until they have answered.
-                let share = self.bodies.share();
-                let body = Body::new(Timely::new(body, share.clone()));
-                let response = self.pass(Request::from_parts(parts, body)).await;
-                drop(share);
-                response
+                let request = Request::from_parts(parts, Body::new(body.clone()));
+                let response = self.pass(request).await;
+                (response, read_rest(body).await)
             }
-            Err(refusal) => *refusal,
+            Err(refusal) => (*refusal, body.is_end_stream()),
         };
-        if last {
+        drop(share);
+        if last || !is_read {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -119,4 +121,18 @@ impl Door {
             }
         }
     }
+}
+
+/// Reads what the routes have left of a body. A connection whose request is not read to its end closes
+/// behind the answer: a client that sends head and body apart, or uses the connection again, would find it
+/// broken. Of a long body nobody waits for the end; the answer says then that the connection closes.
+async fn read_rest<B>(body: Timely<B>) -> bool
+where
+    B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.is_end_stream()
+        || axum::body::to_bytes(Body::new(body), UNREAD_BYTES_MAX)
+            .await
+            .is_ok()
 }

@@ -4,10 +4,10 @@
 //! The guard stands in front of every route. Whoever passes is a [`Caller`], an extension of the request.
 
 use super::error;
-use super::limits::REFUSED_BYTES_MAX;
 use super::oauth::Site;
 use super::peer::{Peer, one_network};
 use crate::access_file::AccessFile;
+use crate::addresses::{is_loopback_name, split_authority};
 use crate::asked::SystemClock;
 use crate::caller::{Caller, address_text};
 use crate::config::Config;
@@ -57,8 +57,8 @@ impl Guard {
         let mut hosts: Vec<String> = lower(&config.allowed_hosts);
         let mut origins: Vec<String> = lower(&config.allowed_origins);
         if let Some(public) = &config.public_url {
-            hosts.push(public.host().to_ascii_lowercase());
-            origins.push(public.origin().to_ascii_lowercase());
+            hosts.push(public.host().to_owned());
+            origins.push(public.origin().to_owned());
         }
         let guarded = config.is_loopback() || !hosts.is_empty();
         Self {
@@ -118,17 +118,13 @@ impl Guard {
     }
 
     /// The caller that shows these headers.
-    async fn caller(
-        &self,
-        headers: &HeaderMap,
-        address: Option<IpAddr>,
-    ) -> Result<Caller, Refusal> {
+    async fn caller(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, NoPass> {
         let shown = bearer(headers);
         // On a server that asks nobody, only what was meant for Venom is looked at.
         let looks_at = |shown: &&str| self.asks || shown.starts_with(TOKEN_PREFIX);
         let Some(shown) = shown.filter(looks_at) else {
             return if self.asks {
-                Err(Refusal::NoToken)
+                Err(NoPass::NotShown)
             } else {
                 Ok(Caller::at(address))
             };
@@ -150,9 +146,9 @@ impl Guard {
             Ok(Some(caller)) => Ok(caller),
             Ok(None) => {
                 self.tell_refusal(address).await;
-                Err(Refusal::WrongToken)
+                Err(NoPass::NotValid)
             }
-            Err(failure) => Err(Refusal::Failed(failure)),
+            Err(failure) => Err(NoPass::NotAsked(failure)),
         }
     }
 
@@ -195,18 +191,19 @@ impl Guard {
         HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer"))
     }
 
-    fn refuse(&self, path: &str, refusal: Refusal) -> Response {
-        let (description, message) = match refusal {
-            Refusal::NoToken => (
+    /// The answer to a caller without a pass.
+    fn turn_away(&self, path: &str, no_pass: NoPass) -> Response {
+        let (description, message) = match no_pass {
+            NoPass::NotShown => (
                 None,
                 "this server needs a token: expected the header Authorization: Bearer and a token of venom \
                  token create",
             ),
-            Refusal::WrongToken => (
+            NoPass::NotValid => (
                 Some("the token is not known, has expired or was revoked"),
                 "the token is not known, has expired or was revoked: expected a valid one",
             ),
-            other => return other.into_response(),
+            NoPass::NotAsked(failure) => return failure.into_response(),
         };
         let mut response = error(StatusCode::UNAUTHORIZED, message);
         let challenge = self.challenge(path, description);
@@ -217,15 +214,23 @@ impl Guard {
     }
 }
 
-/// Why a request was not let in.
+/// Why a caller has no pass.
+#[derive(Debug)]
+enum NoPass {
+    /// No token was shown.
+    NotShown,
+    /// One that is void was.
+    NotValid,
+    /// Whether it is good could not be found out.
+    NotAsked(Failure),
+}
+
+/// Why a request is not for us, whoever sends it.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     Host(String),
     Origin(String),
     Header,
-    NoToken,
-    WrongToken,
-    Failed(Failure),
 }
 
 impl Refusal {
@@ -252,8 +257,6 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 "the Host or Origin header is no text",
             ),
-            Self::Failed(failure) => failure.into_response(),
-            Self::NoToken | Self::WrongToken => error(StatusCode::UNAUTHORIZED, "no valid token"),
         }
     }
 }
@@ -265,19 +268,9 @@ fn text(value: &HeaderValue) -> Result<String, Refusal> {
         .map_err(|_| Refusal::Header)
 }
 
-/// The name in `name:port`, `[::1]:port` or `name`.
+/// The name in `name:port`, `[::1]:port` or `name`; nothing for what is none of them.
 fn host_name(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    }
-}
-
-fn is_loopback_name(name: &str) -> bool {
-    name == "localhost"
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    split_authority(host).map_or("", |(name, _)| name)
 }
 
 /// The token that is shown: in the one header where it may stand.
@@ -286,18 +279,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = shown.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// A refusal that follows the request's body: a client that sends head and body apart, or reuses the
-/// connection, would find it closed otherwise. Of a long body nobody waits for the end; the connection
-/// closes behind the answer, which says so.
-async fn behind_the_body(request: Request, mut refused: Response) -> Response {
-    let read = axum::body::to_bytes(request.into_body(), REFUSED_BYTES_MAX).await;
-    if read.is_err() {
-        let close = HeaderValue::from_static("close");
-        refused.headers_mut().insert(header::CONNECTION, close);
-    }
-    refused
 }
 
 /// The middleware. A page that may call gets what its browser needs to let it (CORS).
@@ -314,7 +295,7 @@ pub(super) async fn check(
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     // Neither the page nor the name is known: the page is told nothing that it could read.
     if let Err(refusal) = guard.knows(&path, request.headers()) {
-        return behind_the_body(request, refusal.into_response()).await;
+        return refusal.into_response();
     }
     let address = request.extensions().get::<Peer>().map(|peer| peer.address);
     let mut response = if preflight {
@@ -328,10 +309,7 @@ pub(super) async fn check(
                 request.extensions_mut().insert(caller);
                 next.run(request).await
             }
-            Err(refusal) => {
-                let refused = guard.refuse(&path, refusal);
-                behind_the_body(request, refused).await
-            }
+            Err(no_pass) => guard.turn_away(&path, no_pass),
         }
     };
     if let Some(origin) = origin {
@@ -484,24 +462,22 @@ mod tests {
                 headers.insert(name, HeaderValue::from_bytes(line).ok()?);
             }
             let known = local().knows("/mcp", &headers);
-            let own = |name: &str| {
-                crate::addresses::is_loopback_name(name)
-                    || name.eq_ignore_ascii_case("venom.example")
-            };
+            let own =
+                |name: &str| is_loopback_name(name) || name.eq_ignore_ascii_case("venom.example");
             if known.is_ok() {
                 // Other hosts are refused before.
                 let host = headers.get(header::HOST)?.to_str().unwrap();
-                let host = crate::addresses::split_authority(host);
+                let host = split_authority(host);
                 assert!(host.is_none_or(|(name, _)| own(name)), "{host:?}");
                 let origin = headers.get(header::ORIGIN).map(|it| it.to_str().unwrap());
                 let origin = origin.and_then(|origin| origin.split_once("://"));
-                let origin = origin.and_then(|(_, rest)| crate::addresses::split_authority(rest));
+                let origin = origin.and_then(|(_, rest)| split_authority(rest));
                 assert!(origin.is_none_or(|(name, _)| own(name)), "{origin:?}");
             }
             let shown = bearer(&headers);
             assert!(shown.is_none_or(|token| !token.is_empty() && token.trim() == token));
             Some((
-                std::mem::discriminant(&known.err().unwrap_or(Refusal::NoToken)),
+                known.err().map(|refusal| std::mem::discriminant(&refusal)),
                 shown.is_some(),
             ))
         });

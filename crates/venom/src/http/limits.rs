@@ -20,8 +20,8 @@ pub(super) const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) const IDLE_TIME_MAX: Duration = Duration::from_secs(150);
 /// How long a TLS handshake may take.
 pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// Bytes of the body of a request that is refused which are still read, so that its connection can go on.
-pub(super) const REFUSED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a body that an answer leaves unread which are still read, so that the connection can go on.
+pub(super) const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a body may pause.
 pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long a body may take.
@@ -112,8 +112,8 @@ mod tests {
                 "closed",
             ),
             (
-                "body of a request that is refused unread",
-                format!("{} KiB", REFUSED_BYTES_MAX / 1024),
+                "rest of a body that an answer leaves unread",
+                format!("{} KiB", UNREAD_BYTES_MAX / 1024),
                 "closed behind the answer",
             ),
             ("pause in a body", seconds(BODY_PAUSE_MAX), "408 and closed"),

@@ -90,12 +90,12 @@ impl Site {
             "/sign-in/passkey/finish",
             "/sign-in.js",
         ];
-        OWN.contains(&path) || metadata::PATHS.contains(&path)
+        OWN.contains(&path) || metadata::is_path(path)
     }
 
     /// Whether any page may call a path: it looks at no cookie and at nothing else that a browser adds.
     pub(crate) fn is_for_any_page(path: &str) -> bool {
-        matches!(path, "/token" | "/register" | "/revoke") || metadata::PATHS.contains(&path)
+        matches!(path, "/token" | "/register" | "/revoke") || metadata::is_path(path)
     }
 
     /// What a challenge tells a client: where to begin and what to ask for. Both scopes, whichever it has.

@@ -251,6 +251,11 @@ fn a_refused_request_leaves_its_connection_to_the_next() {
         let body = vec![b'x'; 20_000];
         let refused = connection.request("POST", "/mcp", &[], &body).unwrap();
         assert_eq!((refused.status, refused.header("connection")), (401, None));
+        let bearer = format!("Bearer {}", guarded.owner_token);
+        let headers = [("authorization", bearer.as_str())];
+        let missing = connection.request("POST", "/nothing", &headers, &body);
+        let missing = missing.unwrap();
+        assert_eq!((missing.status, missing.header("connection")), (404, None));
     }
     let long = vec![b'x'; 200_000];
     let refused = connection.request("POST", "/mcp", &[], &long);

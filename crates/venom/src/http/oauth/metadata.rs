@@ -22,14 +22,10 @@ pub(super) const SERVER_PATHS: [&str; 2] = [
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-authorization-server/mcp",
 ];
-/// All of them.
-pub(super) const PATHS: [&str; 5] = [
-    RESOURCE_PATHS[0],
-    RESOURCE_PATHS[1],
-    RESOURCE_PATHS[2],
-    SERVER_PATHS[0],
-    SERVER_PATHS[1],
-];
+/// Whether a path is one of them.
+pub(super) fn is_path(path: &str) -> bool {
+    RESOURCE_PATHS.contains(&path) || SERVER_PATHS.contains(&path)
+}
 
 /// The resource, under the name by which the client came: some hold it against the address they were given.
 /// Whichever it is, a token for it is good at both doors.

@@ -168,3 +168,21 @@ impl Connection {
         Ok(line.trim_end().to_owned())
     }
 }
+
+/// Fields as a query or a form: everything but letters, digits and `-._~` is escaped.
+pub fn query(fields: &[(&str, &str)]) -> String {
+    let escaped = |text: &str| {
+        text.bytes().fold(String::new(), |mut escaped, byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                escaped.push(char::from(byte));
+            } else {
+                let _ = write!(escaped, "%{byte:02X}");
+            }
+            escaped
+        })
+    };
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}

@@ -2,39 +2,16 @@
 //! suite, and the ways in which well-known apps sign in. Their installers keep what they fetch below
 //! `target/`.
 
+use crate::scripts::{self, repository, run};
 use crate::{BINARY, serve, venom};
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 use venom_testing::process::free_port;
 use venom_testing::{Folder, Server};
 
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path)
-}
-
-/// Runs a script of ours; its output, or a failed test that shows it.
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("python3 is there");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}\n{said}\n{log}");
-    said
-}
-
 /// The interpreter that has a line of the official client.
 fn python(line: &str) -> String {
-    // One after the other: two that want the same would be in each other's way.
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let requirements = format!("tests/clients/requirements-{line}.txt");
-    let said = run(Command::new("python3")
-        .arg(repository("scripts/python-env"))
-        .arg(repository(&requirements)));
-    said.trim().to_owned()
+    scripts::python(&format!("tests/clients/requirements-{line}.txt"))
 }
 
 /// A script of the conformance suite, which is installed first.

@@ -2,7 +2,7 @@
 
 use crate::BINARY;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+use venom_testing::http::query;
 use venom_testing::{Command, Connection, Folder, Response, Server, process::free_port};
 
 /// A PKCE pair: the example of RFC 7636, appendix B.
@@ -323,22 +323,4 @@ pub(crate) fn parameter(address: &str, name: &str) -> Option<String> {
             .replace("%2F", "/")
             .replace('+', " "),
     )
-}
-
-/// Fields as a query or a form.
-pub(crate) fn query(fields: &[(&str, &str)]) -> String {
-    let escaped = |text: &str| {
-        text.bytes().fold(String::new(), |mut escaped, byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                escaped.push(char::from(byte));
-            } else {
-                let _ = write!(escaped, "%{byte:02X}");
-            }
-            escaped
-        })
-    };
-    let pairs = fields
-        .iter()
-        .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
-    pairs.collect::<Vec<_>>().join("&")
 }

@@ -28,6 +28,7 @@ mod passkeys;
 mod poisoning;
 mod routes;
 mod sandbox;
+mod scripts;
 mod tidy;
 mod transports;
 

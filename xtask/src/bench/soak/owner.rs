@@ -2,7 +2,7 @@
 
 use super::super::Outcome;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+use venom_testing::http::query;
 use venom_testing::{Connection, Response};
 
 /// A PKCE pair: the example of RFC 7636, appendix B.
@@ -145,22 +145,4 @@ fn tokens(answer: &Response) -> Outcome<Tokens> {
         access: text("access_token")?,
         refresh: text("refresh_token")?,
     })
-}
-
-/// Fields as a query or a form.
-fn query(fields: &[(&str, &str)]) -> String {
-    let escaped = |text: &str| {
-        text.bytes().fold(String::new(), |mut escaped, byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                escaped.push(char::from(byte));
-            } else {
-                let _ = write!(escaped, "%{byte:02X}");
-            }
-            escaped
-        })
-    };
-    let pairs = fields
-        .iter()
-        .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
-    pairs.collect::<Vec<_>>().join("&")
 }

@@ -1,9 +1,8 @@
 //! The flow of OAuth, bent.
 
-use crate::guarded::{
-    CHALLENGE, Guarded, REDIRECT, VERIFIER, oauth_error, parameter, query, tokens,
-};
+use crate::guarded::{CHALLENGE, Guarded, REDIRECT, VERIFIER, oauth_error, parameter, tokens};
 use serde_json::json;
+use venom_testing::http::query;
 
 /// The error that a well-known client is sent back with. One that anybody may have made up gets the same on a
 /// page, from which nobody is led away unasked.

@@ -1,42 +1,21 @@
 //! Folders that the predecessor's database really wrote, opened by Venom.
 
 use super::{counts, exported, import};
+use crate::scripts::{self, repository, run};
 use crate::{everything, serve, venom};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 use venom_testing::{Folder, Server, http};
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path)
-}
-
-/// Runs a script of ours; its output, or a failed test that shows it.
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("python3 is there");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}\n{log}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// Makes `data` as the predecessor with a version of ChromaDB did: what it holds, by id.
 #[track_caller]
 pub(super) fn make(folder: &Folder, version: &str, count: usize) -> BTreeMap<String, Value> {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let requirements = format!("tests/import/requirements-{version}.txt");
-    let python = run(Command::new("python3")
-        .arg(repository("scripts/python-env"))
-        .arg(repository(&requirements)));
-    drop(alone);
-    let said = run(Command::new(python.trim())
+    let python = scripts::python(&format!("tests/import/requirements-{version}.txt"));
+    let said = run(Command::new(python)
         .arg(repository("tests/import/make_chroma.py"))
         .arg(folder.join("data"))
         .arg(count.to_string()));

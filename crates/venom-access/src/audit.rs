@@ -137,6 +137,21 @@ pub struct AuditEntry {
     pub subject: String,
 }
 
+/// A line to write.
+#[derive(Clone, Debug)]
+pub struct NewAuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+    /// Who, as in [`AuditEntry`].
+    pub who: String,
+    /// From where.
+    pub source: String,
+    /// On what.
+    pub subject: String,
+}
+
 /// Which lines to read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuditQuery {
@@ -162,17 +177,15 @@ impl Access {
         self.write(|transaction| note(transaction, at, event, who, source, subject))
     }
 
-    /// Writes several lines in one transaction. `entries` have no `seq` yet.
+    /// Writes several lines in one transaction.
     ///
     /// # Errors
     /// [`AccessError::Failed`] if the file cannot be written; then none of them is.
-    pub fn audit_all(
-        &self,
-        entries: &[(Timestamp, Event, String, String, String)],
-    ) -> Result<(), AccessError> {
+    pub fn audit_all(&self, entries: &[NewAuditEntry]) -> Result<(), AccessError> {
         self.write(|transaction| {
-            for (at, event, who, source, subject) in entries {
-                note(transaction, *at, *event, who, source, subject)?;
+            for new in entries {
+                let (who, source, subject) = (&new.who, &new.source, &new.subject);
+                note(transaction, new.at, new.event, who, source, subject)?;
             }
             Ok(())
         })

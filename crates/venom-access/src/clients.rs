@@ -85,10 +85,8 @@ impl Access {
     }
 
     /// All registered clients, oldest first.
-    ///
-    /// # Errors
-    /// [`AccessError::Failed`] if the file cannot be read.
-    pub fn clients(&self) -> Result<Vec<Client>, AccessError> {
+    #[cfg(test)]
+    fn clients(&self) -> Result<Vec<Client>, AccessError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
             "SELECT client_id, name, redirect_uris, created_us FROM clients ORDER BY client",

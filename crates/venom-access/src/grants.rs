@@ -256,32 +256,34 @@ impl Access {
     ) -> Result<Result<Redeemed, Refusal>, AccessError> {
         self.write(|transaction| {
             let hash = shown.hash();
-            let select = "SELECT r.used_us, r.expires_us, g.id, g.client_id, g.client_name, g.spaces, g.write,
-                                 g.resource
-                          FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = ?1";
-            let found = transaction.query_row(select, params![hash.0], |row| {
-                let spaces: Option<String> = row.get(5)?;
+            let select = format!(
+                "SELECT {GRANT_COLUMNS}, g.resource, r.used_us, r.expires_us
+                 FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = ?1"
+            );
+            let found = transaction.query_row(&select, params![hash.0], |row| {
                 Ok(Refreshable {
-                    used_us: row.get(0)?,
-                    expires_us: row.get(1)?,
-                    grant: row.get(2)?,
-                    client_id: row.get(3)?,
-                    client_name: row.get(4)?,
-                    rights: Rights::from_columns(spaces.as_deref(), row.get(6)?),
-                    resource: row.get(7)?,
+                    grant: grant(row)?,
+                    resource: row.get(10)?,
+                    used_us: row.get(11)?,
+                    expires_us: row.get(12)?,
                 })
             });
             let Some(found) = found.optional()? else {
-                return Ok(Err(Refusal::Grant("the refresh token is not known, or was revoked")));
+                return Ok(Err(Refusal::Grant(
+                    "the refresh token is not known, or was revoked",
+                )));
             };
-            if !equal(&found.client_id, client_id) {
+            let grant = &found.grant;
+            if !equal(&grant.client_id, client_id) {
                 return Ok(Err(Refusal::Grant("the refresh token is another client's")));
             }
-            if found.used_us.is_some_and(|used_us| !may_come_again(used_us, now))
+            if found
+                .used_us
+                .is_some_and(|used_us| !may_come_again(used_us, now))
                 || has_used_child(transaction, &hash)?
             {
-                let subject = format!("refresh token of {}", who(found.grant, &found.client_name));
-                end_grant(transaction, found.grant, now, source, &subject)?;
+                let subject = format!("refresh token of {}", grant.who());
+                end_grant(transaction, grant.id, now, source, &subject)?;
                 return Ok(Err(Refusal::Grant("the refresh token was used before")));
             }
             if found.expires_us <= now.as_micros() {
@@ -290,17 +292,17 @@ impl Access {
             if resource.is_some_and(|resource| resource != found.resource) {
                 return Ok(Err(Refusal::Target("the grant is for another resource")));
             }
-            if write == Some(true) && !found.rights.write {
+            if write == Some(true) && !grant.rights.write {
                 return Ok(Err(Refusal::Scope("the owner did not grant write")));
             }
             use_up(transaction, &hash, now)?;
             let extend = "UPDATE grants SET expires_us = ?2 WHERE id = ?1";
-            transaction.execute(extend, params![found.grant, later(now, REFRESH_SECONDS)])?;
+            transaction.execute(extend, params![grant.id, later(now, REFRESH_SECONDS)])?;
             let rights = Rights {
-                write: write.unwrap_or(found.rights.write),
-                ..found.rights
+                write: write.unwrap_or(grant.rights.write),
+                ..grant.rights.clone()
             };
-            issue(transaction, found.grant, Some(&hash), rights, now).map(Ok)
+            issue(transaction, grant.id, Some(&hash), rights, now).map(Ok)
         })
     }
 
@@ -458,13 +460,10 @@ impl Access {
 
 /// A refresh token with its grant.
 struct Refreshable {
+    grant: Grant,
+    resource: String,
     used_us: Option<i64>,
     expires_us: i64,
-    grant: i64,
-    client_id: String,
-    client_name: String,
-    rights: Rights,
-    resource: String,
 }
 
 /// A code as it is kept.

@@ -17,7 +17,7 @@ mod sessions;
 mod tokens;
 mod uses;
 
-pub use audit::{AuditEntry, AuditQuery, Event};
+pub use audit::{AuditEntry, AuditQuery, Event, NewAuditEntry};
 pub use clients::{CLIENTS_MAX, Client, NewClient};
 pub use database::{Access, FILE_NAME};
 pub use grants::{

@@ -24,12 +24,7 @@ impl Secret {
     /// # Errors
     /// [`AccessError::Failed`] if the system gives no random numbers.
     pub fn new(prefix: &str) -> Result<Self, AccessError> {
-        let mut text = String::with_capacity(prefix.len() + 2 * SECRET_BYTES);
-        text.push_str(prefix);
-        for byte in random::<SECRET_BYTES>()? {
-            let _ = write!(text, "{byte:02x}");
-        }
-        Ok(Self(text))
+        Ok(Self(format!("{prefix}{}", hex(&random::<SECRET_BYTES>()?))))
     }
 
     /// A passphrase of 100 random bits that can be read out and typed.
@@ -89,6 +84,11 @@ impl SecretHash {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
+    /// The 64 hex digits of it, in lower case.
+    pub fn to_hex(&self) -> String {
+        hex(&self.0)
+    }
+
     /// The hash with these 64 hex digits, if that is what they are.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
@@ -113,6 +113,13 @@ impl Eq for SecretHash {}
 /// Whether two texts are equal, in a time that depends on their lengths only.
 pub fn equal(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 pub(crate) fn random<const BYTES: usize>() -> Result<[u8; BYTES], AccessError> {
@@ -154,10 +161,8 @@ mod tests {
     #[test]
     fn hashes_come_in_hex() {
         let hash = SecretHash::of("x");
-        let hex = hash.0.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02X}");
-            hex
-        });
+        let hex = hash.to_hex();
+        assert_eq!(SecretHash::from_hex(&hex.to_uppercase()), Some(hash));
         assert_eq!(SecretHash::from_hex(&hex), Some(hash));
         for wrong in ["", "00", &"g".repeat(64), &"é".repeat(32)] {
             assert_eq!(SecretHash::from_hex(wrong), None, "{wrong}");

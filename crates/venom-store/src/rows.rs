@@ -72,38 +72,33 @@ impl Quarantine {
     }
 }
 
+/// A name in a column that may be empty; `what` it is called, for the fault.
+fn name<T, E>(
+    row: &Row<'_>,
+    seq: i64,
+    column: usize,
+    what: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Fault> {
+    let text = row.get_ref(column)?.as_str_or_null();
+    let parsed = text.map_err(rusqlite::Error::from)?.map(parse).transpose();
+    parsed.map_err(|_| Fault::corrupt(format!("the {what} of memory row {seq} is not valid")))
+}
+
 /// Through whom a memory came in, from the columns `client, token` that start at `first`.
 fn source(row: &Row<'_>, seq: i64, first: usize) -> Result<Source, Fault> {
-    let broken =
-        |what: &str| Fault::corrupt(format!("the {what} of memory row {seq} is not valid"));
-    let text = |column| {
-        row.get_ref(column)?
-            .as_str_or_null()
-            .map_err(rusqlite::Error::from)
-    };
-    let client = text(first)?.map(ClientName::parse).transpose();
-    let token = text(first + 1)?.map(TokenName::parse).transpose();
     Ok(Source {
-        client: client.map_err(|_| broken("client"))?,
-        token: token.map_err(|_| broken("token"))?,
+        client: name(row, seq, first, "client", ClientName::parse)?,
+        token: name(row, seq, first + 1, "token", TokenName::parse)?,
     })
 }
 
 /// Where a memory comes from, from the columns `speaker, session, occurred_at_us` that start at `first`.
 pub(crate) fn origin(row: &Row<'_>, seq: i64, first: usize) -> Result<Origin, Fault> {
-    let broken =
-        |what: &str| Fault::corrupt(format!("the {what} of memory row {seq} is not valid"));
-    let text = |column| {
-        row.get_ref(column)?
-            .as_str_or_null()
-            .map_err(rusqlite::Error::from)
-    };
-    let speaker = text(first)?.map(Speaker::parse).transpose();
-    let session = text(first + 1)?.map(SessionName::parse).transpose();
     let occurred_at: Option<i64> = row.get(first + 2)?;
     Ok(Origin {
-        speaker: speaker.map_err(|_| broken("speaker"))?,
-        session: session.map_err(|_| broken("session"))?,
+        speaker: name(row, seq, first, "speaker", Speaker::parse)?,
+        session: name(row, seq, first + 1, "session", SessionName::parse)?,
         occurred_at: occurred_at.map(Timestamp::from_micros),
     })
 }

@@ -12,9 +12,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use venom_access::{Access, AccessError, Event};
+use venom_access::{Access, AccessError, Event, NewAuditEntry};
+use venom_core::ErrorKind;
 use venom_core::ports::Clock as _;
-use venom_core::{ErrorKind, Timestamp};
 
 /// Lines of the audit log that may wait to be written.
 const LINES_WAITING_MAX: usize = 10_000;
@@ -22,8 +22,6 @@ const LINES_WAITING_MAX: usize = 10_000;
 const BATCH_LINES_MAX: usize = 1_000;
 /// How long the first line of a batch waits for others. As much of the log a power cut may take.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(1);
-
-type Line = (Timestamp, Event, String, String, String);
 
 /// The access file. Cheap to clone.
 #[derive(Clone)]
@@ -37,7 +35,7 @@ struct Inner {
 }
 
 struct Writer {
-    lines: SyncSender<Line>,
+    lines: SyncSender<NewAuditEntry>,
     thread: JoinHandle<()>,
 }
 
@@ -88,13 +86,13 @@ impl AccessFile {
 
     /// Tells the audit log what a caller did to a memory. Returns at once.
     pub(crate) fn note(&self, event: Event, caller: &Caller, subject: String) {
-        let line = (
-            SystemClock.now(),
+        let line = NewAuditEntry {
+            at: SystemClock.now(),
             event,
-            caller.name(),
-            caller.source.clone(),
+            who: caller.name(),
+            source: caller.source.clone(),
             subject,
-        );
+        };
         let mut writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
             *writer = self.start_writer();
@@ -146,7 +144,7 @@ impl AccessFile {
 }
 
 /// Writes lines until nobody sends any more.
-fn write(file: &AccessFile, waiting: &Receiver<Line>) {
+fn write(file: &AccessFile, waiting: &Receiver<NewAuditEntry>) {
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
         let until = Instant::now() + BATCH_TIME_MAX;

@@ -124,7 +124,7 @@ impl Guard {
         let looks_at = |shown: &&str| self.asks || shown.starts_with(TOKEN_PREFIX);
         let Some(shown) = shown.filter(looks_at) else {
             return if self.asks {
-                Err(NoPass::NotShown)
+                Err(NoPass::Missing)
             } else {
                 Ok(Caller::at(address))
             };
@@ -146,9 +146,9 @@ impl Guard {
             Ok(Some(caller)) => Ok(caller),
             Ok(None) => {
                 self.tell_refusal(address).await;
-                Err(NoPass::NotValid)
+                Err(NoPass::Void)
             }
-            Err(failure) => Err(NoPass::NotAsked(failure)),
+            Err(failure) => Err(NoPass::Unknown(failure)),
         }
     }
 
@@ -194,16 +194,16 @@ impl Guard {
     /// The answer to a caller without a pass.
     fn turn_away(&self, path: &str, no_pass: NoPass) -> Response {
         let (description, message) = match no_pass {
-            NoPass::NotShown => (
+            NoPass::Missing => (
                 None,
                 "this server needs a token: expected the header Authorization: Bearer and a token of venom \
                  token create",
             ),
-            NoPass::NotValid => (
+            NoPass::Void => (
                 Some("the token is not known, has expired or was revoked"),
                 "the token is not known, has expired or was revoked: expected a valid one",
             ),
-            NoPass::NotAsked(failure) => return failure.into_response(),
+            NoPass::Unknown(failure) => return failure.into_response(),
         };
         let mut response = error(StatusCode::UNAUTHORIZED, message);
         let challenge = self.challenge(path, description);
@@ -218,11 +218,11 @@ impl Guard {
 #[derive(Debug)]
 enum NoPass {
     /// No token was shown.
-    NotShown,
+    Missing,
     /// One that is void was.
-    NotValid,
+    Void,
     /// Whether it is good could not be found out.
-    NotAsked(Failure),
+    Unknown(Failure),
 }
 
 /// Why a request is not for us, whoever sends it.

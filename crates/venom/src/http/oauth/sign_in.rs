@@ -10,7 +10,6 @@ use crate::failure::Failure;
 use axum::extract::State;
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha2::Digest as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,12 +31,7 @@ impl Signed {
     /// What a form of this session carries, and no other site can know: it is made of the cookie, which
     /// no script can read.
     pub(super) fn csrf(&self) -> String {
-        use std::fmt::Write as _;
-        let hash = sha2::Sha256::digest(format!("csrf {}", self.cookie.reveal()).as_bytes());
-        hash.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        SecretHash::of(&format!("csrf {}", self.cookie.reveal())).to_hex()
     }
 }
 

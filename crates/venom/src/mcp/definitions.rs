@@ -34,12 +34,17 @@ pub(super) fn list(connector: bool) -> Vec<Tool> {
 
 /// The tool of this name.
 pub(super) fn find(name: &str) -> Option<Tool> {
-    list(true).into_iter().find(|tool| tool.name == name)
+    known(name).cloned()
+}
+
+fn known(name: &str) -> Option<&'static Tool> {
+    let mut all = TOOLS.iter().chain(CONNECTOR_TOOLS.iter());
+    all.find(|tool| tool.name == name)
 }
 
 /// Whether a tool of this name changes memories.
 pub(crate) fn writes(name: &str) -> bool {
-    let annotations = find(name).and_then(|tool| tool.annotations);
+    let annotations = known(name).and_then(|tool| tool.annotations.as_ref());
     annotations.is_some_and(|annotations| annotations.read_only_hint == Some(false))
 }
 

@@ -33,6 +33,8 @@ const OTHER_NUMBERS: [&[u8]; 14] = [
 const CARD_WORDS: [&[u8]; 8] = [
     b"card", b"visa", b"master", b"amex", b"credit", b"karte", b"carte", b"tarjeta",
 ];
+/// What is kept of a masked card, without its brackets.
+const MARK: &[u8] = b"card number removed";
 /// How the digits of a card are grouped.
 const GROUPS: [&[usize]; 6] = [
     &[4, 4, 4, 4],
@@ -164,9 +166,13 @@ fn stands_alone(text: &[u8], span: &Range<usize>) -> bool {
 }
 
 /// Whether a number in one piece may be a card by what stands beside it: no word says that it is something else, and of
-/// a list of numbers a word says that they are cards.
+/// a list of numbers a word says that they are cards. The mark of a card that was masked is no such word: it would make
+/// a card of the next number, and that of the one behind it.
 fn is_told_as_card(text: &[u8], span: &Range<usize>) -> bool {
-    let before = text[span.start.saturating_sub(BEFORE_BYTES)..span.start].to_ascii_lowercase();
+    let mut before = text[span.start.saturating_sub(BEFORE_BYTES)..span.start].to_ascii_lowercase();
+    if let Some(at) = before.windows(MARK.len()).rposition(|words| words == MARK) {
+        before[at..at + MARK.len()].fill(b' ');
+    }
     let says = |words: &[&[u8]]| {
         let is_there = |word: &[u8]| before.windows(word.len()).any(|words| words == word);
         words.iter().any(|word| is_there(word))

@@ -44,10 +44,12 @@ test-image:
 	$$($(PYTHON) scripts/python-env tests/image/requirements-deploy.txt) tests/image/check_files.py
 	$(PYTHON) tests/image/run.py
 
-# Each target gets its share of the time. What is found is kept in tests/corpus.
+# Each target gets its share of the time. What is found is kept in tests/corpus. With SEED=N the inputs of an earlier
+# run come again.
+fuzz: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 fuzz:
 	targets=$$(grep -rE 'fn fuzz_[a-z_]+\(\)' crates --include='*.rs' | wc -l) && \
-	VENOM_FUZZ_MS=$$(($(SECONDS) * 1000 / targets)) \
+	VENOM_FUZZ_MS=$$(($(SECONDS) * 1000 / targets)) VENOM_FUZZ_SEED=$(SEED) \
 	    cargo test --workspace --all-features --lib --bins fuzz_ -- --show-output
 
 lint:

@@ -5,7 +5,8 @@
 //! up: [`MS`] milliseconds, 300 if that is not set. An input that leads to an outcome not seen before joins those
 //! that are changed further, in memory only. An input that ends in a panic, takes too long or too much memory is kept
 //! in the corpus as `crash-HASH`, and so taken at every later run. The seed of a run is told when it begins; with
-//! [`SEED`] and the same corpus the same inputs come again. Without coverage this finds less than a fuzzer that is
+//! [`SEED`] and the same corpus the same inputs come again. Without a seed it is always the same one, so that what is
+//! tested does not depend on chance; `make fuzz` takes a new one each time. Without coverage this finds less than a fuzzer that is
 //! guided by it, but it runs wherever the tests do.
 //!
 //! What ends the whole process (a stack that overflows, memory that is refused) leaves no time to keep the input: run
@@ -16,7 +17,7 @@ mod mutate;
 use mutate::Mutator;
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
-use std::hash::{BuildHasher as _, Hash, Hasher as _, RandomState};
+use std::hash::{Hash, Hasher as _};
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -105,7 +106,11 @@ impl<'a> Target<'a> {
             corpus: Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../../tests/corpus")
                 .join(self.name),
-            seed: number(SEED).unwrap_or_else(|| RandomState::new().hash_one(self.name)),
+            seed: number(SEED).unwrap_or_else(|| {
+                let mut hasher = DefaultHasher::new();
+                self.name.hash(&mut hasher);
+                hasher.finish()
+            }),
             budget: Duration::from_millis(number(MS).unwrap_or(MS_DEFAULT)),
             keeps_last: std::env::var_os(KEEP_LAST).is_some(),
             inputs_max: u64::MAX,

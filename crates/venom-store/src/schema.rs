@@ -14,13 +14,14 @@ pub(crate) const APPLICATION_ID: i32 = 0x5665_6e6f;
 type Step = fn(&Transaction<'_>) -> Result<(), Fault>;
 
 /// Entry `n` leads from version `n` to `n + 1`: statements, then what SQL cannot do.
-const MIGRATIONS: [(&str, Option<Step>); 6] = [
+const MIGRATIONS: [(&str, Option<Step>); 7] = [
     (V1, None),
     (V2, None),
     (V3, Some(write::fingerprint_all)),
     (V4, None),
     (V5, None),
     (V6, None),
+    (V7, None),
 ];
 
 /// Full text is contentless: a row can be deleted without its old text, the text is not kept twice,
@@ -147,6 +148,58 @@ CREATE TABLE sources (
     memories INTEGER NOT NULL CHECK (memories >= 0),
     skipped  INTEGER NOT NULL CHECK (skipped >= 0)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Memories keep their former versions until they are erased, and then only their ids; spaces may be empty or deleted;
+/// backups are known.
+const V7: &str = "
+CREATE TABLE versions (
+    memory         INTEGER NOT NULL REFERENCES memories,
+    version        INTEGER NOT NULL CHECK (version > 0),
+    replaced_at_us INTEGER NOT NULL,
+    cause          INTEGER NOT NULL CHECK (cause IN (1, 2, 3, 4)),
+    client         TEXT,
+    token          TEXT,
+    space          INTEGER NOT NULL REFERENCES spaces,
+    stored_at_us   INTEGER NOT NULL,
+    content        TEXT,
+    tags           TEXT NOT NULL,
+    speaker        TEXT,
+    session        TEXT,
+    occurred_at_us INTEGER,
+    PRIMARY KEY (memory, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE erased (
+    memory       INTEGER PRIMARY KEY,
+    id           INTEGER NOT NULL UNIQUE CHECK (id >= 0),
+    space        INTEGER NOT NULL REFERENCES spaces,
+    erased_at_us INTEGER NOT NULL,
+    changed      INTEGER NOT NULL
+) STRICT;
+
+ALTER TABLE imports RENAME TO imports_v6;
+CREATE TABLE imports (
+    key    BLOB PRIMARY KEY CHECK (length(key) = 16),
+    memory INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO imports SELECT key, memory FROM imports_v6;
+DROP TABLE imports_v6;
+
+ALTER TABLE spaces ADD COLUMN deleted_at_us INTEGER;
+
+CREATE TABLE backups (
+    path       TEXT PRIMARY KEY,
+    made_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX memories_by_forgetting ON memories (forgotten_at_us) WHERE forgotten_at_us IS NOT NULL;
+
+CREATE TABLE marks (
+    name  TEXT PRIMARY KEY,
+    at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO marks VALUES ('erasing_since', CAST(unixepoch('subsec') * 1000000 AS INTEGER));
 ";
 
 /// Brings the database to the newest version, inside the caller's transaction.

@@ -140,7 +140,7 @@ fn foreign_and_newer_databases_are_left_alone() {
             error,
             StoreError::NewerSchema {
                 found: 99,
-                known: 6
+                known: 7
             }
         ),
         "{error}"

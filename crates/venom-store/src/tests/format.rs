@@ -90,5 +90,5 @@ fn the_page_on_the_format_names_every_table_and_column() {
         }
         count += 1;
     }
-    assert_eq!(count, 9);
+    assert_eq!(count, 13);
 }

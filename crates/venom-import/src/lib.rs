@@ -1,10 +1,11 @@
 //! Memories out of other programs' files, one after the other, whatever their size.
 //!
-//! [`open`] looks at a file or folder and returns [`Records`]. Nothing is written anywhere, nothing is followed out of
-//! what was named, and no more of a file is in memory than one record. A file that is plainly not what it should be is
+//! [`open`] looks at a file or folder and returns [`Records`]. Nothing is written where it lies, nothing is followed out
+//! of what was named, and no more of a file is in memory than one record. A file that is plainly not what it should be is
 //! refused before its first record; a record that cannot be read is skipped and says why. Start reading at `open`; each
 //! kind has a module of its own, `record` makes memories of what they find.
 
+mod archive;
 mod bytes;
 mod chatgpt;
 mod chroma;
@@ -16,8 +17,10 @@ mod lines;
 mod markdown;
 mod mem0;
 mod record;
+mod scratch;
 mod server_memory;
 
+pub use archive::{ARCHIVE_BYTES_MAX, ARCHIVE_RATIO_MAX};
 pub use bytes::{FILE_BYTES_MAX, FOLDER_FILES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX};
 pub use chroma::{CHROMA_FILE, chroma_state};
 
@@ -89,7 +92,8 @@ pub struct Options {
     pub other_collections: bool,
     /// Whether the turns of conversations come, too.
     pub conversations: bool,
-    /// A folder for a copy of a database that must not be opened where it lies. The copy is removed afterwards.
+    /// A folder for a copy of a database that must not be opened where it lies, and for what is in an archive. Both are
+    /// removed afterwards.
     pub scratch: PathBuf,
 }
 
@@ -120,11 +124,18 @@ pub struct Records {
     pub found: Box<dyn Iterator<Item = Result<Found, Unusable>> + Send>,
 }
 
-/// Opens a source; `kind` is detected if it is not given.
+/// Opens a source, a file or folder or a zip archive of one; `kind` is detected if it is not given.
 ///
 /// # Errors
 /// [`Unusable`] if there is nothing there that can be read as that kind.
 pub fn open(path: &Path, kind: Option<Kind>, options: &Options) -> Result<Records, Unusable> {
+    if archive::is_archive(path) {
+        return archive::open(path, options, |content| open_plain(content, kind, options));
+    }
+    open_plain(path, kind, options)
+}
+
+fn open_plain(path: &Path, kind: Option<Kind>, options: &Options) -> Result<Records, Unusable> {
     let kind = kind.map_or_else(|| detect::detect(path), Ok)?;
     match kind {
         Kind::Chroma => chroma::open(path, options),

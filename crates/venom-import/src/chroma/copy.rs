@@ -2,6 +2,7 @@
 
 use crate::Unusable;
 use crate::bytes::unreadable;
+use crate::scratch::Scratch;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::io::Read as _;
@@ -54,7 +55,7 @@ fn beside(file: &Path, end: &str) -> PathBuf {
 pub(super) struct Opened {
     pub(super) connection: Connection,
     /// Last, so that it is removed after the database is closed.
-    _copy: Option<Copy>,
+    _copy: Option<Scratch>,
 }
 
 impl Opened {
@@ -71,9 +72,9 @@ impl Opened {
                 _copy: None,
             });
         }
-        let copy = Copy::new(file, scratch)?;
+        let copy = copied(file, scratch)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = connect(&copy.0.join(CHROMA_FILE), file, flags)?;
+        let connection = connect(&copy.path().join(CHROMA_FILE), file, flags)?;
         Ok(Self {
             connection,
             _copy: Some(copy),
@@ -128,37 +129,22 @@ fn connect(path: &Path, named: &Path, flags: OpenFlags) -> Result<Connection, Un
     Ok(connection)
 }
 
-/// A copy in a folder of its own, which is removed when it is dropped.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn new(file: &Path, scratch: &Path) -> Result<Self, Unusable> {
-        let folder = scratch.join(format!("venom-import-{}", std::process::id()));
-        let failed = |error: std::io::Error| {
-            let (shown, place) = (file.display(), folder.display());
-            Unusable(format!(
-                "{shown} was in use when its program ended and cannot be copied to {place}: {error}"
-            ))
-        };
-        // One that an ended process of the same number left behind.
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).map_err(failed)?;
-        let copy = Self(folder.clone());
-        std::fs::copy(file, folder.join(CHROMA_FILE)).map_err(failed)?;
-        for end in BESIDE {
-            let from = beside(file, end);
-            if has_bytes(&from) {
-                let to = beside(&folder.join(CHROMA_FILE), end);
-                std::fs::copy(from, to).map_err(failed)?;
-            }
+/// Copies a database with what lies beside it into a folder of its own.
+fn copied(file: &Path, scratch: &Path) -> Result<Scratch, Unusable> {
+    let failed = |error: std::io::Error| {
+        let (shown, place) = (file.display(), scratch.display());
+        Unusable(format!(
+            "{shown} was in use when its program ended and cannot be copied to {place}: {error}"
+        ))
+    };
+    let folder = Scratch::new(scratch).map_err(failed)?;
+    let copy = folder.path().join(CHROMA_FILE);
+    std::fs::copy(file, &copy).map_err(failed)?;
+    for end in BESIDE {
+        let from = beside(file, end);
+        if has_bytes(&from) {
+            std::fs::copy(from, beside(&copy, end)).map_err(failed)?;
         }
-        Ok(copy)
     }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What stays costs room and nothing else.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    Ok(folder)
 }

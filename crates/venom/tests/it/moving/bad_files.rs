@@ -60,6 +60,13 @@ fn bad_files_are_refused_in_a_sentence() {
             &folder,
             &["--from", kind],
             &path,
+            "cannot be read as a zip archive",
+        );
+        std::fs::write(&path, b"\x1f\x8b\x08 packed").unwrap();
+        check(
+            &folder,
+            &["--from", kind],
+            &path,
             if kind == "chroma" {
                 "cut short"
             } else {

@@ -1,0 +1,370 @@
+//! Zip archives, as data exports and folders of notes are handed around: what can be imported is extracted into a
+//! folder of its own for as long as it is read.
+//!
+//! An archive comes from outside: nothing is written but plain files below that folder, and never more than an honest
+//! archive would hold.
+
+use crate::bytes::{FOLDER_FILES_MAX, unreadable};
+use crate::chroma::CHROMA_FILE;
+use crate::markdown;
+use crate::scratch::Scratch;
+use crate::{Options, Records, Unusable};
+use std::collections::HashSet;
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufReader, Read, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Component, Path, PathBuf};
+use zip::ZipArchive;
+
+/// Most bytes that an archive holds of what is extracted (8 GiB).
+pub const ARCHIVE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// Most bytes that are extracted for each byte of an archive, beyond [`RATIO_FREE_BYTES`]. Text is rarely packed more
+/// than tenfold; what grows by this much was made to fill disks.
+pub const ARCHIVE_RATIO_MAX: u64 = 100;
+/// Bytes that any archive may grow to (16 MiB).
+const RATIO_FREE_BYTES: u64 = 16 * 1024 * 1024;
+/// Most folders within each other.
+const DEPTH_MAX: usize = 64;
+/// Bytes that are extracted at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// What archives of some systems hold beside what was put into them.
+const NOT_CONTENT: &str = "__MACOSX";
+
+/// Whether a plain file begins as a zip archive.
+pub(crate) fn is_archive(path: &Path) -> bool {
+    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    let mut start = [0; 4];
+    is_file
+        && File::open(path)
+            .and_then(|mut file| file.read_exact(&mut start))
+            .is_ok()
+        && matches!(&start, b"PK\x03\x04" | b"PK\x05\x06")
+}
+
+/// Opens what is in an archive with `open`, which is given the folder or file that it holds. The records keep what was
+/// extracted until they are dropped.
+pub(crate) fn open(
+    archive: &Path,
+    options: &Options,
+    open: impl Fn(&Path) -> Result<Records, Unusable>,
+) -> Result<Records, Unusable> {
+    let (folder, content) = extract(archive, &options.scratch)?;
+    // People are told of the archive that they named.
+    let shown = |Unusable(why): Unusable, folder: &Scratch| {
+        let inner = content.display().to_string();
+        let outer = folder.path().display().to_string();
+        let name = archive.display().to_string();
+        Unusable(why.replace(&inner, &name).replace(&outer, &name))
+    };
+    let records = open(&content).map_err(|error| shown(error, &folder))?;
+    let (inner, name) = (content.clone(), archive.display().to_string());
+    let mut found = records.found;
+    let kept =
+        std::iter::from_fn(move || {
+            let _ = &folder;
+            let next = found.next()?;
+            Some(next.map_err(|Unusable(why)| {
+                Unusable(why.replace(&inner.display().to_string(), &name))
+            }))
+        });
+    Ok(Records {
+        kind: records.kind,
+        total: records.total,
+        found: Box::new(kept),
+    })
+}
+
+/// Extracts what can be imported; with the folder or file that is what the archive holds.
+fn extract(archive: &Path, place: &Path) -> Result<(Scratch, PathBuf), Unusable> {
+    let shown = archive.display();
+    let damaged = |error: &dyn std::fmt::Display| {
+        Unusable(format!("{shown} cannot be read as a zip archive: {error}"))
+    };
+    let file = File::open(archive).map_err(|error| unreadable(archive, &error))?;
+    let length = file
+        .metadata()
+        .map_err(|error| unreadable(archive, &error))?
+        .len();
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|error| damaged(&error))?;
+    if zip.len() > FOLDER_FILES_MAX {
+        let count = zip.len();
+        return Err(Unusable(format!(
+            "{shown} holds {count} files: expected at most {FOLDER_FILES_MAX}"
+        )));
+    }
+    let folder = Scratch::new(place).map_err(|error| {
+        let place = place.display();
+        Unusable(format!("{shown} cannot be extracted in {place}: {error}"))
+    })?;
+    let root = folder.path().join("content");
+    make_folder(&root).map_err(|error| damaged(&error))?;
+    let mut space = Room {
+        left: ARCHIVE_BYTES_MAX.min(RATIO_FREE_BYTES + length.saturating_mul(ARCHIVE_RATIO_MAX)),
+    };
+    let mut names = HashSet::new();
+    for number in 0..zip.len() {
+        let mut entry = zip.by_index(number).map_err(|error| damaged(&error))?;
+        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
+        let path = plain_path(&name).ok_or_else(|| {
+            Unusable(format!(
+                "{shown} holds {name:?}: expected names of files and folders within it"
+            ))
+        })?;
+        // What is not read does no harm: pictures, links, what an archive of another system brings.
+        if entry.is_dir() || entry.is_symlink() || !is_content(&path) {
+            continue;
+        }
+        if !names.insert(path.clone()) {
+            return Err(Unusable(format!(
+                "{shown} holds {name:?} twice: expected each name once"
+            )));
+        }
+        if entry.encrypted() {
+            return Err(Unusable(format!(
+                "{shown} is encrypted: expected an archive without a password"
+            )));
+        }
+        space.extract(&mut entry, &root.join(&path))
+            .map_err(|error| match error {
+                Stopped::TooMuch => Unusable(format!(
+                    "{shown} grows beyond all measure: expected at most {ARCHIVE_RATIO_MAX} times its size, and \
+                     at most {ARCHIVE_BYTES_MAX} bytes"
+                )),
+                Stopped::Read(error) => damaged(&error),
+                Stopped::Written(error) => {
+                    let place = place.display();
+                    Unusable(format!("{shown} cannot be extracted in {place}: {error}"))
+                }
+            })?;
+    }
+    if names.is_empty() {
+        return Err(Unusable(format!(
+            "{shown} holds nothing to import: expected notes, JSON or a {CHROMA_FILE}"
+        )));
+    }
+    let content = content(root).map_err(|error| damaged(&error))?;
+    Ok((folder, content))
+}
+
+/// The path of an entry below the root: names only, separated by slashes. `None` for one that leads elsewhere.
+fn plain_path(name: &str) -> Option<PathBuf> {
+    if name.contains(['\\', '\0']) {
+        return None;
+    }
+    let path = Path::new(name);
+    let is_plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let depth = path.components().count();
+    (is_plain && (1..=DEPTH_MAX).contains(&depth)).then(|| path.to_owned())
+}
+
+/// Whether some kind of import reads a file of that name.
+fn is_content(path: &Path) -> bool {
+    let mut parts = path.components().map(Component::as_os_str);
+    let is_hidden = parts.any(|part| {
+        let part = part.to_string_lossy();
+        part.starts_with('.') || part == NOT_CONTENT
+    });
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().and_then(|it| it.to_str());
+    let is_json = extension
+        .is_some_and(|it| it.eq_ignore_ascii_case("json") || it.eq_ignore_ascii_case("jsonl"));
+    !is_hidden && (is_json || markdown::is_note(path) || name.starts_with(CHROMA_FILE))
+}
+
+/// Of a folder that holds nothing but one folder or file, that one.
+fn content(mut folder: PathBuf) -> io::Result<PathBuf> {
+    loop {
+        let mut entries = std::fs::read_dir(&folder)?;
+        let (first, second) = (entries.next().transpose()?, entries.next());
+        let only = first.filter(|_| second.is_none());
+        match only.map(|entry| entry.path()) {
+            // The folder of an export says by its file what it is.
+            Some(path) if path.is_dir() => folder = path,
+            Some(path) if !markdown::is_note(&path) && is_lone(&path) => return Ok(path),
+            _ => return Ok(folder),
+        }
+    }
+}
+
+/// Whether a file is what is to be read by itself, under whatever name.
+fn is_lone(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !matches!(&*name, "conversations.json" | "memories.json") && !name.starts_with(CHROMA_FILE)
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Why an entry was not extracted to its end.
+enum Stopped {
+    TooMuch,
+    Read(io::Error),
+    Written(io::Error),
+}
+
+/// What may still be extracted.
+struct Room {
+    left: u64,
+}
+
+impl Room {
+    /// Writes one file, whatever the archive says of its length.
+    fn extract(&mut self, entry: &mut impl Read, path: &Path) -> Result<(), Stopped> {
+        if let Some(folder) = path.parent() {
+            make_folder(folder).map_err(Stopped::Written)?;
+        }
+        let mut file = File::create_new(path).map_err(Stopped::Written)?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let count = match entry.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Stopped::Read(error)),
+            };
+            self.left = self
+                .left
+                .checked_sub(count as u64)
+                .ok_or(Stopped::TooMuch)?;
+            file.write_all(&buffer[..count]).map_err(Stopped::Written)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+    use venom_core::SpaceName;
+    use venom_fuzz::Target;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    fn zipped(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes) in entries {
+            writer
+                .start_file(*name, SimpleFileOptions::default())
+                .unwrap();
+            writer.write_all(bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    /// The texts in an archive, or why there are none; the place for what is extracted is empty afterwards.
+    fn texts(bytes: &[u8]) -> Result<Vec<String>, String> {
+        let place = tempfile::tempdir().unwrap();
+        let archive = tempfile::tempdir().unwrap();
+        let path = archive.path().join("export.zip");
+        std::fs::write(&path, bytes).unwrap();
+        let options = Options {
+            space: SpaceName::parse("default").unwrap(),
+            other_collections: true,
+            conversations: true,
+            scratch: place.path().to_owned(),
+        };
+        let all = || {
+            let records = crate::open(&path, None, &options)?;
+            let mut texts = Vec::new();
+            for found in records.found {
+                texts.extend(found?.map(|new| new.content.as_str().to_owned()));
+            }
+            Ok(texts)
+        };
+        let told = all().map_err(|Unusable(why)| why.replace(&*path.to_string_lossy(), "Z"));
+        assert_eq!(
+            std::fs::read_dir(place.path()).unwrap().count(),
+            0,
+            "{told:?}"
+        );
+        assert_eq!(std::fs::read_dir(archive.path()).unwrap().count(), 1);
+        told
+    }
+
+    #[test]
+    fn what_can_be_imported_comes() {
+        let line = br#"{"content": "Ana sails."}"#;
+        assert_eq!(
+            texts(&zipped(&[("memories.jsonl", line)])).unwrap(),
+            ["Ana sails."]
+        );
+        let notes: &[(&str, &[u8])] = &[
+            ("vault/a.md", b"Ana sails."),
+            ("vault/deep/b.md", b"Ben runs."),
+            ("vault/picture.png", b"\x89PNG"),
+            ("__MACOSX/vault/a.md", b"no note"),
+            ("vault/.trash/old.md", b"no note"),
+        ];
+        let found = texts(&zipped(notes)).unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        let bio = br#"[{"mapping": {"a": {"message": {"author": {"role": "assistant"}, "recipient": "bio",
+                     "content": {"parts": ["User sails."]}}}}}]"#;
+        let export: &[(&str, &[u8])] = &[
+            ("conversations.json", bio),
+            ("user.json", b"{}"),
+            ("chat.html", b"<html>"),
+        ];
+        assert_eq!(texts(&zipped(export)).unwrap(), ["User sails."]);
+    }
+
+    #[test]
+    fn archives_that_mean_harm_are_refused_in_a_sentence() {
+        let note: &[u8] = b"a note";
+        for name in ["../out.md", "/etc/out.md", "a/../../out.md", "a\\..\\b.md"] {
+            let told = texts(&zipped(&[("in.md", note), (name, note)])).unwrap_err();
+            assert!(
+                told.contains("expected names of files and folders within it"),
+                "{name}: {told}"
+            );
+        }
+        let deep = format!("{}a.md", "d/".repeat(DEPTH_MAX));
+        assert!(texts(&zipped(&[(&deep, note)])).is_err());
+        let bomb = vec![b'x'; 64 * 1024 * 1024];
+        let told = texts(&zipped(&[("a.md", &bomb)])).unwrap_err();
+        assert!(told.contains("grows beyond all measure"), "{told}");
+        let told = texts(&zipped(&[("picture.png", note)])).unwrap_err();
+        assert_eq!(
+            told,
+            "Z holds nothing to import: expected notes, JSON or a chroma.sqlite3"
+        );
+        assert!(texts(&zipped(&[])).unwrap_err().contains("holds nothing"));
+        // Two names of one file; of two equal names the last counts.
+        let told = texts(&zipped(&[("a/b.md", note), ("a//b.md", note)])).unwrap_err();
+        assert!(told.contains("twice: expected each name once"), "{told}");
+        let whole = zipped(&[("a.md", note)]);
+        let told = texts(&whole[..whole.len() - 8]).unwrap_err();
+        assert!(told.contains("cannot be read as a zip archive"), "{told}");
+        let mut spoilt = whole;
+        let at = spoilt
+            .windows(4)
+            .position(|bytes| bytes == b"a.md")
+            .unwrap();
+        spoilt[at + 6] ^= 0x40;
+        assert!(texts(&spoilt).is_err());
+    }
+
+    #[test]
+    fn links_are_left_alone() {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default();
+        writer
+            .add_symlink("link.md", "/etc/passwd", options)
+            .unwrap();
+        writer.start_file("a.md", options).unwrap();
+        writer.write_all(b"Ana sails.").unwrap();
+        let bytes = writer.finish().unwrap().into_inner();
+        assert_eq!(texts(&bytes).unwrap(), ["a\n\nAna sails."]);
+    }
+
+    #[test]
+    fn fuzz_archives() {
+        let seed = zipped(&[("a/b.md", b"Ana sails."), ("c.json", b"[]")]);
+        Target::new("archives")
+            .words(&["PK\x01\x02", "PK\x03\x04", "PK\x05\x06", "../", "/", ".md"])
+            .seed(seed)
+            .run(|bytes| texts(bytes).map_err(|why| why.split(' ').nth(3).map(str::to_owned)));
+    }
+}

@@ -76,6 +76,18 @@ impl<'a> Admitted<'a> {
         Ok(answers)
     }
 
+    /// What [`Self::import`] would answer, without storing anything.
+    pub(crate) async fn look_at_import(
+        &self,
+        batch: Vec<NewImport>,
+    ) -> Result<Vec<Imported>, Failure> {
+        self.may_write()?;
+        for new in &batch {
+            self.may_touch(&new.space)?;
+        }
+        self.hub.look_at_import(batch).await
+    }
+
     /// Changes a memory.
     pub(crate) async fn update(&self, change: MemoryChange) -> Result<Changed, Failure> {
         self.may_write()?;

@@ -210,6 +210,14 @@ impl Hub {
         self.call(Call::Import(batch)).await?.imported()
     }
 
+    /// What [`Self::import`] would answer.
+    pub(crate) async fn look_at_import(
+        &self,
+        batch: Vec<NewImport>,
+    ) -> Result<Vec<Imported>, Failure> {
+        self.call(Call::LookAtImport(batch)).await?.imported()
+    }
+
     /// Vectors for texts.
     pub(crate) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Failure> {
         self.call(Call::Embed(texts)).await?.vectors()

@@ -9,6 +9,13 @@ use crate::secrets::{Screen, SecretPolicy};
 /// Ids after the one of its time that a memory without an id may get.
 const NEIGHBOURS: u64 = 1_000;
 
+/// Answers as far as there are any, and what there is none for, each with its place.
+type SortedOut = (Vec<Option<Imported>>, Vec<(usize, Arrival)>);
+
+fn lost() -> Imported {
+    Imported::Refused("the store did not say what became of it".to_owned())
+}
+
 impl Venom {
     /// Stores memories from elsewhere in one transaction, durable on return; one answer per memory, in order. What was
     /// imported before is left as it is now. What cannot be kept is refused without a word about the others. Texts with
@@ -21,8 +28,51 @@ impl Venom {
         batch: Vec<NewImport>,
         secrets: Option<SecretPolicy>,
     ) -> Result<Vec<Imported>, Error> {
-        let secrets = secrets.unwrap_or(self.rules.secrets);
         let wanted: Vec<Option<MemoryId>> = batch.iter().map(|new| new.id).collect();
+        let (mut answers, new) = self.sorted_out(batch, secrets)?;
+        let (places, new): (Vec<usize>, Vec<Arrival>) = new.into_iter().unzip();
+        let texts: Vec<&str> = new.iter().map(|it| it.memory.content.as_str()).collect();
+        let passages = self.passages(&texts)?;
+        let records: Vec<_> = new.into_iter().zip(passages).collect();
+        for (place, answer) in places.into_iter().zip(self.store.import(&records)?) {
+            answers[place] = Some(match (answer, wanted[place]) {
+                (Imported::Stored(id), Some(wanted)) if id != wanted => Imported::Renumbered(id),
+                (answer, _) => answer,
+            });
+        }
+        Ok(answers
+            .into_iter()
+            .map(|it| it.unwrap_or_else(lost))
+            .collect())
+    }
+
+    /// What [`Self::import`] would answer for these, without storing anything: a memory that would be stored has the
+    /// id that it would have, unless another gets it first. That one repeats another of the batch is not seen.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn look_at_import(
+        &self,
+        batch: Vec<NewImport>,
+        secrets: Option<SecretPolicy>,
+    ) -> Result<Vec<Imported>, Error> {
+        let (mut answers, new) = self.sorted_out(batch, secrets)?;
+        for (place, arrival) in new {
+            answers[place] = Some(Imported::Stored(arrival.memory.id));
+        }
+        Ok(answers
+            .into_iter()
+            .map(|it| it.unwrap_or_else(lost))
+            .collect())
+    }
+
+    /// Answers for those that are refused or known, and the others with their places.
+    fn sorted_out(
+        &self,
+        batch: Vec<NewImport>,
+        secrets: Option<SecretPolicy>,
+    ) -> Result<SortedOut, Error> {
+        let secrets = secrets.unwrap_or(self.rules.secrets);
         let mut answers: Vec<Option<Imported>> = vec![None; batch.len()];
         let mut arrivals = Vec::with_capacity(batch.len());
         for (place, new) in batch.into_iter().enumerate() {
@@ -40,21 +90,7 @@ impl Venom {
                 None => new.push((place, arrival)),
             }
         }
-        let (places, new): (Vec<usize>, Vec<Arrival>) = new.into_iter().unzip();
-        let texts: Vec<&str> = new.iter().map(|it| it.memory.content.as_str()).collect();
-        let passages = self.passages(&texts)?;
-        let records: Vec<_> = new.into_iter().zip(passages).collect();
-        for (place, answer) in places.into_iter().zip(self.store.import(&records)?) {
-            answers[place] = Some(match (answer, wanted[place]) {
-                (Imported::Stored(id), Some(wanted)) if id != wanted => Imported::Renumbered(id),
-                (answer, _) => answer,
-            });
-        }
-        let lost = || Imported::Refused("the store did not say what became of it".to_owned());
-        Ok(answers
-            .into_iter()
-            .map(|it| it.unwrap_or_else(lost))
-            .collect())
+        Ok((answers, new))
     }
 
     /// A memory from elsewhere as it may be kept.

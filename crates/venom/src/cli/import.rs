@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::imports::{Batches, Progress, Tally};
 use clap::ArgMatches;
 use serde_json::json;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -38,10 +39,16 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
     let kind = records.kind;
     let json = arguments.get_flag("json");
     let dry = arguments.get_flag("dry-run");
-    let tally = if dry {
-        look(records)?
-    } else {
+    let tally = if !dry {
         with_memories(&config, async |admitted, _| import(records, admitted).await).await?
+    } else if config.data.is_dir() {
+        with_memories(&config, async |admitted, _| {
+            look(records, Some(admitted)).await
+        })
+        .await?
+    } else {
+        // To look makes no data folder.
+        look(records, None).await?
     };
     tell(kind, &tally, dry, json)
 }
@@ -60,13 +67,20 @@ fn unusable(Unusable(why): Unusable) -> Failure {
     Failure::invalid(why)
 }
 
-/// Reads everything and stores nothing.
-fn look(records: Records) -> Result<Tally, Failure> {
+/// Reads everything and stores nothing. Without a data folder everything is new.
+async fn look(records: Records, admitted: Option<&Admitted<'_>>) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
+    let mut seen = HashSet::new();
     for batch in Batches::new(records.found) {
-        let batch = batch.map_err(unusable)?;
+        let mut batch = batch.map_err(unusable)?;
         tally.read(&batch);
-        tally.stored += batch.new.len() as u64;
+        let read = batch.new.len();
+        batch.new.retain(|new| seen.insert(new.key()));
+        tally.known += (read - batch.new.len()) as u64;
+        match admitted {
+            Some(admitted) => tally.came(&admitted.look_at_import(batch.new).await?),
+            None => tally.stored += batch.new.len() as u64,
+        }
     }
     Ok(tally)
 }
@@ -115,9 +129,9 @@ fn tell(kind: Kind, tally: &Tally, dry: bool, json: bool) -> Result<(), Failure>
     let (stored, known, skipped) = (tally.stored, tally.known, tally.skipped);
     let mut text = if dry {
         format!(
-            "Would import {stored} memories from {}, {skipped} skipped. ",
+            "Would import {stored} memories from {}, {known} known already, {skipped} skipped. Nothing was stored.\n",
             kind.name()
-        ) + "Nothing was stored; what is known already is told by the import itself.\n"
+        )
     } else {
         format!(
             "Imported {stored} memories from {}, {known} known already, {skipped} skipped.\n",

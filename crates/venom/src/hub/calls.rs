@@ -39,6 +39,8 @@ pub(crate) enum Call {
     Embed(Vec<String>),
     /// Store memories from elsewhere, all or none.
     Import(Vec<NewImport>),
+    /// What would become of memories from elsewhere.
+    LookAtImport(Vec<NewImport>),
 }
 
 /// What a use case answered.
@@ -98,6 +100,7 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
             Answer::Vectors(vectors.iter().map(|v| v.as_slice().to_vec()).collect())
         }
         Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
+        Call::LookAtImport(batch) => Answer::Imported(venom.look_at_import(batch, None)?),
     })
 }
 

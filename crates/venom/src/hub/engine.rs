@@ -69,9 +69,11 @@ impl Engine {
             | Call::Restore(_)
             | Call::Judge(..)
             | Call::Import(_) => Some(Lane::Bulk),
-            Call::Recall(_) | Call::List(_) | Call::Show(_) | Call::Quarantined(..) => {
-                Some(Lane::Quick)
-            }
+            Call::Recall(_)
+            | Call::List(_)
+            | Call::Show(_)
+            | Call::Quarantined(..)
+            | Call::LookAtImport(_) => Some(Lane::Quick),
             // Asked by health checks: they must be answered when the queue is full, too.
             Call::Stats(_) | Call::Check => None,
         };

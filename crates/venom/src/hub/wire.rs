@@ -21,7 +21,7 @@ use venom_core::{
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 6;
+pub(super) const PROTOCOL: u32 = 7;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -116,6 +116,9 @@ enum WireCall {
         texts: Vec<String>,
     },
     Import {
+        batch: Vec<WireImport>,
+    },
+    LookAtImport {
         batch: Vec<WireImport>,
     },
 }
@@ -283,6 +286,9 @@ impl CallLine {
             Call::Import(batch) => WireCall::Import {
                 batch: batch.into_iter().map(Into::into).collect(),
             },
+            Call::LookAtImport(batch) => WireCall::LookAtImport {
+                batch: batch.into_iter().map(Into::into).collect(),
+            },
         };
         Self {
             id,
@@ -389,6 +395,7 @@ impl CallLine {
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
             WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
+            WireCall::LookAtImport { batch } => Call::LookAtImport(import::parsed_all(batch)?),
         };
         Ok((RequestKey(key), call))
     }

@@ -4,6 +4,7 @@ use super::{counts, exported, import};
 use crate::{everything, serve, venom};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::process::Command;
 use venom_testing::Folder;
 
 /// A file with this text.
@@ -45,7 +46,13 @@ fn check<const WORDS: usize>(
         (&json!(kind), expected),
         "{first}"
     );
+    assert_eq!(counts(&dry), expected, "what was foretold came true");
     let [imported, known, skipped] = expected;
+    let dry = venom(folder, ["import", "--json", "--dry-run"])
+        .args([path])
+        .args(words);
+    let dry: Value = serde_json::from_str(&dry.run().success()).expect("JSON");
+    assert_eq!(counts(&dry), [0, imported + known, skipped], "{dry}");
     let second = import(folder, path, words);
     assert_eq!(counts(&second), [0, imported + known, skipped], "{second}");
     first
@@ -187,6 +194,25 @@ fn the_data_export_of_chatgpt() {
         turns["memories"][0]["occurred_at"],
         "2023-11-14T22:13:20.500000Z"
     );
+}
+
+/// As it is downloaded: one archive, with the conversations among pages and pictures.
+#[test]
+fn a_zip_archive_as_it_was_downloaded() {
+    let folder = Folder::new();
+    file(&folder, "export/conversations.json", &chatgpt().to_string());
+    file(&folder, "export/chat.html", "<html>");
+    let path = folder.join("export.zip");
+    let zipped = Command::new("python3")
+        .args(["-m", "zipfile", "-c"])
+        .arg(&path)
+        .args(["conversations.json", "chat.html"])
+        .current_dir(folder.join("export"))
+        .status();
+    assert!(zipped.expect("python3 runs").success());
+    check(&folder, &path, [], "chatgpt", [1, 0, 0]);
+    check(&folder, &path, ["--conversations"], "chatgpt", [2, 1, 0]);
+    assert!(texts(&folder).contains(&"User drinks tea.".to_owned()));
 }
 
 #[test]

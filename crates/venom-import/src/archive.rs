@@ -180,18 +180,12 @@ fn content(mut folder: PathBuf) -> io::Result<PathBuf> {
         let (first, second) = (entries.next().transpose()?, entries.next());
         let only = first.filter(|_| second.is_none());
         match only.map(|entry| entry.path()) {
-            // The folder of an export says by its file what it is.
             Some(path) if path.is_dir() => folder = path,
-            Some(path) if !markdown::is_note(&path) && is_lone(&path) => return Ok(path),
+            // A note is named by its path in the folder.
+            Some(path) if !markdown::is_note(&path) => return Ok(path),
             _ => return Ok(folder),
         }
     }
-}
-
-/// Whether a file is what is to be read by itself, under whatever name.
-fn is_lone(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    !matches!(&*name, "conversations.json" | "memories.json") && !name.starts_with(CHROMA_FILE)
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

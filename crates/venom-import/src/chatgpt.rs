@@ -1,31 +1,78 @@
-//! The data export of ChatGPT: `conversations.json`, a list of trees of messages.
+//! The data export of ChatGPT: `conversations.json`, a list of trees of messages; a large one in parts,
+//! `conversations-000.json` and so on.
 //!
-//! What it was told to remember stands there as messages to the tool `bio`; these are its saved memories. The turns of
-//! conversations come on demand: those that lead to the last one shown, of the user and the assistant.
+//! What it was told to remember stands there as messages to the tool `bio`, wherever in the tree; these are its saved
+//! memories. The turns of conversations come on demand: those that lead to the last one shown, of the user and the
+//! assistant.
 
-use crate::bytes;
+use crate::bytes::{self, unreadable};
 use crate::elements::{Element, Elements};
 use crate::record::{Loose, moment};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable};
 use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use venom_core::SpaceName;
 
 const EXPECTED: &str = "conversations.json of a data export of ChatGPT";
+/// Name of the files, without the number of a part.
+pub(crate) const CONVERSATIONS: &str = "conversations";
 /// Characters of a title in the name of a session.
 const TITLE_CHARS_MAX: usize = 100;
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
-    let file = bytes::file_of(path, "conversations.json", EXPECTED)?;
-    let elements = Elements::new(bytes::open(&file, EXPECTED)?);
+    let files = conversations(path, EXPECTED)?;
     let (space, all) = (options.space.clone(), options.conversations);
     let read = move |place: &str, conversation: &Value| turns(place, conversation, all, &space);
-    list(Kind::ChatGpt, &file, elements, "mapping", read)
+    lists(Kind::ChatGpt, files, ("mapping", EXPECTED), read)
+}
+
+/// The file that was named, or the files of a folder that hold its conversations.
+pub(crate) fn conversations(path: &Path, expected: &str) -> Result<Vec<PathBuf>, Unusable> {
+    let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !found.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let files = bytes::parts_of(path, CONVERSATIONS, false);
+    if files.is_empty() {
+        let shown = path.display();
+        return Err(Unusable(format!(
+            "{shown} holds no conversations.json: expected {expected}"
+        )));
+    }
+    Ok(files)
+}
+
+/// Reads lists of conversations one after the other; that the first is none is told before anything comes of it.
+pub(crate) fn lists<F>(
+    kind: Kind,
+    files: Vec<PathBuf>,
+    (key, expected): (&'static str, &'static str),
+    read: F,
+) -> Result<Records, Unusable>
+where
+    F: Fn(&str, &Value) -> VecDeque<Found> + Clone + Send + 'static,
+{
+    let open = move |file: PathBuf| {
+        let elements = Elements::new(bytes::open(&file, expected)?);
+        list(kind, &file, elements, key, read.clone())
+    };
+    let mut files = files.into_iter();
+    let first = files.next().map(&open).transpose()?;
+    let first = first.into_iter().flat_map(|records| records.found);
+    let rest = files.flat_map(move |file| match open(file) {
+        Ok(records) => records.found,
+        Err(unusable) => Box::new(std::iter::once(Err(unusable))),
+    });
+    Ok(Records {
+        kind,
+        total: None,
+        found: Box::new(first.chain(rest)),
+    })
 }
 
 /// Reads a list of conversations one by one.
-pub(crate) fn list(
+fn list(
     kind: Kind,
     file: &Path,
     mut elements: Elements,
@@ -89,7 +136,11 @@ fn turns(place: &str, conversation: &Value, all: bool, space: &SpaceName) -> Vec
         .unwrap_or(&empty);
     let session = session(conversation, "title", &["conversation_id", "id"]);
     let mut found = VecDeque::new();
-    for node in path(conversation, nodes) {
+    let shown = path(conversation, nodes);
+    let on_path: HashSet<&str> = shown.iter().copied().collect();
+    let elsewhere = nodes.keys().map(String::as_str);
+    let elsewhere = elsewhere.filter(|node| !on_path.contains(node));
+    for node in shown.iter().copied().chain(elsewhere) {
         let Some(message) = nodes.get(node).and_then(|node| node.get("message")) else {
             continue;
         };
@@ -102,7 +153,10 @@ fn turns(place: &str, conversation: &Value, all: bool, space: &SpaceName) -> Vec
             .and_then(Value::as_str)
             .unwrap_or("all");
         let is_saved = recipient == "bio" && role == "assistant";
-        let is_turn = all && recipient == "all" && ["user", "assistant"].contains(&role);
+        let is_turn = all
+            && recipient == "all"
+            && ["user", "assistant"].contains(&role)
+            && on_path.contains(node);
         let text = parts(message);
         if !(is_saved || is_turn) || text.trim().is_empty() {
             continue;
@@ -156,7 +210,14 @@ fn path<'a>(conversation: &'a Value, nodes: &'a Map<String, Value>) -> Vec<&'a s
 fn parts(message: &Value) -> String {
     let parts = message.pointer("/content/parts").and_then(Value::as_array);
     let texts = parts.into_iter().flatten().filter_map(Value::as_str);
-    texts.collect::<Vec<_>>().join("\n")
+    let text = texts.collect::<Vec<_>>().join("\n");
+    // What goes to a tool may stand there as code.
+    let code = message.pointer("/content/text").and_then(Value::as_str);
+    if parts.is_none() {
+        code.unwrap_or_default().to_owned()
+    } else {
+        text
+    }
 }
 
 /// A name for a conversation: its title and the start of its id.

@@ -1,48 +1,53 @@
-//! The data export of Claude: `memories.json`, what it remembers, and `conversations.json`, whose turns come on demand.
+//! The data export of Claude: what it remembers, `memories.json` or the files of the folder `memories`, and
+//! `conversations.json`, whose turns come on demand. It comes as one archive or as one of each.
 
-use crate::bytes::{self, FILE_BYTES_MAX};
-use crate::chatgpt;
-use crate::elements::Elements;
+use crate::bytes::{self, FILE_BYTES_MAX, unreadable};
+use crate::chatgpt::{self, CONVERSATIONS};
 use crate::record::{Loose, moment};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
+use std::io::Read as _;
 use std::path::Path;
-use venom_core::SpaceName;
+use venom_core::{SpaceName, Timestamp};
 
 const EXPECTED: &str = "memories.json or conversations.json of a data export of Claude";
-const MEMORIES: &str = "memories.json";
-const CONVERSATIONS: &str = "conversations.json";
+/// Name of the files and of the folder with what it remembers.
+const MEMORIES: &str = "memories";
+/// What it remembers: of the user, of each project by its id, and by topic in files of its own.
+const KEYS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
+/// Bytes of a file by which it is told what is in it.
+const START_BYTES: u64 = 64 * 1024;
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
-    let is_folder = path.is_dir();
-    let named = |name: &str| is_folder || path.file_name().is_some_and(|it| it == name);
-    let mut found = VecDeque::new();
-    let has_memories = named(MEMORIES) && (!is_folder || path.join(MEMORIES).exists());
-    if has_memories {
-        let file = bytes::file_of(path, MEMORIES, EXPECTED)?;
-        found = memories(&file, &options.space)?;
-    }
-    let has_turns = if is_folder {
-        path.join(CONVERSATIONS).exists()
+    let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    let (memory_files, conversation_files) = if found.is_dir() {
+        (
+            bytes::parts_of(path, MEMORIES, true),
+            bytes::parts_of(path, CONVERSATIONS, false),
+        )
+    } else if holds_memories(path)? {
+        (vec![path.to_owned()], Vec::new())
     } else {
-        !has_memories
+        (Vec::new(), vec![path.to_owned()])
     };
-    if !has_turns {
-        if !has_memories {
-            let shown = path.display();
-            return Err(Unusable(format!(
-                "{shown} holds neither: expected {EXPECTED}"
-            )));
-        }
+    if memory_files.is_empty() && conversation_files.is_empty() {
+        let shown = path.display();
+        return Err(Unusable(format!(
+            "{shown} holds neither: expected {EXPECTED}"
+        )));
+    }
+    let mut found = VecDeque::new();
+    for file in &memory_files {
+        found.extend(memories(file, &options.space)?);
+    }
+    if conversation_files.is_empty() {
         return Ok(Records {
             kind: Kind::Claude,
             total: Some(found.len() as u64),
             found: Box::new(found.into_iter().map(Ok)),
         });
     }
-    let file = bytes::file_of(path, CONVERSATIONS, EXPECTED)?;
-    let elements = Elements::new(bytes::open(&file, EXPECTED)?);
     let (space, all) = (options.space.clone(), options.conversations);
     let read = move |place: &str, conversation: &Value| {
         if all {
@@ -51,14 +56,31 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
             VecDeque::new()
         }
     };
-    let records = chatgpt::list(Kind::Claude, &file, elements, "chat_messages", read)?;
+    let key = ("chat_messages", EXPECTED);
+    let records = chatgpt::lists(Kind::Claude, conversation_files, key, read)?;
     Ok(Records {
         found: Box::new(found.into_iter().map(Ok).chain(records.found)),
         ..records
     })
 }
 
-/// What it remembers: of the user, and of each project.
+/// Whether a file begins with what it remembers, and not with conversations.
+fn holds_memories(file: &Path) -> Result<bool, Unusable> {
+    let mut start = Vec::new();
+    let read = bytes::open(file, EXPECTED)?
+        .take(START_BYTES)
+        .read_to_end(&mut start);
+    read.map_err(|error| unreadable(file, &error))?;
+    let start = String::from_utf8_lossy(&start);
+    Ok(is_memory(&start) && !start.contains("\"chat_messages\""))
+}
+
+/// Whether a text has a key of what it remembers.
+pub(crate) fn is_memory(text: &str) -> bool {
+    KEYS.iter().any(|key| text.contains(&format!("\"{key}\"")))
+}
+
+/// What it remembers: of the user, of each project, and in files of its own.
 fn memories(file: &Path, space: &SpaceName) -> Result<VecDeque<Found>, Unusable> {
     let shown = file.display();
     let text = bytes::text(file, FILE_BYTES_MAX, EXPECTED)?;
@@ -73,36 +95,57 @@ fn memories(file: &Path, space: &SpaceName) -> Result<VecDeque<Found>, Unusable>
             )));
         }
     };
+    let place = file.file_name().unwrap_or_default().to_string_lossy();
     let mut found = VecDeque::new();
     for item in &list {
-        let mut note = |text: &str, project: Option<&str>| {
-            let mut rest = Map::new();
-            if let Some(project) = project {
-                rest.insert("project".to_owned(), Value::String(project.to_owned()));
-            }
-            // A paragraph is what it knows of one thing.
+        // A paragraph is what it knows of one thing.
+        let mut paragraphs = |text: &str, rest: &Map<String, Value>| {
             for part in text.split("\n\n").filter(|part| !part.trim().is_empty()) {
-                let loose = Loose {
-                    text: part.to_owned(),
-                    tags: vec!["claude".to_owned()],
-                    rest: rest.clone(),
-                    ..Loose::default()
-                };
-                found.push_back(loose.settle(space).map_err(|why| Skipped {
-                    place: MEMORIES.to_owned(),
-                    why,
-                }));
+                found.push_back(settled(part, None, rest, (&place, space)));
             }
         };
-        if let Some(text) = item.get("conversations_memory").and_then(Value::as_str) {
-            note(text, None);
+        if let Some(text) = item.get(KEYS[0]).and_then(Value::as_str) {
+            paragraphs(text, &Map::new());
         }
-        let projects = item.get("project_memories").and_then(Value::as_object);
+        let projects = item.get(KEYS[1]).and_then(Value::as_object);
         for (project, text) in projects.into_iter().flatten() {
-            note(text.as_str().unwrap_or_default(), Some(project));
+            let rest = Map::from_iter([("project".to_owned(), json!(project))]);
+            paragraphs(text.as_str().unwrap_or_default(), &rest);
+        }
+        let files = item.get(KEYS[2]).and_then(Value::as_array);
+        for file in files.into_iter().flatten() {
+            let text = file.get("content").and_then(Value::as_str);
+            let text = text.unwrap_or_default();
+            if text.trim().is_empty() {
+                continue;
+            }
+            let at = file.get("updated_at").and_then(moment);
+            let path = file.get("path").cloned().unwrap_or_default();
+            let rest = Map::from_iter([("path".to_owned(), path)]);
+            found.push_back(settled(text, at, &rest, (&place, space)));
         }
     }
     Ok(found)
+}
+
+/// A memory of what it remembers.
+fn settled(
+    text: &str,
+    stored_at: Option<Timestamp>,
+    rest: &Map<String, Value>,
+    (place, space): (&str, &SpaceName),
+) -> Found {
+    let loose = Loose {
+        text: text.to_owned(),
+        tags: vec!["claude".to_owned()],
+        stored_at,
+        rest: rest.clone(),
+        ..Loose::default()
+    };
+    loose.settle(space).map_err(|why| Skipped {
+        place: place.to_owned(),
+        why,
+    })
 }
 
 /// The turns of a conversation.

@@ -1,8 +1,9 @@
 //! What a file or folder is, by its names and its first bytes.
 
-use crate::bytes::unreadable;
+use crate::bytes::{parts_of, unreadable};
+use crate::chatgpt::CONVERSATIONS;
 use crate::chroma::CHROMA_FILE;
-use crate::{Kind, Unusable, markdown};
+use crate::{Kind, Unusable, claude, markdown};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -41,10 +42,9 @@ fn folder(path: &Path) -> Result<Kind, Unusable> {
     if path.join(CHROMA_FILE).is_file() {
         return Ok(Kind::Chroma);
     }
-    for name in ["conversations.json", "memories.json"] {
-        let file = path.join(name);
-        if file.is_file() {
-            return self::file(&file);
+    for (name, within) in [(CONVERSATIONS, false), ("memories", true)] {
+        if let Some(file) = parts_of(path, name, within).first() {
+            return self::file(file);
         }
     }
     let mut entries = std::fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
@@ -90,7 +90,7 @@ fn file(path: &Path) -> Result<Kind, Unusable> {
     }
     let is_graph = has("entityType") || has("relationType");
     Ok(match () {
-        () if has("conversations_memory") || has("chat_messages") => Kind::Claude,
+        () if claude::is_memory(&text) || has("chat_messages") => Kind::Claude,
         () if is_list && has("mapping") => Kind::ChatGpt,
         () if is_graph && (has("type") || has("entities")) => Kind::ServerMemory,
         () if has("memory") && (is_list || has("results") || has("memories")) => Kind::Mem0,

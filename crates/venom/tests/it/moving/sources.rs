@@ -215,6 +215,56 @@ fn a_zip_archive_as_it_was_downloaded() {
     assert!(texts(&folder).contains(&"User drinks tea.".to_owned()));
 }
 
+/// A large export is cut into parts, and what was told to the memory stands in turns that were not gone on with, too.
+#[test]
+fn the_data_export_of_chatgpt_in_parts() {
+    let folder = Folder::new();
+    let code = json!({"content_type": "code", "text": "User has a boat."});
+    let message = json!({"author": {"role": "assistant"}, "recipient": "bio", "content": code});
+    let other = json!([{"title": "Boats", "id": "b", "current_node": "1", "mapping": {
+        "1": {"message": {"author": {"role": "user"}, "content": {"parts": ["Which boat?"]}}},
+        "2": {"message": message},
+        "3": {"message": {"author": {"role": "user"}, "content": {"parts": ["Never sent."]}}}}}]);
+    file(
+        &folder,
+        "export/conversations-000.json",
+        &chatgpt().to_string(),
+    );
+    file(&folder, "export/conversations-001.json", &other.to_string());
+    let path = folder.join("export");
+    check(&folder, &path, [], "chatgpt", [2, 0, 0]);
+    assert_eq!(texts(&folder), ["User drinks tea.", "User has a boat."]);
+    check(&folder, &path, ["--conversations"], "chatgpt", [3, 2, 0]);
+    assert!(!texts(&folder).contains(&"Never sent.".to_owned()));
+    file(&folder, "export/conversations-001.json", "[{\"mapping\": ");
+    let cut = venom(&folder, ["import"]).args([&path]).run().failure(2);
+    assert!(
+        cut.contains("conversations-001.json cannot be read as chatgpt"),
+        "{cut}"
+    );
+}
+
+/// Each kind of its data in an archive of its own, and a topic of its memory in a file of its own.
+#[test]
+fn the_memories_of_claude_in_files() {
+    let folder = Folder::new();
+    let memories = json!({"conversations_memory": "Anna builds boats.", "account_uuid": "u", "memory_files": [
+        {"path": "/profile.md", "content": "- Prefers metres\n- Lives by the sea", "updated_at": "2026-01-02T03:04:05Z"},
+        {"path": "/empty.md", "content": " "}]});
+    file(
+        &folder,
+        "claude/memories/0198aaaa.json",
+        &memories.to_string(),
+    );
+    check(&folder, &folder.join("claude"), [], "claude", [2, 0, 0]);
+    let path = folder.join("claude/memories/0198aaaa.json");
+    assert_eq!(counts(&import(&folder, &path, [])), [0, 2, 0]);
+    let expected = ["- Prefers metres\n- Lives by the sea", "Anna builds boats."];
+    assert_eq!(texts(&folder), expected);
+    let listed = venom(&folder, ["list", "--json"]).run().success();
+    assert!(listed.contains("2026-01-02T03:04:05"), "{listed}");
+}
+
 #[test]
 fn the_data_export_of_claude() {
     let folder = Folder::new();

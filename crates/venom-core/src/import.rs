@@ -3,6 +3,7 @@
 use crate::error::InputError;
 use crate::limits;
 use crate::memory::{Content, Memory, MemoryId, Origin, SessionName, SpaceName, Speaker, Tags};
+use crate::secrets::{Screen, SecretPolicy};
 use crate::source::Source;
 use crate::time::Timestamp;
 
@@ -61,6 +62,21 @@ pub struct NewImport {
 }
 
 impl NewImport {
+    /// The same as it may be kept where secrets are treated so.
+    ///
+    /// # Errors
+    /// [`InputError::Secret`] if it must not be kept.
+    pub fn screened(self, secrets: SecretPolicy) -> Result<Self, InputError> {
+        let mut screen = Screen::new(secrets);
+        Ok(Self {
+            content: screen.content(self.content)?,
+            tags: screen.tags(self.tags)?,
+            origin: screen.origin(self.origin)?,
+            metadata: screen.metadata(self.metadata)?,
+            ..self
+        })
+    }
+
     /// What it is recognised by when it comes again, whatever became of the memory that was made of it: space, id,
     /// text, times, speaker and session. O(text).
     pub fn key(&self) -> ImportKey {

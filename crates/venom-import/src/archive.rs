@@ -18,7 +18,7 @@ use zip::ZipArchive;
 
 /// Most bytes that an archive holds of what is extracted (8 GiB).
 pub const ARCHIVE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
-/// Most bytes that are extracted for each byte of an archive, beyond [`RATIO_FREE_BYTES`]. Text is rarely packed more
+/// Most bytes that are extracted for each byte of an archive, beyond the first 16 MiB. Text is rarely packed more
 /// than tenfold; what grows by this much was made to fill disks.
 pub const ARCHIVE_RATIO_MAX: u64 = 100;
 /// Bytes that any archive may grow to (16 MiB).

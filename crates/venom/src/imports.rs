@@ -15,6 +15,8 @@ const REASONS_MAX: usize = 100;
 pub(crate) struct Batch {
     /// What shall be stored.
     pub(crate) new: Vec<NewImport>,
+    /// The number of each among all records, from 1.
+    pub(crate) numbers: Vec<u64>,
     /// What was left out on the way.
     pub(crate) skipped: Vec<Skipped>,
 }
@@ -22,6 +24,8 @@ pub(crate) struct Batch {
 /// Cuts records into batches. What was read before a failure comes before it.
 pub(crate) struct Batches<I> {
     found: I,
+    /// Records so far.
+    read: u64,
     /// What ended it, once what came before is delivered.
     failure: Option<Unusable>,
     ended: bool,
@@ -32,6 +36,7 @@ impl<I: Iterator<Item = Result<Found, Unusable>>> Batches<I> {
     pub(crate) const fn new(found: I) -> Self {
         Self {
             found,
+            read: 0,
             failure: None,
             ended: false,
         }
@@ -48,10 +53,13 @@ impl<I: Iterator<Item = Result<Found, Unusable>>> Iterator for Batches<I> {
         let mut batch = Batch::default();
         let mut bytes = 0;
         while batch.new.len() + batch.skipped.len() < IMPORT_BATCH_MAX && bytes < BATCH_BYTES_MAX {
-            match self.found.next() {
+            let found = self.found.next();
+            self.read += 1;
+            match found {
                 Some(Ok(Ok(new))) => {
                     bytes += new.content.as_str().len();
                     batch.new.push(new);
+                    batch.numbers.push(self.read);
                 }
                 Some(Ok(Err(skipped))) => batch.skipped.push(skipped),
                 Some(Err(unusable)) => {
@@ -96,9 +104,9 @@ impl Tally {
         }
     }
 
-    /// Counts what came of a batch.
-    pub(crate) fn came(&mut self, answers: &[Imported]) {
-        for answer in answers {
+    /// Counts what came of the records of a batch with these numbers.
+    pub(crate) fn came(&mut self, numbers: &[u64], answers: &[Imported]) {
+        for (number, answer) in numbers.iter().zip(answers) {
             match answer {
                 Imported::Stored(_) => self.stored += 1,
                 Imported::Renumbered(id) => {
@@ -108,7 +116,7 @@ impl Tally {
                     }
                 }
                 Imported::Known(_) => self.known += 1,
-                Imported::Refused(why) => self.leave_out(why.clone()),
+                Imported::Refused(why) => self.leave_out(format!("record {number}: {why}")),
             }
         }
     }

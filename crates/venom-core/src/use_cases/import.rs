@@ -4,7 +4,7 @@ use super::Venom;
 use crate::error::{Error, InputError};
 use crate::import::{Arrival, Imported, NewImport};
 use crate::memory::{Memory, MemoryId};
-use crate::secrets::{Screen, SecretPolicy};
+use crate::secrets::SecretPolicy;
 
 /// Ids after the one of its time that a memory without an id may get.
 const NEIGHBOURS: u64 = 1_000;
@@ -96,6 +96,7 @@ impl Venom {
     /// A memory from elsewhere as it may be kept.
     fn arrival(&self, new: NewImport, secrets: SecretPolicy) -> Result<Arrival, InputError> {
         let key = new.key();
+        let new = new.screened(secrets)?;
         let now = self.clock.now();
         // Larger than every id that was ever given: what is smaller can never be given to another memory later.
         let spare = self.ids.next_id(now);
@@ -105,17 +106,16 @@ impl Venom {
             .and_then(|at| u64::try_from(at.as_micros()).ok())
             .filter(|us| *us > 0 && us.saturating_add(NEIGHBOURS) < spare.digits())
             .and_then(MemoryId::new);
-        let mut screen = Screen::new(secrets);
         let memory = Memory {
             id: id.or(of_time).unwrap_or(spare),
             space: new.space,
-            content: screen.content(new.content)?,
-            tags: screen.tags(new.tags)?,
+            content: new.content,
+            tags: new.tags,
             stored_at: new.stored_at.unwrap_or(now),
-            origin: screen.origin(new.origin)?,
+            origin: new.origin,
             source: new.source,
             quarantined: false,
-            metadata: screen.metadata(new.metadata)?,
+            metadata: new.metadata,
         };
         Ok(Arrival {
             memory,

@@ -13,9 +13,11 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use venom_core::visible;
+use venom_core::{Imported, MemoryId, NewImport, visible};
 use venom_import::{Kind, Options, Records, Unusable};
 
+/// Stands for the id that a memory would get.
+const NO_ID: MemoryId = MemoryId::new(0).expect("0 is an id");
 /// Records that are named with the reason why they were left out.
 const REASONS_SHOWN_MAX: usize = 20;
 
@@ -43,12 +45,12 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
         with_memories(&config, async |admitted, _| import(records, admitted).await).await?
     } else if config.data.is_dir() {
         with_memories(&config, async |admitted, _| {
-            look(records, Some(admitted)).await
+            look(records, Some(admitted), &config).await
         })
         .await?
     } else {
         // To look makes no data folder.
-        look(records, None).await?
+        look(records, None, &config).await?
     };
     tell(kind, &tally, dry, json)
 }
@@ -68,19 +70,32 @@ fn unusable(Unusable(why): Unusable) -> Failure {
 }
 
 /// Reads everything and stores nothing. Without a data folder everything is new.
-async fn look(records: Records, admitted: Option<&Admitted<'_>>) -> Result<Tally, Failure> {
+async fn look(
+    records: Records,
+    admitted: Option<&Admitted<'_>>,
+    config: &Config,
+) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     let mut seen = HashSet::new();
     for batch in Batches::new(records.found) {
-        let mut batch = batch.map_err(unusable)?;
+        let batch = batch.map_err(unusable)?;
         tally.read(&batch);
         let read = batch.new.len();
-        batch.new.retain(|new| seen.insert(new.key()));
-        tally.known += (read - batch.new.len()) as u64;
-        match admitted {
-            Some(admitted) => tally.came(&admitted.look_at_import(batch.new).await?),
-            None => tally.stored += batch.new.len() as u64,
-        }
+        let all = batch.numbers.into_iter().zip(batch.new);
+        let first = all.filter(|(_, new)| seen.insert(new.key()));
+        let (numbers, new): (Vec<u64>, Vec<NewImport>) = first.unzip();
+        tally.known += (read - new.len()) as u64;
+        let answers = if let Some(admitted) = admitted {
+            admitted.look_at_import(new).await?
+        } else {
+            // That of a new folder: no memory has an id yet.
+            let answer = |new: NewImport| match new.screened(config.rules.secrets) {
+                Ok(_) => Imported::Stored(NO_ID),
+                Err(error) => Imported::Refused(error.to_string()),
+            };
+            new.into_iter().map(answer).collect()
+        };
+        tally.came(&numbers, &answers);
     }
     Ok(tally)
 }
@@ -97,7 +112,7 @@ async fn import(records: Records, admitted: &Admitted<'_>) -> Result<Tally, Fail
             ))
         })?;
         tally.read(&batch);
-        tally.came(&admitted.import(batch.new).await?);
+        tally.came(&batch.numbers, &admitted.import(batch.new).await?);
         if is_terminal {
             let text = progress.text(tally.records());
             let _ = write!(io::stderr(), "\r\x1b[K{text}");

@@ -59,7 +59,8 @@ pub(super) fn take_over(
         let batch = batch.map_err(unusable)?;
         tally.read(&batch);
         // They were kept before: none is lost to a rule that is newer.
-        tally.came(&venom.import(batch.new, Some(SecretPolicy::Keep))?);
+        let answers = venom.import(batch.new, Some(SecretPolicy::Keep))?;
+        tally.came(&batch.numbers, &answers);
         if let Some(line) = progress.line(tally.records()) {
             tracing::info!("{line}");
         }

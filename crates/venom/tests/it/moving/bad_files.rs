@@ -152,3 +152,30 @@ fn what_is_too_long_is_passed_over() {
     );
     assert_eq!(everything(&folder).len(), 3);
 }
+
+/// What the owner does not want kept is told beforehand, with and without a data folder, and is not repeated.
+#[test]
+fn a_dry_run_tells_what_would_be_refused() {
+    let folder = Folder::new();
+    let path = folder.join("lines.jsonl");
+    let lines = "{\"content\": \"good\"}\n{\"content\": \"the key is AKIAIOSFODNN7EXAMPLE\"}\n{\"content\": \"good\"}";
+    std::fs::write(&path, lines).unwrap();
+    let look = || {
+        let command = venom(&folder, ["import", "--dry-run"]).args([&path]);
+        command.run().success()
+    };
+    let first = look();
+    assert!(
+        first.starts_with("Would import 1 memories from jsonl, 1 known already, 1 skipped."),
+        "{first}"
+    );
+    assert!(first.contains("skipped record 2: content holds an AWS access key"));
+    assert!(!first.contains("AKIA"), "{first}");
+    assert!(!folder.join("data").exists());
+    venom(&folder, ["import"]).args([&path]).run().success();
+    let second = look();
+    assert!(
+        second.starts_with("Would import 0 memories from jsonl, 2 known already, 1 skipped."),
+        "{second}"
+    );
+}

@@ -9,6 +9,7 @@ mod healthcheck;
 mod import;
 mod output;
 mod quarantine;
+mod spaces;
 mod words;
 
 use crate::config::{self, Config, Surroundings};

@@ -132,6 +132,63 @@ fn refused_arguments() -> Vec<(&'static str, Value, &'static str)> {
             "memory mem_1 was not found",
         ),
         (
+            "move_memories",
+            json!({"memory_ids": [], "to": "work"}),
+            "memory_ids is missing: expected a list of at least one memory_id",
+        ),
+        (
+            "move_memories",
+            json!({"memory_ids": ["42"], "to": "work"}),
+            "memory_id is malformed: expected mem_ followed by digits, received \"42\"",
+        ),
+        (
+            "move_memories",
+            json!({"memory_ids": vec!["mem_1"; 257], "to": "work"}),
+            "too many memories: expected at most 256 in a call, received 257",
+        ),
+        (
+            "move_memories",
+            json!({"memory_ids": ["mem_1"]}),
+            "to is missing: expected a text",
+        ),
+        (
+            "manage_space",
+            json!({"action": "burn", "space": "work"}),
+            "action is malformed: expected create, rename or delete, received \"burn\"",
+        ),
+        (
+            "manage_space",
+            json!({"action": "create", "space": "a\nb"}),
+            "space is malformed: expected 1 to 128 characters without control characters, received \"a\\nb\"",
+        ),
+        (
+            "manage_space",
+            json!({"action": "rename", "space": "work"}),
+            "new_name is missing: expected the new name of the space",
+        ),
+        (
+            "manage_space",
+            json!({"action": "rename", "space": "work", "new_name": "home"}),
+            "there is no space \"work\": expected one that venom space list shows",
+        ),
+        (
+            "manage_space",
+            json!({"action": "delete", "space": "work"}),
+            "nothing was deleted: ask the user, then set confirm to the name of the space; expected \"work\", \
+             received nothing",
+        ),
+        (
+            "manage_space",
+            json!({"action": "delete", "space": "work", "confirm": "yes"}),
+            "nothing was deleted: ask the user, then set confirm to the name of the space; expected \"work\", \
+             received \"yes\"",
+        ),
+        (
+            "manage_space",
+            json!({"action": "delete", "space": "work", "confirm": "work"}),
+            "there is no space \"work\": expected one that venom space list shows",
+        ),
+        (
             "store_conversation",
             json!({"turns": "Anna: hi"}),
             "turns is missing: expected a list of objects with content and speaker",
@@ -164,7 +221,8 @@ fn refused_requests() -> Vec<(&'static str, Value, i64, &'static str)> {
             json!({"name": "forget_everything", "arguments": {}}),
             -32602,
             "unknown tool \"forget_everything\": expected one of search_memory, store_memory, \
-             store_conversation, list_memories, get_memory, update_memory, forget_memory, spawn_venom",
+             store_conversation, list_memories, get_memory, update_memory, forget_memory, list_spaces, move_memories, \
+             manage_space, spawn_venom",
         ),
         (
             "tools/call",

@@ -48,7 +48,7 @@ pub(crate) fn spaces(connection: &Connection) -> Result<Vec<(i64, SpaceName, usi
     let found = statement.query_map([], columns)?;
     let named = |found: Result<(i64, String, usize), rusqlite::Error>| {
         let (row, name, memories) = found?;
-        Ok((row, rows::space_name(name)?, memories))
+        Ok((row, rows::space_name(&name)?, memories))
     };
     found.map(named).collect()
 }
@@ -65,7 +65,8 @@ pub(crate) fn space_row(connection: &Connection, space: &SpaceName) -> Result<Op
 pub(crate) fn space_in_row(connection: &Connection, row: i64) -> Result<Option<SpaceName>, Fault> {
     let mut statement = connection.prepare_cached("SELECT name FROM spaces WHERE space = ?1")?;
     let found = statement.query_row([row], |row| row.get::<_, String>(0));
-    found.optional()?.map(rows::space_name).transpose()
+    let found = found.optional()?;
+    found.as_deref().map(rows::space_name).transpose()
 }
 
 /// The rows of all visible memories of a space, increasing. O(memories of the space).
@@ -581,7 +582,7 @@ pub(crate) fn stats(
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
-        let name = rows::space_name(row.get(0)?)?;
+        let name = rows::space_name(&row.get::<_, String>(0)?)?;
         let memories: u64 = row.get(1)?;
         stats.memories += memories;
         stats.forgotten += row.get::<_, u64>(2)?;

@@ -8,9 +8,8 @@ use venom_core::{
 };
 
 /// The name of a space from its column.
-pub(crate) fn space_name(column: String) -> Result<SpaceName, Fault> {
-    SpaceName::parse(&column)
-        .map_err(|_| Fault::corrupt(format!("a space has the name {column:?}")))
+pub(crate) fn space_name(column: &str) -> Result<SpaceName, Fault> {
+    SpaceName::parse(column).map_err(|_| Fault::corrupt(format!("a space has the name {column:?}")))
 }
 
 /// The columns that [`memory`] reads, of `memories AS m` joined with `spaces AS s`.

@@ -25,7 +25,7 @@ pub(crate) fn list(connection: &Connection) -> Result<Vec<SpaceInfo>, Fault> {
     while let Some(row) = found.next()? {
         let newest: Option<i64> = row.get(3)?;
         spaces.push(SpaceInfo {
-            name: rows::space_name(row.get(0)?)?,
+            name: rows::space_name(&row.get::<_, String>(0)?)?,
             memories: row.get(1)?,
             hidden: row.get(2)?,
             newest: newest.map(Timestamp::from_micros),

@@ -346,7 +346,7 @@ pub(crate) fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fa
     Ok(Some(Row {
         seq: row.get(0)?,
         forgotten: row.get(1)?,
-        space: rows::space_name(row.get(2)?)?,
+        space: rows::space_name(&row.get::<_, String>(2)?)?,
         quarantine: Quarantine::of_column(row.get(3)?),
     }))
 }

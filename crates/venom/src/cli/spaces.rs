@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use clap::ArgMatches;
 use serde_json::json;
+use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use venom_core::{
@@ -174,10 +175,11 @@ fn list(spaces: &[SpaceInfo], usual: &SpaceName, json: bool) -> Result<(), Failu
         let mut line = format!("{}  {}", shown(&space.name), memories(space.memories));
         if let Some(newest) = space.newest {
             let newest = newest.to_string();
-            line += &format!(", newest {}", newest.get(..10).unwrap_or(&newest));
+            let day = newest.get(..10).unwrap_or(&newest);
+            let _ = write!(line, ", newest {day}");
         }
         if space.hidden > 0 {
-            line += &format!(", {} hidden", space.hidden);
+            let _ = write!(line, ", {} hidden", space.hidden);
         }
         if space.name == *usual {
             line += "  (default)";
@@ -281,7 +283,7 @@ fn tell_moved(tally: &Tally, to: &SpaceName, dry_run: bool) -> Result<(), Failur
     let moved = memories(tally.moved as u64);
     let mut said = format!("{verb} {moved} to {}", shown(to));
     if tally.already > 0 {
-        said += &format!("; {} there already", tally.already);
+        let _ = write!(said, "; {} there already", tally.already);
     }
     output::line(&format!("{said}."))?;
     if tally.missing.is_empty() {

@@ -325,11 +325,7 @@ impl CallLine {
                 origin: origin.parse()?,
                 source: source.parse()?,
                 precautions: precautions.into(),
-                duplicates: if merge {
-                    Duplicates::Merge
-                } else {
-                    Duplicates::Keep
-                },
+                duplicates: duplicates(merge),
             }),
             WireCall::RememberConversation {
                 space,
@@ -399,12 +395,7 @@ impl CallLine {
                 ListPage::parse(limit)?,
             ),
             WireCall::Judge { memory_id, release } => {
-                let verdict = if release {
-                    Verdict::Release
-                } else {
-                    Verdict::Discard
-                };
-                Call::Judge(MemoryId::parse(&memory_id)?, verdict)
+                Call::Judge(MemoryId::parse(&memory_id)?, verdict(release))
             }
             WireCall::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
             WireCall::Check => Call::Check,
@@ -710,6 +701,22 @@ fn tags(texts: &[String]) -> Result<Vec<Tag>, Failure> {
         .enumerate()
         .map(|(index, text)| Tag::parse(text, index + 1));
     Ok(parsed.collect::<Result<_, _>>()?)
+}
+
+const fn verdict(release: bool) -> Verdict {
+    if release {
+        Verdict::Release
+    } else {
+        Verdict::Discard
+    }
+}
+
+const fn duplicates(merge: bool) -> Duplicates {
+    if merge {
+        Duplicates::Merge
+    } else {
+        Duplicates::Keep
+    }
 }
 
 fn signed(count: usize) -> i64 {

@@ -241,7 +241,7 @@ pub(super) fn a_moved_memory_keeps_everything_else(store: &dyn MemoryStore) {
         (vec![], vec![1])
     );
     let many = (0..=limits::SPACE_BATCH_MAX as u64).map(id).collect();
-    let refused = Move::new(many, space("new"), Source::default()).unwrap_err();
+    let refused = Move::new(many, space("new"), Source::default()).expect_err("too many");
     assert_eq!(
         refused.to_string(),
         "too many memories: expected at most 256 in a call, received 257"

@@ -194,13 +194,13 @@ fn a_token_of_another_space() {
     refused("fetch", json!({"id": id}));
     let said = refused("move_memories", json!({"memory_ids": [id], "to": "diary"}));
     assert!(said.contains("not open to this caller"), "{said}");
-    let taken = guarded.call(
+    let outside = guarded.call(
         token,
         "move_memories",
         &json!({"memory_ids": [id], "to": "work"}),
     );
-    let taken = taken.json()["result"]["structuredContent"].clone();
-    assert_eq!(taken, json!({"moved": 0, "not_found": [id]}));
+    let outside = outside.json()["result"]["structuredContent"].clone();
+    assert_eq!(outside, json!({"moved": 0, "not_found": [id]}));
     for arguments in [
         json!({"action": "create", "space": "work"}),
         json!({"action": "rename", "space": "diary", "new_name": "work"}),

@@ -62,6 +62,11 @@ impl Engine {
     /// Carries out a call on a worker and waits for its answer.
     pub(super) async fn call(&self, call: Call, key: RequestKey) -> Result<Answer, Failure> {
         let lane = match call {
+            Call::Recall(_)
+            | Call::List(_)
+            | Call::Show(_)
+            | Call::Quarantined(..)
+            | Call::Spaces(SpaceCall::List) => Some(Lane::Quick),
             Call::Remember(_)
             | Call::RememberConversation(_)
             | Call::Update(..)
@@ -69,13 +74,8 @@ impl Engine {
             | Call::Forget(..)
             | Call::Restore(..)
             | Call::Judge(..)
-            | Call::Import(_) => Some(Lane::Bulk),
-            Call::Recall(_)
-            | Call::List(_)
-            | Call::Show(_)
-            | Call::Quarantined(..)
-            | Call::Spaces(SpaceCall::List) => Some(Lane::Quick),
-            Call::Spaces(_) => Some(Lane::Bulk),
+            | Call::Import(_)
+            | Call::Spaces(_) => Some(Lane::Bulk),
             // Asked by health checks: they must be answered when the queue is full, too.
             Call::Stats(_) | Call::Check => None,
         };

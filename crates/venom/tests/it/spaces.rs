@@ -65,7 +65,7 @@ fn a_day_with_spaces() {
     let again = venom(&folder, ["space", "create", "work"]).run().success();
     assert_eq!(again, "The space work was there already.\n");
     let mut client = stdio(&folder);
-    let tea = store(&mut client, "Tea is at four.");
+    store(&mut client, "Tea is at four.");
     let offer = store(
         &mut client,
         "The offer for the Zurich client is due on Friday.",

@@ -27,7 +27,7 @@ from checks import Tally, equal, expect, shorten
 
 MCP_ACCEPT = "application/json, text/event-stream"
 REVISION = "2025-11-25"
-READING = {"get_memory", "list_memories", "search_memory", "spawn_venom"}
+READING = {"get_memory", "list_memories", "list_spaces", "search_memory", "spawn_venom"}
 FORM = "application/x-www-form-urlencoded"
 RESOURCE_METADATA = "/.well-known/oauth-protected-resource/mcp"
 SERVER_METADATA = "/.well-known/oauth-authorization-server"

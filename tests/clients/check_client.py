@@ -41,15 +41,15 @@ else:
     import httpx as http_library
     from mcp import McpError as MCPError
 
-READING = {"get_memory", "list_memories", "search_memory", "spawn_venom"}
-CHANGING = {"forget_memory", "update_memory"}
+READING = {"get_memory", "list_memories", "list_spaces", "search_memory", "spawn_venom"}
+CHANGING = {"forget_memory", "manage_space", "move_memories", "update_memory"}
 TOOLS = sorted(READING | CHANGING | {"store_conversation", "store_memory"})
 PROMPTS = ["Spawn Venom", "venom_identity"]
 STATELESS_REVISION = "2026-07-28"
 TEN_MIB = 10 * 1024 * 1024
 ANSWER_SECONDS_MAX = 60
 SENTENCE_CHARS_MAX = 300
-TOOL_LIST_TOKENS_MAX = 1_500
+TOOL_LIST_TOKENS_MAX = 1_800
 CHARS_PER_TOKEN = 4
 INVALID_PARAMS = -32602
 MEMORY_ID = re.compile(r"mem_[0-9]+")

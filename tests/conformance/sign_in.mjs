@@ -16,7 +16,7 @@ const { Client } = require('@modelcontextprotocol/sdk/client/index.js');
 const { StreamableHTTPClientTransport } = require('@modelcontextprotocol/sdk/client/streamableHttp.js');
 const { UnauthorizedError } = require('@modelcontextprotocol/sdk/client/auth.js');
 
-const READING = ['get_memory', 'list_memories', 'search_memory', 'spawn_venom'];
+const READING = ['get_memory', 'list_memories', 'list_spaces', 'search_memory', 'spawn_venom'];
 const KNOWN_CLIENT = 'https://vscode.dev/oauth/client-metadata.json';
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 

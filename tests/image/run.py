@@ -10,6 +10,7 @@ Needs what scripts/image/build.py needs. Prints one line per check and closes wi
 import contextlib
 import functools
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -278,8 +279,7 @@ def only_what_is_named_enters_the_build():
 
 @check
 def it_serves_hardened_and_the_official_client_works():
-    requirements = ROOT / "tests/clients/requirements-mcp2.txt"
-    python = run(sys.executable, ROOT / "scripts/python-env", requirements).stdout.strip()
+    python = python_with("tests/clients/requirements-mcp2.txt")
     client = (python, ROOT / "tests/clients/check_client.py")
     with data_folder() as data, Container(data) as server:
         expect(server.status_of_process("Uid").split()[0] == str(USER), server.status_of_process("Uid"))
@@ -377,6 +377,59 @@ def the_predecessors_variables_and_volume_work():
             health = server.health()
             expect((health["collection_name"], health["personality_variant"]) == ("diary", "variant2"), health)
         expect((Path(data) / "chroma/venom.db").exists(), os.listdir(data))
+
+
+@check
+def the_predecessors_memories_come_along_and_the_way_back_stays_open():
+    """Its volume with 1,000 memories: found by their old ids, by the official client; then the old program again, then
+    ours. The old files are never written."""
+    client = python_with("tests/clients/requirements-mcp2.txt")
+    for version in ("chroma04", "chroma05", "chroma15"):
+        python = python_with(f"tests/import/requirements-{version}.txt")
+        with data_folder() as data, tempfile.TemporaryDirectory() as work:
+            made = last_line(run(python, ROOT / "tests/import/make_chroma.py", data, 1001))
+            expected = Path(work) / "expected.json"
+            expected.write_text(json.dumps(made["memories"]), encoding="utf-8")
+            expect(len(made["memories"]) == 1000, len(made["memories"]))
+            run("chown", "--recursive", f"{USER}:{USER}", data)
+            before = hashes(data)
+
+            def find_all(server):
+                words = ("--url", f"http://127.0.0.1:{server.port}", expected)
+                done = run(client, ROOT / "tests/clients/find_all.py", *words)
+                expect(done.stdout.splitlines()[-1:] == ["1000 found"], done.stdout)
+
+            with Container(data) as server:
+                healthy = time.monotonic() - server.asked
+                health = server.health()
+                expect((health["memory_count"], health["imported"]["memories"]) == (1000, 1000), health)
+                find_all(server)
+                server.stop()
+            expect(before == {name: hash for name, hash in hashes(data).items() if name in before}, "an old file changed")
+            back = last_line(run(python, ROOT / "tests/import/read_chroma.py", data))
+            texts = lambda memories: {memory["id"]: memory["text"] for memory in memories}  # noqa: E731
+            expect(texts(back["memories"]) == texts(made["memories"]), "the old program finds something else")
+            with Container(data) as server:
+                expect(server.health()["memory_count"] == 1000, server.health())
+                find_all(server)
+            print(f"     ChromaDB {made['version']}: 1,000 memories, healthy with them after {healthy:.1f} s;"
+                  f" {len(before)} old files unchanged")
+
+
+def python_with(requirements):
+    return run(sys.executable, ROOT / "scripts/python-env", ROOT / requirements).stdout.strip()
+
+
+def last_line(done):
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def hashes(folder):
+    """Every file below a folder but ours, by its bytes."""
+    files = (path for path in Path(folder).rglob("*") if path.is_file())
+    names = {str(path.relative_to(folder)): path for path in files}
+    ours = ("venom", "access.db", "index/")
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in names.items() if not name.startswith(ours)}
 
 
 @check

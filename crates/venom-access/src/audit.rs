@@ -56,6 +56,14 @@ pub enum Event {
     Forgotten,
     /// A hidden memory was shown again.
     Restored,
+    /// Memories moved to another space.
+    Moved,
+    /// A space was made.
+    SpaceCreated,
+    /// A space got another name.
+    SpaceRenamed,
+    /// A space was deleted, and its memories hidden.
+    SpaceDeleted,
     /// A memory left quarantine.
     Released,
     /// A memory in quarantine was put away for good.
@@ -64,7 +72,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
@@ -86,6 +94,10 @@ impl Event {
         Self::Updated,
         Self::Forgotten,
         Self::Restored,
+        Self::Moved,
+        Self::SpaceCreated,
+        Self::SpaceRenamed,
+        Self::SpaceDeleted,
         Self::Released,
         Self::Discarded,
     ];
@@ -114,6 +126,10 @@ impl Event {
             Self::Updated => "updated",
             Self::Forgotten => "forgotten",
             Self::Restored => "restored",
+            Self::Moved => "moved",
+            Self::SpaceCreated => "space created",
+            Self::SpaceRenamed => "space renamed",
+            Self::SpaceDeleted => "space deleted",
             Self::Released => "released",
             Self::Discarded => "discarded",
         }
@@ -133,7 +149,7 @@ pub struct AuditEntry {
     pub who: String,
     /// From where: an address, or the door.
     pub source: String,
-    /// On what: a memory id, the name of a token. Never a memory's text.
+    /// On what: a memory id, the name of a token or a space. Never a memory's text.
     pub subject: String,
 }
 

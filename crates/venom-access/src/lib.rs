@@ -11,6 +11,7 @@ mod database;
 mod grants;
 pub mod owner;
 mod passkeys;
+mod renames;
 mod rights;
 mod secret;
 mod sessions;
@@ -25,6 +26,7 @@ pub use grants::{
     REFRESH_SECONDS, Redeemed, Refusal,
 };
 pub use passkeys::{PASSKEYS_MAX, Passkey};
+pub use renames::Widened;
 pub use rights::{Rights, SPACES_MAX, Spaces};
 pub use secret::{Secret, SecretHash, equal};
 pub use sessions::{SESSION_SECONDS, SESSIONS_MAX, Session};

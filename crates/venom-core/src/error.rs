@@ -122,6 +122,23 @@ pub enum InputError {
          recalled"
     )]
     Quarantined,
+    /// More memories than one call may move.
+    #[error("too many memories: expected at most {max} in a call, received {received}")]
+    TooManyMemories {
+        /// The limit.
+        max: usize,
+        /// What came.
+        received: usize,
+    },
+    /// A new name for a space that another has.
+    #[error(
+        "the name {name:?} is taken: expected the name of no space that is there or has forgotten memories (venom \
+         space move --from brings memories into a space that is there)"
+    )]
+    SpaceTaken {
+        /// The name.
+        name: String,
+    },
     /// A text that does not have the form its field needs.
     #[error("{field} is malformed: expected {expected}, received {received:?}")]
     Malformed {
@@ -305,6 +322,9 @@ pub enum Error {
     /// The memory named does not exist, or was forgotten.
     #[error("memory {0} was not found")]
     MemoryNotFound(crate::memory::MemoryId),
+    /// The space named does not exist, or was deleted.
+    #[error("there is no space {:?}: expected one that venom space list shows", .0.as_str())]
+    SpaceNotFound(crate::memory::SpaceName),
     /// The memory named is not, or no longer, in quarantine.
     #[error("memory {0} was not found in quarantine")]
     NotInQuarantine(crate::memory::MemoryId),
@@ -318,7 +338,9 @@ impl Error {
             Self::Embed(e) => e.kind(),
             Self::Store(e) => e.kind(),
             Self::Persona(e) => e.kind(),
-            Self::MemoryNotFound(_) | Self::NotInQuarantine(_) => ErrorKind::NotFound,
+            Self::MemoryNotFound(_) | Self::SpaceNotFound(_) | Self::NotInQuarantine(_) => {
+                ErrorKind::NotFound
+            }
         }
     }
 }

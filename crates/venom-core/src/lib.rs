@@ -18,6 +18,7 @@ pub mod query;
 pub mod recall;
 pub mod secrets;
 pub mod source;
+pub mod spaces;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 pub mod time;
@@ -41,4 +42,5 @@ pub use query::{
 };
 pub use secrets::{SecretKind, SecretPolicy};
 pub use source::{ClientName, Source, TokenName};
+pub use spaces::{Emptied, Move, Moved, Renamed, SpaceInfo, Within};
 pub use time::{Period, Timestamp};

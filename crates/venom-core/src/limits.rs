@@ -24,6 +24,8 @@ pub const PAGE_MEMORIES_DEFAULT: usize = 20;
 pub const METADATA_BYTES_MAX: usize = 64 * 1024;
 /// Most memories that are imported in one transaction.
 pub const IMPORT_BATCH_MAX: usize = 256;
+/// Most memories that are moved to another space, or hidden with theirs, in one transaction.
+pub const SPACE_BATCH_MAX: usize = 256;
 /// Longest name of a space or a persona, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
 /// Longest persona file, in bytes.

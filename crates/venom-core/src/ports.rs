@@ -10,6 +10,7 @@ use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, Spac
 use crate::persona::{Persona, PersonaName};
 use crate::query::{Filter, Hit, ListPage, ListQuery, Stats};
 use crate::recall::{Question, Spelling};
+use crate::spaces::{Emptied, Move, Moved, Renamed, SpaceInfo, Within};
 use crate::time::Timestamp;
 
 /// Turns text into vectors. Deterministic: the same text gives the same vector, alone or in a batch
@@ -174,12 +175,24 @@ pub trait MemoryStore: Send + Sync {
     /// [`StoreError`]; then none of them is kept.
     fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError>;
 
-    /// Changes a memory, durable on return: the memory as it is then, `None` where there is none or it was
-    /// forgotten. Nothing changes where a call with the same key changed it before.
+    /// Changes a memory in one of these spaces, durable on return: the memory as it is then, `None` where there is none
+    /// or it was forgotten. Nothing changes where a call with the same key changed it before.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is changed.
-    fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError>;
+    fn update_within(
+        &self,
+        update: &MemoryUpdate,
+        within: &Within,
+    ) -> Result<Option<Memory>, StoreError>;
+
+    /// [`Self::update_within`] every space.
+    ///
+    /// # Errors
+    /// As there.
+    fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError> {
+        self.update_within(update, &Within::Everywhere)
+    }
 
     /// The memories with these ids, in order; `None` where there is none or it was forgotten.
     ///
@@ -213,21 +226,47 @@ pub trait MemoryStore: Send + Sync {
     /// [`StoreError`] if the store cannot be read.
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError>;
 
-    /// Hides memories from every read, in one transaction, durable on return. For each id whether
+    /// Hides memories in these spaces from every read, in one transaction, durable on return. For each id whether
     /// it was there: `true` also if an earlier call with the same key hid it; then nothing changes, even
     /// if it was restored since.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is hidden.
-    fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError>;
+    fn forget_within(
+        &self,
+        ids: &[MemoryId],
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Vec<bool>, StoreError>;
 
-    /// Shows forgotten memories again, in one transaction, durable on return. For each id whether there is
-    /// such a memory: `true` also if it was never forgotten, `false` if it is in quarantine or was discarded there.
-    /// Nothing changes where a call with the same key restored it before.
+    /// [`Self::forget_within`] every space.
+    ///
+    /// # Errors
+    /// As there.
+    fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+        self.forget_within(ids, &Within::Everywhere, request)
+    }
+
+    /// Shows forgotten memories in these spaces again, in one transaction, durable on return. For each id whether there
+    /// is such a memory: `true` also if it was never forgotten, `false` if it is in quarantine or was discarded there.
+    /// Nothing changes where a call with the same key restored it before. A deleted space of theirs is there again.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is restored.
-    fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError>;
+    fn restore_within(
+        &self,
+        ids: &[MemoryId],
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Vec<bool>, StoreError>;
+
+    /// [`Self::restore_within`] every space.
+    ///
+    /// # Errors
+    /// As there.
+    fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+        self.restore_within(ids, &Within::Everywhere, request)
+    }
 
     /// A page of the memories of all spaces that are in quarantine, newest (largest id) first: those with a smaller
     /// id than `before`.
@@ -247,6 +286,43 @@ pub trait MemoryStore: Send + Sync {
     /// # Errors
     /// [`StoreError`]; then nothing is changed.
     fn judge(&self, ids: &[MemoryId], verdict: Verdict) -> Result<Vec<bool>, StoreError>;
+
+    /// The spaces that are there, by name; O(spaces * log memories). A space is there from its first memory on, be it
+    /// hidden, or from [`Self::create_space`] on, until it is deleted; what brings a memory into a deleted one brings it
+    /// back.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn spaces(&self) -> Result<Vec<SpaceInfo>, StoreError>;
+
+    /// Makes a space without memories, durable on return; `false` if it was there.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then there is none.
+    fn create_space(&self, space: &SpaceName) -> Result<bool, StoreError>;
+
+    /// Gives a space another name, in one transaction, durable on return: all its memories, hidden ones too, live under
+    /// the new name from then on. What was deleted has no name that could be in the way, unless it has hidden memories.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it has the old name.
+    fn rename_space(&self, from: &SpaceName, to: &SpaceName) -> Result<Renamed, StoreError>;
+
+    /// Moves memories to another space, in one transaction, durable on return; one answer for each id, in order.
+    /// [`Moved::Moved`] also where a call with the same key moved it before. The space is there afterwards, even if
+    /// nothing came.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none of them is moved.
+    fn move_memories(&self, what: &Move, request: RequestKey) -> Result<Vec<Moved>, StoreError>;
+
+    /// Hides up to `most` memories of a space, which can be restored, in one transaction, durable on return; if none is
+    /// left then the space is deleted. Also of one that is deleted: then nothing changes. `None` if there never was such
+    /// a space.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is hidden by this call.
+    fn empty_space(&self, space: &SpaceName, most: usize) -> Result<Option<Emptied>, StoreError>;
 
     /// What the store holds; O(spaces + memories in quarantine), without a scan.
     ///

@@ -211,7 +211,7 @@ pub struct Stats {
     pub passages: u64,
     /// Bytes of the database and its log on disk.
     pub database_bytes: u64,
-    /// Names of all spaces, sorted.
+    /// Names of all spaces that are there, sorted; some may have no memories.
     pub spaces: Vec<SpaceName>,
     /// The model that made the vectors.
     pub model: ModelStamp,

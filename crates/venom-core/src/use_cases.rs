@@ -2,6 +2,7 @@
 //! door. What is to be kept passes the owner's [`Rules`] here, so that no door can miss them.
 
 mod import;
+mod spaces;
 
 use crate::conversation::NewConversation;
 use crate::embedding::{Embedding, Passage};
@@ -18,6 +19,7 @@ use crate::precautions::Rules;
 use crate::query::{Hit, ListPage, ListQuery, RecallQuery, Stats};
 use crate::recall::{self, Question};
 use crate::secrets::Screen;
+use crate::spaces::Within;
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -179,13 +181,18 @@ impl Venom {
         Ok(passages)
     }
 
-    /// Changes a memory; durable on return. A new text is embedded anew; the id stays.
+    /// Changes a memory in one of these spaces; durable on return. A new text is embedded anew; the id stays.
     ///
     /// # Errors
     /// [`InputError::Quarantined`] for a client whose memories wait in quarantine, [`InputError::Secret`] where texts
     /// with secrets are refused, [`Error::MemoryNotFound`] if there is none or it was forgotten, [`Error::Embed`] or
     /// [`Error::Store`]; then nothing was changed.
-    pub fn update(&self, change: MemoryChange, request: RequestKey) -> Result<Changed, Error> {
+    pub fn update(
+        &self,
+        change: MemoryChange,
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Changed, Error> {
         let id = change.id;
         let precautions = self.rules.precautions(&change.source);
         let precautions = precautions.or_stricter(change.precautions);
@@ -205,17 +212,21 @@ impl Venom {
         let passages = match &change.content {
             // The model is not asked about what is not there.
             Some(content) => {
-                self.show(id)?;
+                let old = self.show(id)?;
+                if !within.has(&old.space) {
+                    return Err(Error::MemoryNotFound(id));
+                }
                 self.passages(&[content.as_str()])?.swap_remove(0)
             }
             None => Vec::new(),
         };
-        let updated = self.store.update(&MemoryUpdate {
+        let update = MemoryUpdate {
             change,
             passages,
             stored_at: self.clock.now(),
             request,
-        })?;
+        };
+        let updated = self.store.update_within(&update, within)?;
         let memory = updated.ok_or(Error::MemoryNotFound(id))?;
         Ok(Changed {
             memory,
@@ -270,24 +281,29 @@ impl Venom {
             .ok_or(Error::MemoryNotFound(id))
     }
 
-    /// Hides a memory from every read; durable on return.
+    /// Hides a memory in one of these spaces from every read; durable on return.
     ///
     /// # Errors
     /// [`Error::MemoryNotFound`] if there is none or it was forgotten by another call,
     /// [`Error::Store`].
-    pub fn forget(&self, id: MemoryId, request: RequestKey) -> Result<(), Error> {
-        match self.store.forget(&[id], request)?.pop() {
+    pub fn forget(&self, id: MemoryId, within: &Within, request: RequestKey) -> Result<(), Error> {
+        match self.store.forget_within(&[id], within, request)?.pop() {
             Some(true) => Ok(()),
             _ => Err(Error::MemoryNotFound(id)),
         }
     }
 
-    /// Shows a forgotten memory again; durable on return. One that was not forgotten stays.
+    /// Shows a forgotten memory in one of these spaces again; durable on return. One that was not forgotten stays.
     ///
     /// # Errors
     /// [`Error::MemoryNotFound`] if there never was one, [`Error::Store`].
-    pub fn restore(&self, id: MemoryId, request: RequestKey) -> Result<Memory, Error> {
-        match self.store.restore(&[id], request)?.pop() {
+    pub fn restore(
+        &self,
+        id: MemoryId,
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Memory, Error> {
+        match self.store.restore_within(&[id], within, request)?.pop() {
             Some(true) => self.show(id),
             _ => Err(Error::MemoryNotFound(id)),
         }

@@ -72,6 +72,22 @@ fn is_link(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
+/// Whether bytes begin an archive: zip (also an empty or split one), gzip, bzip2, xz, zstd, 7-zip. Where a plain
+/// file is expected none is unpacked.
+pub(crate) fn is_archive(start: &[u8]) -> bool {
+    const STARTS: [&[u8]; 8] = [
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"PK\x07\x08",
+        &[0x1f, 0x8b],
+        b"BZh",
+        b"\xfd7zXZ",
+        &[0x28, 0xb5, 0x2f, 0xfd],
+        b"7z\xbc\xaf",
+    ];
+    STARTS.iter().any(|archive| start.starts_with(archive))
+}
+
 /// Opens a file that has something in it and is no archive.
 pub(crate) fn open(path: &Path, expected: &str) -> Result<BufReader<File>, Unusable> {
     let shown = path.display();
@@ -82,11 +98,11 @@ pub(crate) fn open(path: &Path, expected: &str) -> Result<BufReader<File>, Unusa
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut start = Vec::new();
-    let read = (&file).take(4).read_to_end(&mut start);
+    let read = (&file).take(8).read_to_end(&mut start);
     read.map_err(|error| unreadable(path, &error))?;
     match start.as_slice() {
         [] => return Err(Unusable(format!("{shown} is empty: expected {expected}"))),
-        [b'P', b'K', 3, 4] | [0x1f, 0x8b, ..] => {
+        start if is_archive(start) => {
             return Err(Unusable(format!(
                 "{shown} is an archive: expected {expected}; extract it first"
             )));

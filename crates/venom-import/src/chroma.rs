@@ -18,7 +18,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::path::Path;
-use venom_core::{MemoryId, Source, SpaceName, Timestamp};
+use venom_core::limits::CONTENT_BYTES_MAX;
+use venom_core::{InputError, MemoryId, Source, SpaceName, Timestamp};
 
 pub use copy::{CHROMA_FILE, chroma_state};
 
@@ -26,6 +27,13 @@ pub use copy::{CHROMA_FILE, chroma_state};
 const DOCUMENT: &str = "chroma:document";
 /// Rows that are read at a time.
 const PAGE_ROWS: usize = 256;
+/// Longest text of a field that is read, in bytes (1 MiB): no memory may be as long. Of a longer one only its length is.
+const FIELD_BYTES_MAX: i64 = 1024 * 1024;
+/// Longest id that is read, in bytes.
+const ID_BYTES_MAX: i64 = 1024;
+/// Most fields of a record that are read, and bytes of them all together, the document apart.
+const FIELDS_MAX: usize = 1_000;
+const FIELDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Digits of an id that tells whole seconds: of the years 2001 to 2286.
 const SECONDS_DIGITS: usize = 10;
 
@@ -166,6 +174,13 @@ impl Reader {
             let rows = page(connection, current)?;
             for (row, id, created) in &rows {
                 current.last = *row;
+                if id.is_empty() {
+                    self.ready.push_back(Err(Skipped {
+                        place: format!("row {row}"),
+                        why: format!("it has no id of 1 to {ID_BYTES_MAX} bytes"),
+                    }));
+                    continue;
+                }
                 let mut state = State::Kept(fields(connection, *row)?);
                 for change in current.pending.take(connection, id)? {
                     state.apply(change);
@@ -199,11 +214,17 @@ impl Reader {
 type EmbeddingRow = (i64, String, Option<String>);
 
 fn page(connection: &Connection, current: &Current) -> Result<Vec<EmbeddingRow>, rusqlite::Error> {
-    let sql = "SELECT id, embedding_id, CAST(created_at AS TEXT) FROM embeddings
-               WHERE segment_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+    let sql = "SELECT id, iif(octet_length(embedding_id) > ?4, NULL, embedding_id),
+                   CAST(iif(octet_length(created_at) > ?4, NULL, created_at) AS TEXT)
+               FROM embeddings WHERE segment_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(PAGE_ROWS).unwrap_or(i64::MAX);
-    let values = params![current.collection.segment, current.last, limit];
+    let values = params![
+        current.collection.segment,
+        current.last,
+        limit,
+        ID_BYTES_MAX
+    ];
     let row = |row: &Row<'_>| Ok((row.get(0)?, text_of(row.get_ref(1)?), row.get(2)?));
     statement.query_map(values, row)?.collect()
 }
@@ -219,20 +240,52 @@ fn text_of(column: ValueRef<'_>) -> String {
     }
 }
 
-/// The fields of a row, the document among them.
+/// The fields of a row, the document among them. Lengths are asked before texts are read: SQLite tells them without
+/// reading the text.
 fn fields(connection: &Connection, row: i64) -> Result<Map<String, Value>, rusqlite::Error> {
-    let sql = "SELECT key, string_value, int_value, float_value, bool_value FROM embedding_metadata WHERE id = ?1";
+    let sql = "SELECT iif(octet_length(key) > ?3, NULL, key), iif(octet_length(string_value) > ?2, NULL, string_value),
+                   int_value, float_value, bool_value, octet_length(string_value)
+               FROM embedding_metadata WHERE id = ?1 ORDER BY key = ?4 DESC LIMIT ?5";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([row])?;
-    let mut fields = Map::new();
+    let most = i64::try_from(FIELDS_MAX).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![row, FIELD_BYTES_MAX, ID_BYTES_MAX, DOCUMENT, most])?;
+    let (mut fields, mut bytes) = (Map::new(), 0);
     while let Some(row) = rows.next()? {
+        let key = text_of(row.get_ref(0)?);
+        let length: Option<u64> = row.get(5)?;
         let value = match row.get_ref(1)? {
-            ValueRef::Null => number_of(row)?,
+            ValueRef::Null => match length {
+                Some(length) => left_out(&key, length),
+                None => number_of(row)?,
+            },
             text => Value::String(text_of(text)),
         };
-        fields.insert(text_of(row.get_ref(0)?), value);
+        bytes += value.as_str().map_or(0, str::len);
+        if bytes > FIELDS_BYTES_MAX {
+            break;
+        }
+        fields.insert(key, value);
     }
     Ok(fields)
+}
+
+/// What stands for a text that is too long to be read; for a document in a form that no document has.
+fn left_out(key: &str, length: u64) -> Value {
+    if key == DOCUMENT {
+        return Value::Array(vec![length.into()]);
+    }
+    Value::String(format!("left out: {length} bytes"))
+}
+
+/// Why a document was left out, by what stands for it.
+fn why_left_out(document: &Value) -> Option<String> {
+    let bytes = document.get(0)?.as_u64()?;
+    let error = InputError::TooLong {
+        field: "content",
+        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        bytes_max: CONTENT_BYTES_MAX,
+    };
+    Some(error.to_string())
 }
 
 fn number_of(row: &Row<'_>) -> Result<Value, rusqlite::Error> {
@@ -254,7 +307,13 @@ fn memory(
 ) -> Found {
     let text = match fields.remove(DOCUMENT) {
         Some(Value::String(text)) => text,
-        _ => String::new(),
+        document => {
+            if let Some(why) = document.as_ref().and_then(why_left_out) {
+                let place = id.to_owned();
+                return Err(Skipped { place, why });
+            }
+            String::new()
+        }
     };
     let tags = match fields.get("tags") {
         Some(Value::String(tags)) => parted(tags),

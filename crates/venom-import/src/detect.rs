@@ -1,6 +1,6 @@
 //! What a file or folder is, by its names and its first bytes.
 
-use crate::bytes::{parts_of, unreadable};
+use crate::bytes::{is_archive, parts_of, unreadable};
 use crate::chatgpt::CONVERSATIONS;
 use crate::chroma::CHROMA_FILE;
 use crate::{Kind, Unusable, claude, markdown};
@@ -75,7 +75,7 @@ fn file(path: &Path) -> Result<Kind, Unusable> {
     if start.starts_with(b"SQLite format 3\0") {
         return Ok(Kind::Chroma);
     }
-    if start.starts_with(b"PK\x03\x04") || start.starts_with(&[0x1f, 0x8b]) {
+    if is_archive(&start) {
         return Err(Unusable(format!(
             "{} is an archive: expected the folder or file in it; extract it first",
             path.display()

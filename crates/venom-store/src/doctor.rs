@@ -605,8 +605,8 @@ fn broken_vectors(
 /// since it was written.
 fn missing_rows(connection: &Connection, segment: &Segment) -> Result<usize, Fault> {
     let (space, covered) = (segment.name.space, segment.name.covered);
-    let changed = read::changed_since(connection, space, covered.change)?;
-    let is_as_it_was = |row: &i64| changed.binary_search_by_key(row, |(seq, _)| *seq).is_err();
+    let changed = read::changed_since(connection, covered.change)?;
+    let is_as_it_was = |row: &i64| changed.binary_search_by_key(row, |it| it.seq).is_err();
     let rows = read::rows_between(
         connection,
         space,

@@ -238,6 +238,14 @@ impl Index {
         }
     }
 
+    /// Gives a space another name. What is known of a deleted one that had it before is dropped.
+    pub(crate) fn rename(&mut self, from: &SpaceName, to: &SpaceName) {
+        self.spaces.remove(to);
+        if let Some(index) = self.spaces.remove(from) {
+            self.spaces.insert(to.clone(), index);
+        }
+    }
+
     /// Replaces what is known of a memory. `false` if the vectors are not at least one whole row.
     pub(crate) fn change(
         &mut self,

@@ -13,8 +13,8 @@ use crate::{folder, load, read};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use venom_core::StoreError;
 use venom_core::recall::SectionBuilder;
-use venom_core::{SpaceName, StoreError};
 
 /// Memories that are read from the database at a time: writers wait that long at most …
 const BATCH_MEMORIES: usize = 64;
@@ -202,7 +202,7 @@ impl<'a> Making<'a> {
             self.recipe.options.stemming,
         );
         let segment = opened.map_err(|error| StoreError::Other(error.to_string()))?;
-        self.shared.install(&work.space, segment)
+        self.shared.install(segment)
     }
 
     fn read<T>(
@@ -317,25 +317,26 @@ impl<'a> Making<'a> {
 
 impl Shared {
     /// Puts a segment in its place.
-    fn install(&self, space: &SpaceName, segment: Segment) -> Result<(), StoreError> {
+    fn install(&self, segment: Segment) -> Result<(), StoreError> {
         let name = segment.name;
         let state = self.state()?;
         let connection = &state.connection;
-        let installed = read::changed_since(connection, name.space, name.covered.change);
-        let changed =
-            installed.map_err(|fault| fault.into_store(&self.place.folder, Doing::Reading))?;
-        let changed = changed
-            .into_iter()
-            .map(|(row, _)| row)
-            .filter(|row| name.covered.has(*row));
-        let changed: Vec<i64> = changed.collect();
+        let faulty = |fault: Fault| fault.into_store(&self.place.folder, Doing::Reading);
+        // It may have another name than when the making began.
+        let Some(space) = read::space_in_row(connection, name.space).map_err(faulty)? else {
+            name.remove(&self.recipe.folder);
+            return Ok(());
+        };
+        let changed = read::changed_since(connection, name.covered.change).map_err(faulty)?;
+        let changed = changed.into_iter().map(|change| change.seq);
+        let changed: Vec<i64> = changed.filter(|row| name.covered.has(*row)).collect();
         let mut index = self.index_for_change()?;
-        let (old, again) = index.install(space, segment, &changed);
+        let (old, again) = index.install(&space, segment, &changed);
         for name in old {
             name.remove(&self.recipe.folder);
         }
         for row in again {
-            if let Err(fault) = load::add(&mut index, connection, &self.recipe, (space, row)) {
+            if let Err(fault) = load::add(&mut index, connection, &self.recipe, (&space, row)) {
                 // It is in no block any more, and would be missed by every search.
                 let error = fault.into_store(&self.place.folder, Doing::Reading);
                 self.lose_step(error.to_string());

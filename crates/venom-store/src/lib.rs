@@ -23,6 +23,7 @@ mod reembed;
 mod rows;
 mod schema;
 mod sealed;
+mod spaces;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -80,7 +80,11 @@ pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fa
             .into_iter()
             .partition(|name| name.space == row);
         names = others;
-        let segments = open_segments(&of_space, recipe);
+        // Of a space that was emptied nothing needs to be opened.
+        let segments = match memories {
+            0 => Vec::new(),
+            _ => open_segments(&of_space, recipe),
+        };
         if segments.is_empty() && memories <= recipe.options.sizes.exact_memories_max {
             for seq in read::rows_of_space(connection, row)? {
                 add(&mut index, connection, recipe, (&space, seq))?;
@@ -107,18 +111,21 @@ fn load_large(
         .min();
     let mut changed = Vec::new();
     if let Some(oldest) = oldest {
-        for (seq, change) in read::changed_since(connection, row, oldest)? {
+        for change in read::changed_since(connection, oldest)? {
             let segment = segments
                 .iter_mut()
-                .find(|segment| segment.name.covered.has(seq));
-            let Some(segment) = segment.filter(|segment| segment.name.covered.change < change)
-            else {
+                .find(|segment| segment.name.covered.has(change.seq));
+            let is_later = |segment: &&mut Segment| segment.name.covered.change < change.number;
+            let Some(segment) = segment.filter(is_later) else {
                 continue;
             };
-            if let Some(slot) = segment.text.slot(seq) {
+            // One that is elsewhere now may have been here.
+            if let Some(slot) = segment.text.slot(change.seq) {
                 segment.text.remove(slot);
             }
-            changed.push(seq);
+            if change.space == row {
+                changed.push(change.seq);
+            }
         }
     }
     let (mut gaps, mut next) = (Vec::new(), 1);

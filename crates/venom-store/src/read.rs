@@ -12,7 +12,7 @@ use venom_core::ports::Search;
 use venom_core::recall::{Document, NewEntry};
 use venom_core::{
     Content, Filter, Hit, ListQuery, Memory, MemoryId, ModelStamp, Origin, SpaceName, Speaker,
-    Stats, StoreError, Tag, Timestamp,
+    Stats, Tag, Timestamp,
 };
 
 /// Most words of a question that are looked up in the full-text index.
@@ -48,9 +48,7 @@ pub(crate) fn spaces(connection: &Connection) -> Result<Vec<(i64, SpaceName, usi
     let found = statement.query_map([], columns)?;
     let named = |found: Result<(i64, String, usize), rusqlite::Error>| {
         let (row, name, memories) = found?;
-        let space = SpaceName::parse(&name)
-            .map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))?;
-        Ok((row, space, memories))
+        Ok((row, rows::space_name(&name)?, memories))
     };
     found.map(named).collect()
 }
@@ -61,6 +59,14 @@ pub(crate) fn space_row(connection: &Connection, space: &SpaceName) -> Result<Op
     Ok(statement
         .query_row([space.as_str()], |row| row.get(0))
         .optional()?)
+}
+
+/// The name of the space in a row.
+pub(crate) fn space_in_row(connection: &Connection, row: i64) -> Result<Option<SpaceName>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT name FROM spaces WHERE space = ?1")?;
+    let found = statement.query_row([row], |row| row.get::<_, String>(0));
+    let found = found.optional()?;
+    found.as_deref().map(rows::space_name).transpose()
 }
 
 /// The rows of all visible memories of a space, increasing. O(memories of the space).
@@ -105,20 +111,33 @@ pub(crate) fn last_change(connection: &Connection) -> Result<i64, Fault> {
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
-/// The rows of the memories of a space that were changed after the change of that number, increasing, each with the
-/// number of its last change. O(changes since).
-pub(crate) fn changed_since(
-    connection: &Connection,
-    space: i64,
-    change: i64,
-) -> Result<Vec<(i64, i64)>, Fault> {
-    let sql = "SELECT seq, changed FROM memories INDEXED BY memories_by_change
-               WHERE changed > ?2 AND space = ?1";
+/// A memory that was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Change {
+    pub(crate) seq: i64,
+    /// The number of its last change.
+    pub(crate) number: i64,
+    /// Row of the space where it is now.
+    pub(crate) space: i64,
+}
+
+/// The memories of all spaces that were changed after the change of that number, by row. Of all, since one that is in
+/// another space now may have moved there from any. O(changes since).
+pub(crate) fn changed_since(connection: &Connection, change: i64) -> Result<Vec<Change>, Fault> {
+    let sql = "SELECT seq, changed, space FROM memories INDEXED BY memories_by_change
+               WHERE changed > ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map([space, change], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut rows = found.collect::<Result<Vec<_>, _>>()?;
-    rows.sort_unstable();
-    Ok(rows)
+    let change_of = |row: &Row<'_>| {
+        Ok(Change {
+            seq: row.get(0)?,
+            number: row.get(1)?,
+            space: row.get(2)?,
+        })
+    };
+    let found = statement.query_map([change], change_of)?;
+    let mut changes = found.collect::<Result<Vec<_>, _>>()?;
+    changes.sort_unstable();
+    Ok(changes)
 }
 
 /// A visible memory as an index keeps it.
@@ -559,21 +578,19 @@ pub(crate) fn stats(
         rebuilding: 0,
         taken_over: import::taken_over(connection)?,
     };
-    let sql = "SELECT name, memories, forgotten, passages FROM spaces";
+    let sql = "SELECT name, memories, forgotten, passages, deleted_at_us IS NULL FROM spaces";
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
-        let name: String = row.get(0)?;
+        let name = rows::space_name(&row.get::<_, String>(0)?)?;
         let memories: u64 = row.get(1)?;
-        let name = SpaceName::parse(&name)
-            .map_err(|_| StoreError::Corrupt(format!("a space has the name {name:?}")))?;
         stats.memories += memories;
         stats.forgotten += row.get::<_, u64>(2)?;
         stats.passages += row.get::<_, u64>(3)?;
         if name == *space {
             stats.space_memories = memories;
         }
-        if memories > 0 {
+        if row.get(4)? {
             stats.spaces.push(name);
         }
     }

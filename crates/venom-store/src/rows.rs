@@ -7,6 +7,11 @@ use venom_core::{
     RequestKey, SessionName, Source, SpaceName, Speaker, Tags, Timestamp, TokenName, Verdict,
 };
 
+/// The name of a space from its column.
+pub(crate) fn space_name(column: &str) -> Result<SpaceName, Fault> {
+    SpaceName::parse(column).map_err(|_| Fault::corrupt(format!("a space has the name {column:?}")))
+}
+
 /// The columns that [`memory`] reads, of `memories AS m` joined with `spaces AS s`.
 pub(crate) const MEMORY_COLUMNS: &str = "m.seq, m.id, s.name, m.stored_at_us, m.content, m.speaker, m.session, m.occurred_at_us, m.client, \
      m.token, m.quarantine, m.metadata";

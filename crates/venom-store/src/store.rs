@@ -10,7 +10,7 @@ use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
 use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
-use crate::{folder, import, load, read, rows, write};
+use crate::{folder, import, load, read, rows, spaces, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,8 +22,9 @@ use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
-    Arrival, Content, Embedding, Hit, Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp,
-    Passage, RequestKey, SpaceName, Stats, StoreError, TakenOver, Verdict,
+    Arrival, Content, Embedding, Emptied, Hit, Imported, ListPage, ListQuery, Memory, MemoryId,
+    ModelStamp, Move, Moved, Passage, Renamed, RequestKey, SpaceInfo, SpaceName, Stats, StoreError,
+    TakenOver, Verdict, Within,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -97,6 +98,8 @@ enum Step {
     },
     /// A memory went.
     Remove { space: SpaceName, seq: i64 },
+    /// A space has another name.
+    Rename { from: SpaceName, to: SpaceName },
 }
 
 impl SqliteStore {
@@ -297,6 +300,10 @@ impl Shared {
                 } => index.change((&memory.space, *seq), entry(memory), vectors),
                 Step::Remove { space, seq } => {
                     index.remove(space, *seq);
+                    true
+                }
+                Step::Rename { from, to } => {
+                    index.rename(from, to);
                     true
                 }
             };
@@ -687,7 +694,11 @@ impl MemoryStore for SqliteStore {
         })
     }
 
-    fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError> {
+    fn update_within(
+        &self,
+        update: &MemoryUpdate,
+        within: &Within,
+    ) -> Result<Option<Memory>, StoreError> {
         let shared = &self.shared;
         let id = update.change.id;
         match &update.change.content {
@@ -699,7 +710,7 @@ impl MemoryStore for SqliteStore {
             None => {}
         }
         shared.write(|tx| {
-            let updated = write::update(tx, shared.model_row, update)?;
+            let updated = write::update(tx, shared.model_row, (update, within))?;
             let steps = match &updated {
                 Some((seq, memory, true)) => vec![shared.put(tx, *seq, memory)?],
                 _ => Vec::new(),
@@ -740,24 +751,34 @@ impl MemoryStore for SqliteStore {
         self.shared.read(|connection| read::list(connection, query))
     }
 
-    fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+    fn forget_within(
+        &self,
+        ids: &[MemoryId],
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Vec<bool>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         self.shared.write(|tx| {
-            let forgotten = write::forget(tx, self.shared.model_row, ids, request)?;
+            let forgotten = write::forget(tx, self.shared.model_row, (ids, within), request)?;
             let rows = forgotten.rows.into_iter();
             let steps = rows.map(|(space, seq)| Step::Remove { space, seq });
             Ok((forgotten.answers, steps.collect()))
         })
     }
 
-    fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+    fn restore_within(
+        &self,
+        ids: &[MemoryId],
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Vec<bool>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         self.shared.write(|tx| {
-            let restored = write::restore(tx, self.shared.model_row, ids, request)?;
+            let restored = write::restore(tx, self.shared.model_row, (ids, within), request)?;
             let steps = self.shared.put_all(tx, &restored.rows)?;
             Ok((restored.answers, steps))
         })
@@ -780,6 +801,55 @@ impl MemoryStore for SqliteStore {
             let judged = write::judge(tx, self.shared.model_row, ids, verdict)?;
             let steps = self.shared.put_all(tx, &judged.rows)?;
             Ok((judged.answers, steps))
+        })
+    }
+
+    fn spaces(&self) -> Result<Vec<SpaceInfo>, StoreError> {
+        self.shared.read(spaces::list)
+    }
+
+    fn create_space(&self, space: &SpaceName) -> Result<bool, StoreError> {
+        self.shared
+            .write(|tx| Ok((spaces::create(tx, space)?, Vec::new())))
+    }
+
+    fn rename_space(&self, from: &SpaceName, to: &SpaceName) -> Result<Renamed, StoreError> {
+        self.shared.write(|tx| {
+            let renamed = spaces::rename(tx, from, to)?;
+            let step = Step::Rename {
+                from: from.clone(),
+                to: to.clone(),
+            };
+            let is_new = renamed == spaces::Rename::Now;
+            Ok((renamed.into(), is_new.then_some(step).into_iter().collect()))
+        })
+    }
+
+    fn move_memories(&self, what: &Move, request: RequestKey) -> Result<Vec<Moved>, StoreError> {
+        let shared = &self.shared;
+        shared.wait_for_room();
+        shared.write(|tx| {
+            let (answers, arrived) = spaces::move_memories(tx, shared.model_row, what, request)?;
+            let mut steps = Vec::with_capacity(2 * arrived.len());
+            for spaces::Arrived { seq, from, memory } in arrived {
+                steps.push(Step::Remove { space: from, seq });
+                steps.push(shared.put(tx, seq, &memory)?);
+            }
+            Ok((answers, steps))
+        })
+    }
+
+    fn empty_space(&self, space: &SpaceName, most: usize) -> Result<Option<Emptied>, StoreError> {
+        self.shared.write(|tx| {
+            let emptied = spaces::empty(tx, self.shared.model_row, (space, most))?;
+            let Some((emptied, hidden)) = emptied else {
+                return Ok((None, Vec::new()));
+            };
+            let steps = hidden.into_iter().map(|seq| Step::Remove {
+                space: space.clone(),
+                seq,
+            });
+            Ok((Some(emptied), steps.collect()))
         })
     }
 

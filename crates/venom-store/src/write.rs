@@ -9,7 +9,7 @@ use venom_core::duplicate::{self, Wording};
 use venom_core::ports::{Inserted, MemoryRecord, MemoryUpdate};
 use venom_core::{
     ClientName, Content, Duplicates, Memory, MemoryId, Metadata, ModelStamp, Passage, RequestKey,
-    SessionName, SpaceName, Speaker, StoreError, Timestamp, TokenName, Verdict,
+    SessionName, Source, SpaceName, Speaker, StoreError, Timestamp, TokenName, Verdict, Within,
 };
 
 /// Request keys that are always kept, newest first, for callers that repeat a call.
@@ -19,7 +19,7 @@ const REQUEST_AGE_MAX_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// What a request key was used for; keys of different kinds are apart.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Insert = 1,
     Forget = 2,
     Update = 3,
@@ -122,7 +122,7 @@ fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault>
 }
 
 /// The number of a change.
-fn next_change(tx: &Transaction<'_>) -> Result<i64, Fault> {
+pub(crate) fn next_change(tx: &Transaction<'_>) -> Result<i64, Fault> {
     Ok(read::last_change(tx)? + 1)
 }
 
@@ -249,12 +249,12 @@ fn set_quarantine(tx: &Transaction<'_>, seq: i64, state: Quarantine) -> Result<(
     Ok(())
 }
 
-/// The space's row, made if it is new, with one more memory counted.
+/// The space's row, made if it is new and back if it was deleted, with one more memory counted.
 fn count_in_space(tx: &Transaction<'_>, space: &SpaceName, passages: usize) -> Result<i64, Fault> {
     let mut statement = tx.prepare_cached(
         "INSERT INTO spaces (name, memories, forgotten, passages) VALUES (?1, 1, 0, ?2)
          ON CONFLICT (name) DO UPDATE
-         SET memories = memories + 1, passages = passages + excluded.passages
+         SET memories = memories + 1, passages = passages + excluded.passages, deleted_at_us = NULL
          RETURNING space",
     )?;
     let values = params![space.as_str(), rows::count_column(passages)];
@@ -290,14 +290,14 @@ pub(crate) fn insert_passages(
 pub(crate) fn update(
     tx: &Transaction<'_>,
     model: i64,
-    update: &MemoryUpdate,
+    (update, within): (&MemoryUpdate, &Within),
 ) -> Result<Option<(i64, Memory, bool)>, Fault> {
     let change = &update.change;
     let Some(Row {
         seq,
         forgotten: false,
         ..
-    }) = find(tx, change.id)?
+    }) = find_within(tx, change.id, within)?
     else {
         return Ok(None);
     };
@@ -324,36 +324,36 @@ pub(crate) fn update(
     Ok(Some((seq, memory, true)))
 }
 
-/// A memory as the calls that hide and show need to know it.
-struct Row {
-    seq: i64,
+/// A memory as the calls that hide, show and move need to know it.
+pub(crate) struct Row {
+    pub(crate) seq: i64,
     /// Or hidden by quarantine.
-    forgotten: bool,
+    pub(crate) forgotten: bool,
     quarantine: Option<Quarantine>,
-    space: String,
+    pub(crate) space: SpaceName,
 }
 
-impl Row {
-    fn space(&self) -> Result<SpaceName, Fault> {
-        let name = &self.space;
-        SpaceName::parse(name).map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))
-    }
-}
-
-fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fault> {
+/// A memory, hidden or not.
+pub(crate) fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fault> {
     let mut find = tx.prepare_cached(
         "SELECT m.seq, m.forgotten_at_us IS NOT NULL, s.name, m.quarantine
          FROM memories AS m JOIN spaces AS s USING (space) WHERE m.id = ?1",
     )?;
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok(Row {
-            seq: row.get(0)?,
-            forgotten: row.get(1)?,
-            space: row.get(2)?,
-            quarantine: Quarantine::of_column(row.get(3)?),
-        })
+    let mut found = find.query([rows::id_column(id)])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
     };
-    Ok(find.query_row([rows::id_column(id)], row).optional()?)
+    Ok(Some(Row {
+        seq: row.get(0)?,
+        forgotten: row.get(1)?,
+        space: rows::space_name(&row.get::<_, String>(2)?)?,
+        quarantine: Quarantine::of_column(row.get(3)?),
+    }))
+}
+
+/// The same, if it is in one of these spaces.
+fn find_within(tx: &Transaction<'_>, id: MemoryId, within: &Within) -> Result<Option<Row>, Fault> {
+    Ok(find(tx, id)?.filter(|row| within.has(&row.space)))
 }
 
 /// What a call to [`forget`], [`restore`] or [`judge`] did.
@@ -368,12 +368,12 @@ pub(crate) struct Changed {
 pub(crate) fn forget(
     tx: &Transaction<'_>,
     model: i64,
-    ids: &[MemoryId],
+    (ids, within): (&[MemoryId], &Within),
     request: RequestKey,
 ) -> Result<Changed, Fault> {
     let (mut answers, mut hidden) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
-        let Some(row) = find(tx, *id)? else {
+        let Some(row) = find_within(tx, *id, within)? else {
             answers.push(false);
             continue;
         };
@@ -382,7 +382,7 @@ pub(crate) fn forget(
         if !done && !row.forgotten {
             hide(tx, model, row.seq)?;
             applied(tx, request, Kind::Forget, row.seq, now_us())?;
-            hidden.push((row.space()?, row.seq));
+            hidden.push((row.space, row.seq));
         }
     }
     Ok(Changed {
@@ -395,12 +395,12 @@ pub(crate) fn forget(
 pub(crate) fn restore(
     tx: &Transaction<'_>,
     model: i64,
-    ids: &[MemoryId],
+    (ids, within): (&[MemoryId], &Within),
     request: RequestKey,
 ) -> Result<Changed, Fault> {
     let (mut answers, mut shown) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
-        let row = find(tx, *id)?;
+        let row = find_within(tx, *id, within)?;
         let row = row.filter(|row| !row.quarantine.is_some_and(Quarantine::hides));
         answers.push(row.is_some());
         if let Some(row) = row.filter(|row| row.forgotten)
@@ -408,7 +408,7 @@ pub(crate) fn restore(
         {
             show(tx, model, row.seq)?;
             applied(tx, request, Kind::Restore, row.seq, now_us())?;
-            shown.push((row.space()?, row.seq));
+            shown.push((row.space, row.seq));
         }
     }
     Ok(Changed {
@@ -434,7 +434,7 @@ pub(crate) fn judge(
             set_quarantine(tx, row.seq, decided)?;
             if verdict == Verdict::Release {
                 show(tx, model, row.seq)?;
-                shown.push((row.space()?, row.seq));
+                shown.push((row.space, row.seq));
             }
         }
     }
@@ -444,7 +444,8 @@ pub(crate) fn judge(
     })
 }
 
-fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
+/// Hides a visible memory.
+pub(crate) fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
     tx.prepare_cached("UPDATE memories SET forgotten_at_us = ?2, changed = ?3 WHERE seq = ?1")?
         .execute([seq, now_us(), next_change(tx)?])?;
     tx.prepare_cached("DELETE FROM memories_fts WHERE rowid = ?1")?
@@ -461,13 +462,56 @@ fn show(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
     count_passages(tx, model, seq, 1)
 }
 
-/// Counts a memory as forgotten (1) or no more so (-1) in its space.
+/// Counts a memory as forgotten (1) or no more so (-1) in its space, which is back then if it was deleted.
 fn count_forgotten(tx: &Transaction<'_>, seq: i64, sign: i64) -> Result<(), Fault> {
     tx.prepare_cached(
-        "UPDATE spaces SET memories = memories - ?2, forgotten = forgotten + ?2
+        "UPDATE spaces SET memories = memories - ?2, forgotten = forgotten + ?2,
+             deleted_at_us = iif(?2 < 0, NULL, deleted_at_us)
          WHERE space = (SELECT space FROM memories WHERE seq = ?1)",
     )?
     .execute([seq, sign])?;
+    Ok(())
+}
+
+/// Adds (1) or takes away (-1) a visible memory with its passages in the counts of its space.
+pub(crate) fn count_visible(
+    tx: &Transaction<'_>,
+    model: i64,
+    seq: i64,
+    sign: i64,
+) -> Result<(), Fault> {
+    tx.prepare_cached(
+        "UPDATE spaces SET memories = memories + ?2
+         WHERE space = (SELECT space FROM memories WHERE seq = ?1)",
+    )?
+    .execute([seq, sign])?;
+    count_passages(tx, model, seq, sign)
+}
+
+/// Keeps a memory as it is now as a former version, before a change of that cause that leaves its text.
+pub(crate) fn keep_version(
+    tx: &Transaction<'_>,
+    seq: i64,
+    cause: i64,
+    source: &Source,
+) -> Result<(), Fault> {
+    tx.prepare_cached(
+        "INSERT INTO versions (memory, version, replaced_at_us, cause, client, token, space, stored_at_us, content,
+             tags, speaker, session, occurred_at_us)
+         SELECT m.seq, (SELECT count(*) FROM versions AS v WHERE v.memory = m.seq) + 1, ?2, ?3, ?4, ?5, m.space,
+             m.stored_at_us, NULL,
+             (SELECT json_group_array(t.tag) FROM
+                 (SELECT tag FROM tags WHERE memory = m.seq ORDER BY position) AS t),
+             m.speaker, m.session, m.occurred_at_us
+         FROM memories AS m WHERE m.seq = ?1",
+    )?
+    .execute(params![
+        seq,
+        now_us(),
+        cause,
+        source.client.as_ref().map(ClientName::as_str),
+        source.token.as_ref().map(TokenName::as_str),
+    ])?;
     Ok(())
 }
 
@@ -489,7 +533,8 @@ fn applied_insert(connection: &Connection, key: RequestKey) -> Result<Option<i64
     Ok(statement.query_row(values, |row| row.get(0)).optional()?)
 }
 
-fn was_applied(
+/// Whether a call with this key did this to a memory.
+pub(crate) fn was_applied(
     connection: &Connection,
     key: RequestKey,
     kind: Kind,
@@ -500,7 +545,8 @@ fn was_applied(
     Ok(statement.exists(params![rows::key_column(key), kind as i64, seq])?)
 }
 
-fn applied(
+/// Notes that a call with this key did this to a memory.
+pub(crate) fn applied(
     tx: &Transaction<'_>,
     key: RequestKey,
     kind: Kind,
@@ -559,7 +605,7 @@ pub(crate) fn switch_model(tx: &Transaction<'_>, model: i64) -> Result<(), Fault
 }
 
 /// When a row is written: for people, and for pruning. Nothing is ordered by it.
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }

@@ -3,11 +3,13 @@
 //! The only way from a door to the memories: every call is held against the caller's rights here, and
 //! what it changed is told to the audit log, so that no door can forget either.
 
+mod spaces;
+
 use crate::access_file::AccessFile;
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::hub::Hub;
-use venom_access::{Event, Spaces};
+use venom_access::Event;
 use venom_core::{
     Changed, Error, ErrorKind, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
     NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
@@ -91,8 +93,7 @@ impl<'a> Admitted<'a> {
     /// Changes a memory.
     pub(crate) async fn update(&self, change: MemoryChange) -> Result<Changed, Failure> {
         self.may_write()?;
-        self.find_if_bound(change.id).await?;
-        let changed = self.hub.update(change).await?;
+        let changed = self.hub.update(change, self.within()).await?;
         self.note(Event::Updated, changed.memory.id);
         Ok(changed)
     }
@@ -111,39 +112,23 @@ impl<'a> Admitted<'a> {
 
     /// One memory. One in a space that the caller may not touch is as good as none.
     pub(crate) async fn show(&self, id: MemoryId) -> Result<Memory, Failure> {
-        let memory = self.hub.show(id).await?;
-        if self.caller.rights.reach(&memory.space) {
-            Ok(memory)
-        } else {
-            Err(Error::MemoryNotFound(id).into())
-        }
+        self.reachable(self.hub.show(id).await?)
     }
 
     /// Hides a memory.
     pub(crate) async fn forget(&self, id: MemoryId) -> Result<(), Failure> {
         self.may_write()?;
-        self.find_if_bound(id).await?;
-        self.hub.forget(id).await?;
+        self.hub.forget(id, self.within()).await?;
         self.note(Event::Forgotten, id);
         Ok(())
     }
 
-    /// Shows a forgotten memory again. Of a forgotten memory nobody is told the space before it is shown
-    /// again, so this is for callers that may touch every space.
+    /// Shows a forgotten memory again.
     pub(crate) async fn restore(&self, id: MemoryId) -> Result<Memory, Failure> {
         self.may_write()?;
-        if self.caller.rights.spaces != Spaces::All {
-            return Err(Failure::new(
-                ErrorKind::Forbidden,
-                format!(
-                    "{id} cannot be restored by a caller that is bound to spaces: expected the owner's \
-                     venom restore-memory {id}"
-                ),
-            ));
-        }
-        let memory = self.hub.restore(id).await?;
+        let memory = self.hub.restore(id, self.within()).await?;
         self.note(Event::Restored, id);
-        Ok(memory)
+        self.reachable(memory)
     }
 
     /// A page of what waits in quarantine, newest first. For the owner.
@@ -195,12 +180,12 @@ impl<'a> Admitted<'a> {
         ))
     }
 
-    /// Before a memory is changed by its id: a caller bound to spaces must be able to see it. A memory
-    /// never moves to another space, so that nothing can come between.
-    async fn find_if_bound(&self, id: MemoryId) -> Result<(), Failure> {
-        if self.caller.rights.spaces == Spaces::All {
-            return Ok(());
+    /// A memory, if the caller may touch its space.
+    fn reachable(&self, memory: Memory) -> Result<Memory, Failure> {
+        if self.caller.rights.reach(&memory.space) {
+            Ok(memory)
+        } else {
+            Err(Error::MemoryNotFound(memory.id).into())
         }
-        self.show(id).await.map(|_| ())
     }
 }

@@ -11,10 +11,12 @@ mod link;
 mod predecessor;
 mod queue;
 mod socket;
+mod spaces;
 mod wire;
 
 pub(crate) use calls::{Answer, Call};
 pub(crate) use engine::preflight;
+pub(crate) use spaces::{SpaceAnswer, SpaceCall};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -28,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use venom_core::{
     Changed, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation,
     NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName,
-    Stats, Verdict,
+    Stats, Verdict, Within,
 };
 use venom_store::{Holder, Lease, LeaseError};
 
@@ -136,9 +138,13 @@ impl Hub {
         answer.conversation()
     }
 
-    /// Changes a memory.
-    pub(crate) async fn update(&self, change: MemoryChange) -> Result<Changed, Failure> {
-        self.call(Call::Update(change)).await?.changed()
+    /// Changes a memory in one of these spaces.
+    pub(crate) async fn update(
+        &self,
+        change: MemoryChange,
+        within: Within,
+    ) -> Result<Changed, Failure> {
+        self.call(Call::Update(change, within)).await?.changed()
     }
 
     /// Finds the memories nearest in meaning, best first.
@@ -156,14 +162,14 @@ impl Hub {
         self.call(Call::Show(id)).await?.memory()
     }
 
-    /// Hides a memory.
-    pub(crate) async fn forget(&self, id: MemoryId) -> Result<(), Failure> {
-        self.call(Call::Forget(id)).await?.done()
+    /// Hides a memory in one of these spaces.
+    pub(crate) async fn forget(&self, id: MemoryId, within: Within) -> Result<(), Failure> {
+        self.call(Call::Forget(id, within)).await?.done()
     }
 
-    /// Shows a forgotten memory again.
-    pub(crate) async fn restore(&self, id: MemoryId) -> Result<Memory, Failure> {
-        self.call(Call::Restore(id)).await?.memory()
+    /// Shows a forgotten memory in one of these spaces again.
+    pub(crate) async fn restore(&self, id: MemoryId, within: Within) -> Result<Memory, Failure> {
+        self.call(Call::Restore(id, within)).await?.memory()
     }
 
     /// A page of what waits in quarantine, newest first.

@@ -9,6 +9,7 @@ mod depth;
 pub(crate) mod messages;
 mod personas;
 mod source;
+mod spaces;
 pub(crate) mod stdio;
 mod tools;
 

@@ -3,6 +3,7 @@
 //! A suite takes a function that makes a fresh adapter and panics at the first broken promise.
 
 mod import;
+mod spaces;
 
 use super::samples::{self, id, in_space, model, record, space, tag, tagged, vector};
 use crate::embedding::{Passage, PassageSpan, dot};
@@ -47,6 +48,11 @@ pub fn memory_store(make: MakeStore<'_>) {
     pages_lose_and_repeat_nothing(make().as_ref());
     stats_count(make().as_ref());
     wrong_dimensions_are_refused(make().as_ref());
+    spaces::spaces_are_there_until_they_are_deleted(make().as_ref());
+    spaces::a_space_is_emptied_step_by_step(make().as_ref());
+    spaces::a_renamed_space_keeps_everything(make().as_ref());
+    spaces::a_moved_memory_keeps_everything_else(make().as_ref());
+    spaces::nothing_is_changed_out_of_reach(make().as_ref());
 }
 
 fn insert(store: &dyn MemoryStore, records: &[MemoryRecord]) -> Vec<Inserted> {
@@ -203,7 +209,7 @@ fn forgotten_is_hidden_everywhere(store: &dyn MemoryStore) {
     let stats = store.stats(&space("default")).expect("it can be read");
     assert_eq!((stats.memories, stats.space_memories), (1, 1));
     assert_eq!((stats.forgotten, stats.passages), (2, 1));
-    assert_eq!(stats.spaces, [space("default")]);
+    assert_eq!(stats.spaces, [space("default"), space("other")]);
     // Its id stays taken.
     let mut clash = record(2, "again", &[1.0]);
     clash.request = RequestKey(22);

@@ -1,5 +1,7 @@
 //! In-memory adapters: a store, an embedder, clocks and a source of personas.
 
+mod spaces;
+
 use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
@@ -14,7 +16,9 @@ use crate::query::{Hit, ListPage, ListQuery, Stats};
 use crate::recall::{
     self, Corpus, Document, NewEntry, Section, SoughtTerms, Space, Spelling, Stemming,
 };
+use crate::spaces::{Emptied, Move, Moved, Renamed, SpaceInfo, Within};
 use crate::time::Timestamp;
+use spaces::Spaces;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +36,7 @@ struct Kept {
     inserts: BTreeMap<u128, MemoryId>,
     imports: BTreeMap<u128, MemoryId>,
     changes: BTreeSet<(Kind, u128, MemoryId)>,
+    spaces: Spaces,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,6 +167,7 @@ impl MemoryStore for MemoryMap {
                 forgotten: false,
                 verdict: None,
             };
+            next.spaces.touch(&record.memory.space);
             next.memories.insert(id, entry);
             next.inserts.insert(key, id);
             answers.push(Inserted::Stored);
@@ -198,13 +204,18 @@ impl MemoryStore for MemoryMap {
                 forgotten: false,
                 verdict: None,
             };
+            kept.spaces.touch(&arrival.memory.space);
             kept.memories.insert(id, entry);
             Imported::Stored(id)
         };
         Ok(arrivals.iter().map(import).collect())
     }
 
-    fn update(&self, update: &MemoryUpdate) -> Result<Option<Memory>, StoreError> {
+    fn update_within(
+        &self,
+        update: &MemoryUpdate,
+        within: &Within,
+    ) -> Result<Option<Memory>, StoreError> {
         for passage in &update.passages {
             self.check_dimensions(&passage.embedding)?;
         }
@@ -214,7 +225,8 @@ impl MemoryStore for MemoryMap {
             .changes
             .insert((Kind::Update, update.request.0, change.id));
         let found = kept.memories.get_mut(&change.id);
-        let Some(entry) = found.filter(|entry| entry.is_visible()) else {
+        let reached = |entry: &&mut Entry| entry.is_visible() && within.has(&entry.memory.space);
+        let Some(entry) = found.filter(reached) else {
             if !done {
                 kept.changes
                     .remove(&(Kind::Update, update.request.0, change.id));
@@ -318,11 +330,17 @@ impl MemoryStore for MemoryMap {
             .collect())
     }
 
-    fn forget(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
+    fn forget_within(
+        &self,
+        ids: &[MemoryId],
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Vec<bool>, StoreError> {
         let mut kept = self.kept();
         let forget = |id: &MemoryId| {
             let done = kept.changes.contains(&(Kind::Forget, request.0, *id));
             match kept.memories.get_mut(id) {
+                Some(entry) if !within.has(&entry.memory.space) => return false,
                 Some(entry) if !done && entry.is_visible() => entry.forgotten = true,
                 _ => return done,
             }
@@ -331,13 +349,22 @@ impl MemoryStore for MemoryMap {
         Ok(ids.iter().map(forget).collect())
     }
 
-    fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
-        let mut kept = self.kept();
+    fn restore_within(
+        &self,
+        ids: &[MemoryId],
+        within: &Within,
+        request: RequestKey,
+    ) -> Result<Vec<bool>, StoreError> {
+        let kept = &mut *self.kept();
         let restore = |id: &MemoryId| {
             let done = kept.changes.contains(&(Kind::Restore, request.0, *id));
             match kept.memories.get_mut(id) {
                 Some(entry) if entry.memory.quarantined => return false,
-                Some(entry) if !done && entry.forgotten => entry.forgotten = false,
+                Some(entry) if !within.has(&entry.memory.space) => return false,
+                Some(entry) if !done && entry.forgotten => {
+                    entry.forgotten = false;
+                    kept.spaces.touch(&entry.memory.space);
+                }
                 found => return found.is_some(),
             }
             kept.changes.insert((Kind::Restore, request.0, *id))
@@ -359,7 +386,7 @@ impl MemoryStore for MemoryMap {
     }
 
     fn judge(&self, ids: &[MemoryId], verdict: Verdict) -> Result<Vec<bool>, StoreError> {
-        let mut kept = self.kept();
+        let kept = &mut *self.kept();
         let judge = |id: &MemoryId| {
             let Some(entry) = kept.memories.get_mut(id) else {
                 return false;
@@ -367,19 +394,40 @@ impl MemoryStore for MemoryMap {
             if entry.memory.quarantined {
                 entry.memory.quarantined = verdict == Verdict::Discard;
                 entry.verdict = Some(verdict);
+                if verdict == Verdict::Release {
+                    kept.spaces.touch(&entry.memory.space);
+                }
             }
             entry.verdict == Some(verdict)
         };
         Ok(ids.iter().map(judge).collect())
     }
 
+    fn spaces(&self) -> Result<Vec<SpaceInfo>, StoreError> {
+        Ok(self.kept().space_infos())
+    }
+
+    fn create_space(&self, space: &SpaceName) -> Result<bool, StoreError> {
+        Ok(self.kept().create_space(space))
+    }
+
+    fn rename_space(&self, from: &SpaceName, to: &SpaceName) -> Result<Renamed, StoreError> {
+        Ok(self.kept().rename_space(from, to))
+    }
+
+    fn move_memories(&self, what: &Move, request: RequestKey) -> Result<Vec<Moved>, StoreError> {
+        Ok(self.kept().move_memories(what, request))
+    }
+
+    fn empty_space(&self, space: &SpaceName, most: usize) -> Result<Option<Emptied>, StoreError> {
+        Ok(self.kept().empty_space(space, most))
+    }
+
     fn stats(&self, space: &SpaceName) -> Result<Stats, StoreError> {
         let kept = self.kept();
-        let count = |number: usize| u64::try_from(number).expect("usize has at most 64 bits");
         let visible: Vec<&Entry> = kept.visible().collect();
         let waiting = kept.memories.values().filter(|entry| entry.waits()).count();
         let in_space = visible.iter().filter(|entry| entry.memory.space == *space);
-        let spaces: BTreeSet<&SpaceName> = visible.iter().map(|e| &e.memory.space).collect();
         Ok(Stats {
             space_memories: count(in_space.count()),
             memories: count(visible.len()),
@@ -387,7 +435,7 @@ impl MemoryStore for MemoryMap {
             quarantined: count(waiting),
             passages: count(visible.iter().map(|entry| entry.passages.len()).sum()),
             database_bytes: 0,
-            spaces: spaces.into_iter().cloned().collect(),
+            spaces: kept.spaces.there().cloned().collect(),
             model: self.model.clone(),
             engine: String::new(),
             location: "memory".to_owned(),
@@ -400,6 +448,10 @@ impl MemoryStore for MemoryMap {
     fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).expect("usize has at most 64 bits")
 }
 
 /// The full text of memories, made anew.

@@ -1,5 +1,7 @@
 //! Model-based test: seeded random operations with restarts, a store against [`MemoryMap`].
 
+mod spaces;
+
 use super::doubles::{HashEmbedder, MemoryMap};
 use super::samples::{self, Rng};
 use crate::embedding::{Passage, PassageSpan};
@@ -56,7 +58,7 @@ pub fn random_operations(seed: u64, steps: usize, reopen: Reopen<'_>) {
     };
     for step in 0..steps {
         run.step = step;
-        match run.rng.below(20) {
+        match run.rng.below(23) {
             0 => run.store = reopen(Some(run.store)),
             1..=6 => run.insert(),
             7 => run.forget(),
@@ -68,6 +70,7 @@ pub fn random_operations(seed: u64, steps: usize, reopen: Reopen<'_>) {
             11 => run.get(),
             12 => run.list(),
             13 => run.stats(),
+            20..=22 => run.change_spaces(),
             _ => run.search(),
         }
     }
@@ -204,13 +207,15 @@ impl Run {
     fn forget(&mut self) {
         let ids = self.some_ids();
         let key = RequestKey(u128::from(self.rng.bits() % 20));
-        self.same("forget", |store| store.forget(&ids, key));
+        let within = self.within();
+        self.same("forget", |store| store.forget_within(&ids, &within, key));
     }
 
     fn restore(&mut self) {
         let ids = self.some_ids();
         let key = RequestKey(u128::from(self.rng.bits() % 20));
-        self.same("restore", |store| store.restore(&ids, key));
+        let within = self.within();
+        self.same("restore", |store| store.restore_within(&ids, &within, key));
     }
 
     fn judge(&mut self) {
@@ -241,7 +246,8 @@ impl Run {
             stored_at: Timestamp::from_micros(self.time_us()),
             request: RequestKey(u128::from(self.rng.bits() % 20)),
         };
-        self.same("update", |store| store.update(&update));
+        let within = self.within();
+        self.same("update", |store| store.update_within(&update, &within));
     }
 
     fn get(&mut self) {

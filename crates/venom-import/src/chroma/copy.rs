@@ -89,6 +89,13 @@ fn has_bytes(path: &Path) -> bool {
 fn header(file: &Path) -> Result<[u8; 100], Unusable> {
     let shown = file.display();
     let mut header = [0; 100];
+    // Before it is opened: a pipe would wait for a writer.
+    let found = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    if !found.is_file() {
+        return Err(Unusable(format!(
+            "{shown} is no file: expected a database of ChromaDB"
+        )));
+    }
     let mut opened = File::open(file).map_err(|error| unreadable(file, &error))?;
     match opened.read_exact(&mut header) {
         Ok(()) if header.starts_with(MAGIC) => Ok(header),

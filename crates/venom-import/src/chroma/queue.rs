@@ -1,6 +1,6 @@
 //! What was written and not carried out yet.
 
-use super::{seq, text_of};
+use super::{DOCUMENT, FIELD_BYTES_MAX, ID_BYTES_MAX, left_out, seq, text_of};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -63,9 +63,11 @@ impl Pending {
         let sql = "SELECT seq_id FROM max_seq_id WHERE segment_id = ?1";
         let done = connection.query_row(sql, [segment], |row| Ok(seq(row.get_ref(0)?)));
         let done = done.optional()?.unwrap_or(0);
-        let sql = "SELECT seq_id, id FROM embeddings_queue WHERE seq_id > ?1 AND topic LIKE ?2 ORDER BY seq_id";
+        // An id that is too long to be read is of nothing that was.
+        let sql = "SELECT seq_id, id FROM embeddings_queue
+                   WHERE seq_id > ?1 AND topic LIKE ?2 AND octet_length(id) <= ?3 ORDER BY seq_id";
         let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query(params![done, topic])?;
+        let mut rows = statement.query(params![done, topic, ID_BYTES_MAX])?;
         let mut pending = Self {
             by_id: HashMap::new(),
             order: BTreeMap::new(),
@@ -99,14 +101,22 @@ impl Pending {
     ) -> Result<Vec<Change>, rusqlite::Error> {
         let numbers = self.by_id.remove(id).unwrap_or_default();
         let read = |number: &i64| {
-            let sql = "SELECT operation, metadata FROM embeddings_queue WHERE seq_id = ?1";
+            let sql = "SELECT operation, iif(octet_length(metadata) > ?2, NULL, metadata), octet_length(metadata)
+                       FROM embeddings_queue WHERE seq_id = ?1";
             let mut statement = connection.prepare_cached(sql)?;
-            statement.query_row([number], |row| {
+            statement.query_row([*number, FIELD_BYTES_MAX], |row| {
                 let operation: i64 = row.get(0)?;
                 let told = text_of(row.get_ref(1)?);
                 let fields = match serde_json::from_str(&told) {
                     Ok(Value::Object(fields)) => fields,
-                    _ => Map::new(),
+                    _ => match row.get::<_, Option<u64>>(2)? {
+                        // As much may be a document.
+                        Some(length) if told.is_empty() && length > 0 => {
+                            let document = left_out(DOCUMENT, length);
+                            Map::from_iter([(DOCUMENT.to_owned(), document)])
+                        }
+                        _ => Map::new(),
+                    },
                 };
                 Ok(match operation {
                     0 => Change::Add(fields),

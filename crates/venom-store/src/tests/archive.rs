@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use venom_core::ports::{MemoryStore, MemoryUpdate, NoVocabulary, Search};
 use venom_core::recall::{Question, mendable_words};
 use venom_core::test_support::samples::{
-    Rng, id, nearest, record, said, space, tag, tagged, vector, waiting,
+    Rng, id, in_space, nearest, record, said, space, tag, tagged, vector, waiting,
 };
 use venom_core::{
     Content, Embedding, Filter, Hit, MemoryChange, MemoryId, Origin, Passage, PassageSpan,
@@ -24,7 +24,7 @@ fn everything() -> Filter {
     Filter::everything_in(space("default"))
 }
 
-fn search(
+pub(super) fn search(
     store: &SqliteStore,
     text: &str,
     vector: &Embedding,
@@ -45,19 +45,24 @@ fn search(
 }
 
 /// Words that no other memory has.
-fn text(digits: u64) -> String {
+pub(super) fn text(digits: u64) -> String {
     format!("number{digits} group{} told", digits % 7)
 }
 
 /// A direction that hardly another memory has.
-fn direction(digits: u64) -> Embedding {
+pub(super) fn direction(digits: u64) -> Embedding {
     let mut rng = Rng::new(digits);
     vector(&[(); 8].map(|()| rng.below(2_001) as f32 - 1_000.0))
 }
 
 fn fill(store: &SqliteStore, digits: std::ops::RangeInclusive<u64>) {
+    fill_space(store, "default", digits);
+}
+
+/// Stores memories with these ids in a space.
+pub(super) fn fill_space(store: &SqliteStore, name: &str, digits: std::ops::RangeInclusive<u64>) {
     for digits in digits {
-        let mut record = record(digits, &text(digits), &[1.0]);
+        let mut record = in_space(record(digits, &text(digits), &[1.0]), name);
         record.passages[0].embedding = direction(digits);
         let record = if digits % 3 == 0 {
             said(record, "Anna", &(digits / 10).to_string())
@@ -656,7 +661,7 @@ fn changed(digits: u64, words: &str, request: RequestKey) -> MemoryUpdate {
 }
 
 /// Cuts a file of the index short, if there is one.
-fn cut_a_file(folder: &Path, rng: &mut Rng) {
+pub(super) fn cut_a_file(folder: &Path, rng: &mut Rng) {
     let files = segments(folder);
     if files.is_empty() {
         return;
@@ -760,10 +765,9 @@ fn random_archive(seed: u64, steps: usize) {
     }
 }
 
-/// `VENOM_TEST_SEEDS=1000..2000` runs others and more of them.
-#[test]
-fn random_operations_on_a_large_space_agree_with_a_plain_map() {
-    let seeds = std::env::var("VENOM_TEST_SEEDS").unwrap_or_else(|_| "1..7".to_owned());
+/// The seeds of `VENOM_TEST_SEEDS`, or else these.
+pub(super) fn seeds(usual: &str) -> std::ops::Range<u64> {
+    let seeds = std::env::var("VENOM_TEST_SEEDS").unwrap_or_else(|_| usual.to_owned());
     let (from, until) = seeds
         .split_once("..")
         .expect("VENOM_TEST_SEEDS is FROM..UNTIL");
@@ -772,7 +776,13 @@ fn random_operations_on_a_large_space_agree_with_a_plain_map() {
             .parse::<u64>()
             .expect("VENOM_TEST_SEEDS is FROM..UNTIL")
     };
-    for seed in bound(from)..bound(until) {
+    bound(from)..bound(until)
+}
+
+/// `VENOM_TEST_SEEDS=1000..2000` runs others and more of them.
+#[test]
+fn random_operations_on_a_large_space_agree_with_a_plain_map() {
+    for seed in seeds("1..7") {
         random_archive(seed, 150);
     }
 }

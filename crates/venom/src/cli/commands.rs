@@ -1,6 +1,6 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::{doctor, export, import, output, quarantine};
+use super::{doctor, export, import, output, quarantine, spaces};
 use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
 use crate::asked::{self, FilterWords, OriginWords};
@@ -45,6 +45,7 @@ pub(super) async fn run(
         "doctor" => return doctor::run(arguments, config).await,
         "quarantine" => return quarantine::run(arguments, config).await,
         "import" => return import::run(arguments, config).await,
+        "space" => return spaces::run(arguments, config).await,
         "export" => return export::run(arguments, config).await,
         _ => {}
     }
@@ -222,7 +223,7 @@ pub(super) fn number(
         .map_err(|_| InputError::malformed(name, expected, text))?)
 }
 
-fn texts(arguments: &ArgMatches, name: &str) -> Vec<String> {
+pub(super) fn texts(arguments: &ArgMatches, name: &str) -> Vec<String> {
     arguments
         .get_many::<String>(name)
         .unwrap_or_default()
@@ -247,7 +248,12 @@ fn origin(arguments: &ArgMatches) -> Result<Origin, Failure> {
 }
 
 pub(super) fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, Failure> {
-    let words = FilterWords {
+    filter_words(arguments).read(&config.space)
+}
+
+/// The filter that the arguments describe; of no space that is named.
+pub(super) fn filter_words(arguments: &ArgMatches) -> FilterWords<'_> {
+    FilterWords {
         space: None,
         tags_any: texts(arguments, "tag"),
         tags_all: texts(arguments, "tag-all"),
@@ -256,8 +262,7 @@ pub(super) fn filter(arguments: &ArgMatches, config: &Config) -> Result<Filter, 
         until: text_of(arguments, "until"),
         speaker: text_of(arguments, "speaker"),
         session: text_of(arguments, "session"),
-    };
-    words.read(&config.space)
+    }
 }
 
 fn conversation(arguments: &ArgMatches, config: &Config) -> Result<NewConversation, Failure> {

@@ -1,5 +1,7 @@
 //! The words of the command line. Flags of settings come from the settings table.
 
+mod spaces;
+
 use crate::settings::SETTINGS;
 use clap::{Arg, ArgAction, Command, value_parser};
 
@@ -35,6 +37,7 @@ pub(super) fn command() -> Command {
             quarantine(),
             import(),
             export(),
+            spaces::space(),
             Command::new("stats").about("Show what the data folder holds").arg(json()),
             persona(),
             Command::new("embed")

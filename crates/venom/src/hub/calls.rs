@@ -1,11 +1,12 @@
 //! The calls that doors make and the answers they get, in domain types.
 
+use super::spaces::{self, SpaceAnswer, SpaceCall};
 use crate::failure::Failure;
 use venom_core::use_cases::Venom;
 use venom_core::{
     Changed, Error, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
     NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
-    RequestKey, SpaceName, Stats, Verdict,
+    RequestKey, SpaceName, Stats, Verdict, Within,
 };
 
 /// One use case with its arguments.
@@ -15,18 +16,18 @@ pub(crate) enum Call {
     Remember(NewMemory),
     /// Store a conversation.
     RememberConversation(NewConversation),
-    /// Change a memory.
-    Update(MemoryChange),
+    /// Change a memory in one of these spaces.
+    Update(MemoryChange, Within),
     /// Search.
     Recall(RecallQuery),
     /// List, newest first.
     List(ListQuery),
     /// Show one memory.
     Show(MemoryId),
-    /// Hide a memory.
-    Forget(MemoryId),
-    /// Show a forgotten memory again.
-    Restore(MemoryId),
+    /// Hide a memory in one of these spaces.
+    Forget(MemoryId, Within),
+    /// Show a forgotten memory in one of these spaces again.
+    Restore(MemoryId, Within),
     /// What waits in quarantine, older than a memory.
     Quarantined(Option<MemoryId>, ListPage),
     /// Decide about a memory in quarantine.
@@ -41,6 +42,8 @@ pub(crate) enum Call {
     Import(Vec<NewImport>),
     /// What would become of memories from elsewhere.
     LookAtImport(Vec<NewImport>),
+    /// What concerns spaces as such.
+    Spaces(SpaceCall),
 }
 
 /// What a use case answered.
@@ -66,6 +69,8 @@ pub(crate) enum Answer {
     Vectors(Vec<Vec<f32>>),
     /// What became of each memory from elsewhere.
     Imported(Vec<Imported>),
+    /// What concerns spaces as such.
+    Spaces(SpaceAnswer),
 }
 
 /// Carries out a call on this thread.
@@ -75,15 +80,15 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
         Call::RememberConversation(new) => {
             Answer::Conversation(venom.remember_conversation(new, key)?)
         }
-        Call::Update(change) => Answer::Changed(venom.update(change, key)?),
+        Call::Update(change, within) => Answer::Changed(venom.update(change, &within, key)?),
         Call::Recall(query) => Answer::Hits(venom.recall(&query)?),
         Call::List(query) => Answer::Memories(venom.list(&query)?),
         Call::Show(id) => Answer::Memory(venom.show(id)?),
-        Call::Forget(id) => {
-            venom.forget(id, key)?;
+        Call::Forget(id, within) => {
+            venom.forget(id, &within, key)?;
             Answer::Done
         }
-        Call::Restore(id) => Answer::Memory(venom.restore(id, key)?),
+        Call::Restore(id, within) => Answer::Memory(venom.restore(id, &within, key)?),
         Call::Quarantined(before, limit) => Answer::Memories(venom.quarantined(before, limit)?),
         Call::Judge(id, verdict) => {
             venom.judge(id, verdict)?;
@@ -101,11 +106,12 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
         }
         Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
         Call::LookAtImport(batch) => Answer::Imported(venom.look_at_import(batch, None)?),
+        Call::Spaces(call) => Answer::Spaces(spaces::carry_out(venom, call, key)?),
     })
 }
 
 /// An answer of another kind than its call: only a bug on the other side of a socket makes one.
-fn unexpected<T>(answer: &Answer) -> Result<T, Failure> {
+pub(super) fn unexpected<T>(answer: &Answer) -> Result<T, Failure> {
     Err(Failure::internal(format!(
         "the owner answered another question: {answer:?}"
     )))

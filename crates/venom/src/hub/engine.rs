@@ -4,6 +4,7 @@ use super::calls::{Answer, Call, carry_out};
 use super::predecessor;
 use super::queue::{Lane, Queue, Refused};
 use super::socket::Listener;
+use super::spaces::SpaceCall;
 use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -61,19 +62,21 @@ impl Engine {
     /// Carries out a call on a worker and waits for its answer.
     pub(super) async fn call(&self, call: Call, key: RequestKey) -> Result<Answer, Failure> {
         let lane = match call {
-            Call::Remember(_)
-            | Call::RememberConversation(_)
-            | Call::Update(_)
-            | Call::Embed(_)
-            | Call::Forget(_)
-            | Call::Restore(_)
-            | Call::Judge(..)
-            | Call::Import(_) => Some(Lane::Bulk),
             Call::Recall(_)
             | Call::List(_)
             | Call::Show(_)
             | Call::Quarantined(..)
-            | Call::LookAtImport(_) => Some(Lane::Quick),
+            | Call::LookAtImport(_)
+            | Call::Spaces(SpaceCall::List) => Some(Lane::Quick),
+            Call::Remember(_)
+            | Call::RememberConversation(_)
+            | Call::Update(..)
+            | Call::Embed(_)
+            | Call::Forget(..)
+            | Call::Restore(..)
+            | Call::Judge(..)
+            | Call::Import(_)
+            | Call::Spaces(_) => Some(Lane::Bulk),
             // Asked by health checks: they must be answered when the queue is full, too.
             Call::Stats(_) | Call::Check => None,
         };

@@ -6,12 +6,14 @@
 
 mod import;
 mod source;
+mod spaces;
 
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
 use import::{WireImport, WireImported};
 use serde::{Deserialize, Serialize};
 use source::{WirePrecautions, WireSource, kinds, names};
+use spaces::{WireSpaceAnswer, WireSpaceCall, WireWithin};
 use venom_core::recall::{Part, Parts};
 use venom_core::{
     Changed, Content, Duplicates, Filter, Hit, InputError, ListPage, ListQuery, Memory,
@@ -78,6 +80,7 @@ enum WireCall {
         origin: WireOrigin,
         source: WireSource,
         precautions: WirePrecautions,
+        within: WireWithin,
     },
     Recall {
         query: String,
@@ -96,9 +99,11 @@ enum WireCall {
     },
     Forget {
         memory_id: String,
+        within: WireWithin,
     },
     Restore {
         memory_id: String,
+        within: WireWithin,
     },
     Quarantined {
         before: Option<String>,
@@ -120,6 +125,9 @@ enum WireCall {
     },
     LookAtImport {
         batch: Vec<WireImport>,
+    },
+    Spaces {
+        call: WireSpaceCall,
     },
 }
 
@@ -173,6 +181,7 @@ enum WireAnswer {
     Stats(WireStats),
     Vectors(Vec<Vec<f32>>),
     Imported(Vec<WireImported>),
+    Spaces(WireSpaceAnswer),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -241,13 +250,14 @@ impl CallLine {
                 precautions: new.precautions.into(),
                 turns: new.into_turns().into_iter().map(Into::into).collect(),
             },
-            Call::Update(change) => WireCall::Update {
+            Call::Update(change, within) => WireCall::Update {
                 memory_id: change.id.to_string(),
                 content: change.content.map(|text| text.as_str().to_owned()),
                 tags: change.tags.map(|tags| texts(tags.as_slice())),
                 origin: change.origin.into(),
                 source: change.source.into(),
                 precautions: change.precautions.into(),
+                within: spaces::within(within),
             },
             Call::Recall(query) => WireCall::Recall {
                 query: query.text.as_str().to_owned(),
@@ -264,11 +274,13 @@ impl CallLine {
             Call::Show(id) => WireCall::Show {
                 memory_id: id.to_string(),
             },
-            Call::Forget(id) => WireCall::Forget {
+            Call::Forget(id, within) => WireCall::Forget {
                 memory_id: id.to_string(),
+                within: spaces::within(within),
             },
-            Call::Restore(id) => WireCall::Restore {
+            Call::Restore(id, within) => WireCall::Restore {
                 memory_id: id.to_string(),
+                within: spaces::within(within),
             },
             Call::Quarantined(before, limit) => WireCall::Quarantined {
                 before: before.map(|id| id.to_string()),
@@ -289,6 +301,7 @@ impl CallLine {
             Call::LookAtImport(batch) => WireCall::LookAtImport {
                 batch: batch.into_iter().map(Into::into).collect(),
             },
+            Call::Spaces(call) => WireCall::Spaces { call: call.into() },
         };
         Self {
             id,
@@ -318,11 +331,7 @@ impl CallLine {
                 origin: origin.parse()?,
                 source: source.parse()?,
                 precautions: precautions.into(),
-                duplicates: if merge {
-                    Duplicates::Merge
-                } else {
-                    Duplicates::Keep
-                },
+                duplicates: duplicates(merge),
             }),
             WireCall::RememberConversation {
                 space,
@@ -346,14 +355,18 @@ impl CallLine {
                 origin,
                 source,
                 precautions,
-            } => Call::Update(MemoryChange {
-                id: MemoryId::parse(&memory_id)?,
-                content: parsed(content.as_deref(), Content::parse)?,
-                tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
-                origin: origin.parse()?,
-                source: source.parse()?,
-                precautions: precautions.into(),
-            }),
+                within,
+            } => {
+                let change = MemoryChange {
+                    id: MemoryId::parse(&memory_id)?,
+                    content: parsed(content.as_deref(), Content::parse)?,
+                    tags: tags.map(|tags| Tags::parse(&tags)).transpose()?,
+                    origin: origin.parse()?,
+                    source: source.parse()?,
+                    precautions: precautions.into(),
+                };
+                Call::Update(change, spaces::parsed_within(within)?)
+            }
             WireCall::Recall {
                 query,
                 limit,
@@ -377,25 +390,25 @@ impl CallLine {
                 before: before.map(|id| MemoryId::parse(&id)).transpose()?,
             }),
             WireCall::Show { memory_id } => Call::Show(MemoryId::parse(&memory_id)?),
-            WireCall::Forget { memory_id } => Call::Forget(MemoryId::parse(&memory_id)?),
-            WireCall::Restore { memory_id } => Call::Restore(MemoryId::parse(&memory_id)?),
+            WireCall::Forget { memory_id, within } => {
+                Call::Forget(MemoryId::parse(&memory_id)?, spaces::parsed_within(within)?)
+            }
+            WireCall::Restore { memory_id, within } => {
+                Call::Restore(MemoryId::parse(&memory_id)?, spaces::parsed_within(within)?)
+            }
             WireCall::Quarantined { before, limit } => Call::Quarantined(
                 before.map(|id| MemoryId::parse(&id)).transpose()?,
                 ListPage::parse(limit)?,
             ),
             WireCall::Judge { memory_id, release } => {
-                let verdict = if release {
-                    Verdict::Release
-                } else {
-                    Verdict::Discard
-                };
-                Call::Judge(MemoryId::parse(&memory_id)?, verdict)
+                Call::Judge(MemoryId::parse(&memory_id)?, verdict(release))
             }
             WireCall::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
             WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
             WireCall::LookAtImport { batch } => Call::LookAtImport(import::parsed_all(batch)?),
+            WireCall::Spaces { call } => Call::Spaces(call.parse()?),
         };
         Ok((RequestKey(key), call))
     }
@@ -445,6 +458,7 @@ impl ReplyLine {
                 let answers = answers.into_iter().map(WireImported::parse);
                 Answer::Imported(answers.collect::<Result<_, _>>()?)
             }
+            WireAnswer::Spaces(answer) => Answer::Spaces(answer.parse()?),
         })
     }
 }
@@ -476,6 +490,7 @@ impl From<Answer> for WireAnswer {
             Answer::Imported(answers) => {
                 Self::Imported(answers.into_iter().map(Into::into).collect())
             }
+            Answer::Spaces(answer) => Self::Spaces(answer.into()),
         }
     }
 }
@@ -693,6 +708,22 @@ fn tags(texts: &[String]) -> Result<Vec<Tag>, Failure> {
         .enumerate()
         .map(|(index, text)| Tag::parse(text, index + 1));
     Ok(parsed.collect::<Result<_, _>>()?)
+}
+
+const fn verdict(release: bool) -> Verdict {
+    if release {
+        Verdict::Release
+    } else {
+        Verdict::Discard
+    }
+}
+
+const fn duplicates(merge: bool) -> Duplicates {
+    if merge {
+        Duplicates::Merge
+    } else {
+        Duplicates::Keep
+    }
 }
 
 fn signed(count: usize) -> i64 {

@@ -2,6 +2,8 @@
 //!
 //! Kept short on purpose: every client sends the whole list with every conversation.
 
+mod spaces;
+
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
@@ -16,6 +18,9 @@ static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         get_memory(),
         update_memory(),
         forget_memory(),
+        spaces::list_spaces(),
+        spaces::move_memories(),
+        spaces::manage_space(),
         spawn_venom(),
     ]
 });
@@ -321,10 +326,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tool_list_costs_less_than_fifteen_hundred_tokens() {
-        // Measured with o200k_base, the tokenizer of a chat model: 1,434 tokens in 5,900 bytes.
+    fn the_tool_list_costs_less_than_eighteen_hundred_tokens() {
+        // Measured with o200k_base, the tokenizer of a chat model: 1,714 tokens in 7,059 bytes.
         let json = serde_json::to_string(&list(false)).unwrap();
-        assert!(json.len() < 6_000, "the tool list has {} bytes", json.len());
+        assert!(json.len() < 7_100, "the tool list has {} bytes", json.len());
     }
 
     #[test]

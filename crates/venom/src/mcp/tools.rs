@@ -53,6 +53,9 @@ impl VenomServer {
             "get_memory" => get_memory(arguments, hub).await,
             "update_memory" => self.update_memory(arguments, hub, source).await,
             "forget_memory" => self.forget_memory(arguments, hub, &source).await,
+            "list_spaces" => self.list_spaces(hub).await,
+            "move_memories" => self.move_memories(arguments, hub, source).await,
+            "manage_space" => self.manage_space(arguments, hub, &source).await,
             "search" => self.search(arguments, hub).await,
             "fetch" => fetch(arguments, hub).await,
             "spawn_venom" => {

@@ -156,6 +156,69 @@ fn refused_arguments() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
+/// What no door of MCP takes about spaces.
+fn refused_about_spaces() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        (
+            "move_memories",
+            json!({"memory_ids": [], "to": "work"}),
+            "memory_ids is missing: expected a list of at least one memory_id",
+        ),
+        (
+            "move_memories",
+            json!({"memory_ids": ["42"], "to": "work"}),
+            "memory_id is malformed: expected mem_ followed by digits, received \"42\"",
+        ),
+        (
+            "move_memories",
+            json!({"memory_ids": vec!["mem_1"; 257], "to": "work"}),
+            "too many memories: expected at most 256 in a call, received 257",
+        ),
+        (
+            "move_memories",
+            json!({"memory_ids": ["mem_1"]}),
+            "to is missing: expected a text",
+        ),
+        (
+            "manage_space",
+            json!({"action": "burn", "space": "work"}),
+            "action is malformed: expected create, rename or delete, received \"burn\"",
+        ),
+        (
+            "manage_space",
+            json!({"action": "create", "space": "a\nb"}),
+            "space is malformed: expected 1 to 128 characters without control characters, received \"a\\nb\"",
+        ),
+        (
+            "manage_space",
+            json!({"action": "rename", "space": "work"}),
+            "new_name is missing: expected the new name of the space",
+        ),
+        (
+            "manage_space",
+            json!({"action": "rename", "space": "work", "new_name": "home"}),
+            "there is no space \"work\": expected one that venom space list shows",
+        ),
+        (
+            "manage_space",
+            json!({"action": "delete", "space": "work"}),
+            "nothing was deleted: ask the user, then set confirm to the name of the space; expected \"work\", \
+             received nothing",
+        ),
+        (
+            "manage_space",
+            json!({"action": "delete", "space": "work", "confirm": "yes"}),
+            "nothing was deleted: ask the user, then set confirm to the name of the space; expected \"work\", \
+             received \"yes\"",
+        ),
+        (
+            "manage_space",
+            json!({"action": "delete", "space": "work", "confirm": "work"}),
+            "there is no space \"work\": expected one that venom space list shows",
+        ),
+    ]
+}
+
 /// Requests that are answered with a JSON-RPC error: method, parameters, code, and part of the sentence.
 fn refused_requests() -> Vec<(&'static str, Value, i64, &'static str)> {
     vec![
@@ -164,7 +227,8 @@ fn refused_requests() -> Vec<(&'static str, Value, i64, &'static str)> {
             json!({"name": "forget_everything", "arguments": {}}),
             -32602,
             "unknown tool \"forget_everything\": expected one of search_memory, store_memory, \
-             store_conversation, list_memories, get_memory, update_memory, forget_memory, spawn_venom",
+             store_conversation, list_memories, get_memory, update_memory, forget_memory, list_spaces, move_memories, \
+             manage_space, spawn_venom",
         ),
         (
             "tools/call",
@@ -239,7 +303,10 @@ fn check_door(door: &mut impl Door) {
     for (tool, arguments, sentence) in refused_calls() {
         assert_eq!(tool_error(&door.call_tool(tool, &arguments)), sentence);
     }
-    for (tool, arguments, sentence) in refused_arguments() {
+    let refused = refused_arguments()
+        .into_iter()
+        .chain(refused_about_spaces());
+    for (tool, arguments, sentence) in refused {
         assert_eq!(tool_error(&door.call_tool(tool, &arguments)), sentence);
     }
     for (method, params, code, words) in refused_requests() {

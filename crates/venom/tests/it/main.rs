@@ -29,6 +29,7 @@ mod poisoning;
 mod routes;
 mod sandbox;
 mod scripts;
+mod spaces;
 mod tidy;
 mod transports;
 

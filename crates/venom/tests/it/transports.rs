@@ -76,6 +76,9 @@ fn check_tools(listed: &Value) {
         "get_memory",
         "update_memory",
         "forget_memory",
+        "list_spaces",
+        "move_memories",
+        "manage_space",
         "spawn_venom",
     ];
     assert_eq!(names, expected);
@@ -91,7 +94,7 @@ fn check_tools(listed: &Value) {
         }
     }
     assert!(
-        tools[..7]
+        tools[..10]
             .iter()
             .all(|tool| tool["outputSchema"]["type"] == "object")
     );

@@ -1,6 +1,8 @@
 use super::*;
+use crate::hub::{SpaceAnswer, SpaceCall};
 use venom_core::{
-    ClientName, Imported, NewImport, Precautions, SecretKind, SecretPolicy, Source, TokenName,
+    ClientName, Emptied, Imported, Move, Moved, NewImport, Precautions, SecretKind, SecretPolicy,
+    Source, SpaceInfo, TokenName, Within,
 };
 use venom_fuzz::Target;
 
@@ -48,6 +50,63 @@ fn precautions() -> Precautions {
     }
 }
 
+fn within() -> Within {
+    let spaces = ["a", "b c"].map(|name| SpaceName::parse(name).unwrap());
+    Within::Spaces(spaces.to_vec())
+}
+
+fn some_move() -> Move {
+    let ids = vec![
+        MemoryId::parse("mem_1").unwrap(),
+        MemoryId::parse("mem_2").unwrap(),
+    ];
+    let mut what = Move::new(ids, SpaceName::parse("été").unwrap(), source()).unwrap();
+    what.within = within();
+    what
+}
+
+#[test]
+fn calls_about_spaces_cross_the_socket_unchanged() {
+    let name = |name: &str| SpaceName::parse(name).unwrap();
+    for call in [
+        SpaceCall::List,
+        SpaceCall::Create(name("a b")),
+        SpaceCall::Rename {
+            from: name("a"),
+            to: name("ü"),
+        },
+        SpaceCall::Move(some_move()),
+        SpaceCall::Empty(name("a")),
+    ] {
+        check_round_trip(&Call::Spaces(call));
+    }
+    let space = |newest| SpaceInfo {
+        name: name("a \"b\""),
+        memories: u64::MAX,
+        hidden: 2,
+        newest,
+    };
+    for answer in [
+        SpaceAnswer::List(vec![space(None), space(Some(Timestamp::from_micros(-1)))]),
+        SpaceAnswer::Created(true),
+        SpaceAnswer::Renamed,
+        SpaceAnswer::Moved(vec![Moved::Moved, Moved::Already, Moved::NotFound]),
+        SpaceAnswer::Emptied(Emptied {
+            forgotten: 7,
+            deleted: true,
+        }),
+    ] {
+        let expected = format!("{answer:?}");
+        let line = ReplyLine::new(1, Ok(Answer::Spaces(answer)));
+        let text = serde_json::to_string(&line).unwrap();
+        let back: ReplyLine = serde_json::from_str(&text).unwrap();
+        let Ok(Answer::Spaces(back)) = back.parse() else {
+            panic!("{text} came back as something else");
+        };
+        assert_eq!(format!("{back:?}"), expected);
+    }
+}
+
 #[test]
 fn every_call_crosses_the_socket_unchanged() {
     let id = MemoryId::parse("mem_42").unwrap();
@@ -70,14 +129,15 @@ fn every_call_crosses_the_socket_unchanged() {
     let conversation = NewConversation::new(space, origin().session, vec![turn]).unwrap();
     let conversation = conversation.from_source(source(), precautions());
     check_round_trip(&Call::RememberConversation(conversation));
-    check_round_trip(&Call::Update(MemoryChange {
+    let change = MemoryChange {
         id,
         content: None,
         tags: Some(Tags::default()),
         origin: origin(),
         source: Source::default(),
         precautions: Precautions::NONE,
-    }));
+    };
+    check_round_trip(&Call::Update(change, within()));
     check_round_trip(&Call::Recall(RecallQuery {
         text: QueryText::parse("tea").unwrap(),
         limit: ResultLimit::default(),
@@ -92,8 +152,9 @@ fn every_call_crosses_the_socket_unchanged() {
     }));
     for call in [
         Call::Show(id),
-        Call::Forget(id),
-        Call::Restore(id),
+        Call::Forget(id, within()),
+        Call::Forget(id, Within::Everywhere),
+        Call::Restore(id, within()),
         Call::Quarantined(Some(id), ListPage::default()),
         Call::Judge(id, Verdict::Release),
         Call::Judge(id, Verdict::Discard),
@@ -172,14 +233,16 @@ fn fuzz_socket_lines() {
         similarity_min: Some(0.5),
         explain: true,
     });
-    let update = Call::Update(MemoryChange {
+    let change = MemoryChange {
         id,
         content: None,
         tags: Some(Tags::default()),
         origin: origin(),
         source: source(),
         precautions: precautions(),
-    });
+    };
+    let update = Call::Update(change, within());
+    let moves = Call::Spaces(SpaceCall::Move(some_move()));
     let reply = ReplyLine::new(3, Ok(Answer::Vectors(vec![vec![0.5, -1.0]])));
     let reply = serde_json::to_string(&reply).unwrap();
     let words = [
@@ -206,7 +269,8 @@ fn fuzz_socket_lines() {
     let target = target
         .seed(line(&list))
         .seed(line(&recall))
-        .seed(line(&update));
+        .seed(line(&update))
+        .seed(line(&moves));
     target.run(|bytes| {
         let reply = serde_json::from_slice::<ReplyLine>(bytes).map(|line| line.parse().is_ok());
         let call =

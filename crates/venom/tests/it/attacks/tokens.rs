@@ -192,6 +192,28 @@ fn a_token_of_another_space() {
     refused("forget_memory", json!({"memory_id": id}));
     refused("forget_memory", json!({"memory_id": id, "undo": true}));
     refused("fetch", json!({"id": id}));
+    let said = refused("move_memories", json!({"memory_ids": [id], "to": "diary"}));
+    assert!(said.contains("not open to this caller"), "{said}");
+    let outside = guarded.call(
+        token,
+        "move_memories",
+        &json!({"memory_ids": [id], "to": "work"}),
+    );
+    let outside = outside.json()["result"]["structuredContent"].clone();
+    assert_eq!(outside, json!({"moved": 0, "not_found": [id]}));
+    for arguments in [
+        json!({"action": "create", "space": "work"}),
+        json!({"action": "rename", "space": "diary", "new_name": "work"}),
+        json!({"action": "rename", "space": "work", "new_name": "diary"}),
+        json!({"action": "delete", "space": "diary", "confirm": "diary"}),
+    ] {
+        let said = refused("manage_space", arguments);
+        assert!(said.contains("bound to spaces"), "{said}");
+    }
+    let spaces = guarded.call(token, "list_spaces", &json!({})).json();
+    let spaces = spaces["result"]["structuredContent"]["spaces"].clone();
+    assert_eq!(spaces[0]["space"], "work", "made by the move: {spaces}");
+    assert_eq!(spaces.as_array().map(Vec::len), Some(1), "{spaces}");
     let own = guarded
         .call(
             token,
@@ -273,13 +295,19 @@ fn a_read_only_grant_that_writes() {
 }
 
 /// Every way to change something.
-fn writes(id: &str) -> [(&'static str, serde_json::Value); 5] {
+fn writes(id: &str) -> [(&'static str, serde_json::Value); 8] {
     [
         ("store_memory", json!({"content": "x"})),
         ("store_conversation", json!({"turns": [{"content": "x"}]})),
         ("update_memory", json!({"memory_id": id, "content": "x"})),
         ("forget_memory", json!({"memory_id": id})),
         ("forget_memory", json!({"memory_id": id, "undo": true})),
+        ("move_memories", json!({"memory_ids": [id], "to": "x"})),
+        ("manage_space", json!({"action": "create", "space": "x"})),
+        (
+            "manage_space",
+            json!({"action": "rename", "space": "venom_memories", "new_name": "x"}),
+        ),
     ]
 }
 

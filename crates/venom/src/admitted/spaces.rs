@@ -1,0 +1,135 @@
+//! Spaces as such, as one caller may use them.
+
+use super::Admitted;
+use crate::failure::Failure;
+use venom_access::{Event, Spaces};
+use venom_core::{Error, ErrorKind, InputError, Move, Moved, SpaceInfo, SpaceName, Within};
+
+impl Admitted<'_> {
+    /// The spaces that the caller may touch, by name.
+    pub(crate) async fn spaces(&self) -> Result<Vec<SpaceInfo>, Failure> {
+        let mut spaces = self.hub.spaces().await?;
+        spaces.retain(|space| self.caller.rights.reach(&space.name));
+        Ok(spaces)
+    }
+
+    /// Makes a space; `false` if it was there.
+    pub(crate) async fn create_space(&self, space: SpaceName) -> Result<bool, Failure> {
+        self.may_manage()?;
+        let is_new = self.hub.create_space(space.clone()).await?;
+        if is_new {
+            self.note_space(Event::SpaceCreated, shown(&space));
+        }
+        Ok(is_new)
+    }
+
+    /// Gives a space another name, and those the right to it that are bound to the old one. May be repeated: what a
+    /// process that was killed left half done is finished then.
+    pub(crate) async fn rename_space(&self, from: SpaceName, to: SpaceName) -> Result<(), Failure> {
+        self.may_manage()?;
+        let spaces = self.hub.spaces().await?;
+        let is_there = |name: &SpaceName| spaces.iter().any(|space| space.name == *name);
+        let mut widened = None;
+        if is_there(&from) && from != to {
+            if is_there(&to) {
+                let name = to.as_str().to_owned();
+                return Err(InputError::SpaceTaken { name }.into());
+            }
+            let names = (from.clone(), to.clone());
+            let widen = self
+                .file
+                .ask(move |access| access.widen(&names.0, &names.1));
+            widened = Some(widen.await?);
+            tracing::debug!("rights to the space reach its new name, too");
+        }
+        let renamed = self.hub.rename_space(from.clone(), to.clone()).await;
+        if let (Err(failure), Some(widened)) = (&renamed, widened)
+            && matches!(failure.kind, ErrorKind::InvalidInput | ErrorKind::NotFound)
+        {
+            // Anything else may have been done all the same: repeating it tells.
+            let to = to.clone();
+            let narrow = self.file.ask(move |access| access.narrow(&widened, &to));
+            narrow.await?;
+        }
+        renamed?;
+        tracing::debug!("the space has its new name");
+        let names = (from.clone(), to.clone());
+        let settle = move |access: &venom_access::Access| access.settle_rename(&names.0, &names.1);
+        self.file.ask(settle).await?;
+        let subject = format!("{} to {}", shown(&from), shown(&to));
+        self.note_space(Event::SpaceRenamed, subject);
+        Ok(())
+    }
+
+    /// Moves memories in one transaction; one answer for each.
+    pub(crate) async fn move_memories(&self, mut what: Move) -> Result<Vec<Moved>, Failure> {
+        self.may_write()?;
+        self.may_touch(&what.to)?;
+        what.within = self.within();
+        let ids = what.ids().to_vec();
+        let to = shown(&what.to);
+        let answers = self.hub.move_memories(what).await?;
+        tracing::debug!("moved up to {} memories", ids.len());
+        let moved = ids.iter().zip(&answers);
+        let moved: Vec<_> = moved
+            .filter(|(_, answer)| **answer == Moved::Moved)
+            .collect();
+        match moved.as_slice() {
+            [] => {}
+            [(id, _)] => self.note_space(Event::Moved, format!("{id} to {to}")),
+            many => self.note_space(Event::Moved, format!("{} memories to {to}", many.len())),
+        }
+        Ok(answers)
+    }
+
+    /// Hides all memories of a space and deletes it: how many that were. Killed in between it left the rest, and may be
+    /// repeated.
+    pub(crate) async fn delete_space(&self, space: SpaceName) -> Result<u64, Failure> {
+        self.may_manage()?;
+        if !self.spaces().await?.iter().any(|it| it.name == space) {
+            return Err(Error::SpaceNotFound(space).into());
+        }
+        let mut forgotten = 0;
+        loop {
+            let step = self.hub.empty_space(space.clone()).await?;
+            forgotten += step.forgotten;
+            tracing::debug!("hid {forgotten} memories of the space");
+            if step.deleted {
+                break;
+            }
+        }
+        let subject = format!("{}: {forgotten} memories", shown(&space));
+        self.note_space(Event::SpaceDeleted, subject);
+        Ok(forgotten)
+    }
+
+    /// The spaces in which the caller may change memories.
+    pub(super) fn within(&self) -> Within {
+        match &self.caller.rights.spaces {
+            Spaces::All => Within::Everywhere,
+            Spaces::Only(spaces) => Within::Spaces(spaces.clone()),
+        }
+    }
+
+    fn note_space(&self, event: Event, subject: String) {
+        self.file.note(event, self.caller, subject);
+    }
+
+    /// Spaces come and go for callers that may write in all of them.
+    fn may_manage(&self) -> Result<(), Failure> {
+        self.may_write()?;
+        if self.caller.rights.spaces == Spaces::All {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorKind::Forbidden,
+            "spaces cannot be created, renamed or deleted by a caller that is bound to spaces: expected a token or \
+             grant for all spaces, or the owner's venom space",
+        ))
+    }
+}
+
+/// A name as the audit log has it.
+fn shown(space: &SpaceName) -> String {
+    format!("{:?}", space.as_str())
+}

@@ -1,5 +1,6 @@
 //! In-memory adapters: a store, an embedder, clocks and a source of personas.
 
+use crate::backup::{Backup, BackupNote};
 use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
@@ -32,6 +33,7 @@ struct Kept {
     inserts: BTreeMap<u128, MemoryId>,
     imports: BTreeMap<u128, MemoryId>,
     changes: BTreeSet<(Kind, u128, MemoryId)>,
+    backups: BTreeMap<String, Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -395,6 +397,27 @@ impl MemoryStore for MemoryMap {
             rebuilding: 0,
             taken_over: None,
         })
+    }
+
+    fn note_backups(&self, note: &BackupNote) -> Result<(), StoreError> {
+        let backups = &mut self.kept().backups;
+        for path in &note.removed {
+            backups.remove(path);
+        }
+        let made = note.made.iter().cloned();
+        backups.extend(made.map(|it| (it.path, it.made_at)));
+        Ok(())
+    }
+
+    fn backups(&self) -> Result<Vec<Backup>, StoreError> {
+        let kept = self.kept();
+        let known = kept.backups.iter().map(|(path, made_at)| Backup {
+            path: path.clone(),
+            made_at: *made_at,
+        });
+        let mut known: Vec<Backup> = known.collect();
+        known.sort_by_key(|backup| backup.made_at);
+        Ok(known)
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -60,11 +60,15 @@ pub enum Event {
     Released,
     /// A memory in quarantine was put away for good.
     Discarded,
+    /// A backup was made.
+    BackedUp,
+    /// The data folder was restored from a backup.
+    BackupRestored,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
@@ -88,6 +92,8 @@ impl Event {
         Self::Restored,
         Self::Released,
         Self::Discarded,
+        Self::BackedUp,
+        Self::BackupRestored,
     ];
 
     /// Its name in the log.
@@ -116,6 +122,8 @@ impl Event {
             Self::Restored => "restored",
             Self::Released => "released",
             Self::Discarded => "discarded",
+            Self::BackedUp => "backup made",
+            Self::BackupRestored => "backup restored",
         }
     }
 }

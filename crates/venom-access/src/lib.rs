@@ -7,6 +7,7 @@
 
 mod audit;
 mod clients;
+mod copy;
 mod database;
 mod grants;
 pub mod owner;
@@ -18,6 +19,7 @@ mod tokens;
 mod uses;
 
 pub use audit::{AuditEntry, AuditQuery, Event, NewAuditEntry};
+pub use copy::inspect;
 pub use clients::{CLIENTS_MAX, Client, NewClient};
 pub use database::{Access, FILE_NAME};
 pub use grants::{

@@ -10,7 +10,7 @@ use crate::index::IndexOptions;
 use crate::lease::Lease;
 use crate::load::{self, Recipe};
 use crate::store::{SqliteStore, commit};
-use crate::{folder, open, read, rows, write};
+use crate::{backups, folder, open, read, rows, write};
 use rusqlite::{Connection, Transaction};
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -178,7 +178,12 @@ pub fn examine(lease: &Lease, embedder: &dyn Embedder, task: &Task) -> Result<Ve
         let says = "there is none yet: nothing was stored here";
         return Ok(vec![Finding::new("database", Verdict::Sound, says)]);
     }
-    let connection = open::open(&lease.share(), folder)?.connection;
+    // The file is closed after the connection.
+    let open::Database {
+        connection,
+        file: _file,
+        ..
+    } = open::open(&lease.share(), folder)?;
     let mut patient = Patient {
         folder,
         connection,
@@ -193,6 +198,7 @@ pub fn examine(lease: &Lease, embedder: &dyn Embedder, task: &Task) -> Result<Ve
         patient.counters()?;
         patient.full_text()?;
         patient.fingerprints()?;
+        patient.backups()?;
         if is_of_model {
             patient.vectors()?;
             patient.index(&task.options)?;
@@ -254,6 +260,17 @@ impl Patient<'_> {
         } else {
             self.found(topic, Verdict::Repairable, wrong);
         }
+        Ok(())
+    }
+
+    /// The last backup that was noted.
+    fn backups(&mut self) -> Result<(), StoreError> {
+        let known = self.read(backups::all)?;
+        let says = match known.last() {
+            Some(last) => format!("the last was made at {} in {}", last.made_at, last.path),
+            None => "none was made of this folder yet: see docs/backup.md".to_owned(),
+        };
+        self.found("backups", Verdict::Sound, says);
         Ok(())
     }
 

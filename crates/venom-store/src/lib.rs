@@ -6,6 +6,7 @@
 //! and `read` have the statements, `index` the search.
 
 mod archive;
+mod backups;
 mod block;
 pub mod doctor;
 mod fault;
@@ -20,9 +21,11 @@ pub mod pages;
 pub mod quantised;
 mod read;
 mod reembed;
+pub mod restore;
 mod rows;
 mod schema;
 mod sealed;
+mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -33,4 +36,5 @@ pub use index::{IndexOptions, IndexSizes};
 pub use lease::{Holder, Lease, LeaseError};
 pub use open::{Journal, StoreInfo};
 pub use reembed::reembed;
+pub use snapshot::{DatabaseFacts, Unsound, inspect};
 pub use store::{FREE_BYTES_MIN, SqliteStore};

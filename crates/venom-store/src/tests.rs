@@ -8,6 +8,7 @@ mod format;
 pub(crate) mod fuzzed;
 mod promises;
 mod reembedding;
+mod snapshot;
 
 use crate::index::{IndexOptions, IndexSizes};
 use crate::lease::Lease;

@@ -34,7 +34,9 @@ impl Access {
         };
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
-        let file = options.open(to).map_err(|error| failed(error.to_string()))?;
+        let file = options
+            .open(to)
+            .map_err(|error| failed(error.to_string()))?;
         copy(&self.lock(), to)
             .and_then(|()| file.sync_all().map_err(|error| error.to_string()))
             .map_err(failed)
@@ -76,15 +78,16 @@ fn copy(from: &Connection, to: &Path) -> Result<(), String> {
 /// [`AccessError::Invalid`] that says why it is none, without the file's name.
 pub fn inspect(copy: &Path) -> Result<(), AccessError> {
     let mut header = [0; 100];
-    let read = File::open(copy)
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
+    let read =
+        File::open(copy).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
     read.map_err(|error| AccessError::Invalid(format!("it cannot be read: {error}")))?;
     if !header.starts_with(b"SQLite format 3\0") || header[18..20] != [1, 1] {
         let why = "expected a copy of a database, in whose header is no write-ahead log";
         return Err(AccessError::Invalid(why.to_owned()));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let found = Connection::open_with_flags(copy, flags).and_then(|connection| examine(&connection));
+    let found =
+        Connection::open_with_flags(copy, flags).and_then(|connection| examine(&connection));
     match found {
         Ok(None) => Ok(()),
         Ok(Some(why)) => Err(AccessError::Invalid(why)),
@@ -124,8 +127,7 @@ fn examine(connection: &Connection) -> rusqlite::Result<Option<String>> {
             "its tables are not those of an access file of Venom".to_owned(),
         ));
     }
-    let found: String =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     let lines: Vec<&str> = found.lines().collect();
     Ok((found != "ok").then(|| format!("it is damaged: {}", lines.join("; "))))
 }

@@ -19,8 +19,8 @@ mod tokens;
 mod uses;
 
 pub use audit::{AuditEntry, AuditQuery, Event, NewAuditEntry};
-pub use copy::inspect;
 pub use clients::{CLIENTS_MAX, Client, NewClient};
+pub use copy::inspect;
 pub use database::{Access, FILE_NAME};
 pub use grants::{
     ACCESS_SECONDS, CODE_SECONDS, Consent, Exchange, GRANTS_MAX, Grant, LEEWAY_SECONDS,

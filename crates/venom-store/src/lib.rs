@@ -10,7 +10,7 @@ mod backups;
 mod block;
 pub mod doctor;
 mod fault;
-mod folder;
+pub mod folder;
 mod import;
 mod index;
 mod indexer;

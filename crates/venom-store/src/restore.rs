@@ -192,7 +192,8 @@ fn move_aside<'a>(
 fn read_aside(ready: &Path) -> Result<String, StoreError> {
     let mut text = String::new();
     let most = u64::try_from(ASIDE_BYTES_MAX).unwrap_or(u64::MAX) + 1;
-    let read = File::open(ready.join(ASIDE)).and_then(|file| file.take(most).read_to_string(&mut text));
+    let read =
+        File::open(ready.join(ASIDE)).and_then(|file| file.take(most).read_to_string(&mut text));
     let shown = ready.display();
     read.map_err(|error| {
         StoreError::Folder(format!(
@@ -368,11 +369,14 @@ mod tests {
     #[test]
     fn fuzz_names_of_what_was_before() {
         let longest = Cell::new(0);
-        let target = venom_fuzz::Target::new("restore-names").words(&[ASIDE_BEGIN, "/", "..", "\0"]);
+        let target =
+            venom_fuzz::Target::new("restore-names").words(&[ASIDE_BEGIN, "/", "..", "\0"]);
         target.seed(NAME.to_owned()).run(|bytes| {
             let name = aside_of(std::str::from_utf8(bytes).ok()?)?;
             let mut parts = Path::new(name).components();
-            assert!(matches!(parts.next(), Some(std::path::Component::Normal(part)) if part == name));
+            assert!(
+                matches!(parts.next(), Some(std::path::Component::Normal(part)) if part == name)
+            );
             assert_eq!(parts.next(), None);
             longest.set(longest.get().max(name.len()));
             Some(name.len())

@@ -159,9 +159,8 @@ pub(crate) fn facts(connection: &Connection) -> Result<DatabaseFacts, Fault> {
     let schema = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let sql = "SELECT coalesce(sum(memories), 0), coalesce(sum(forgotten), 0),
                       count(*) FILTER (WHERE memories > 0) FROM spaces";
-    let (memories, hidden, spaces) = connection.query_row(sql, [], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    let (memories, hidden, spaces) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(DatabaseFacts {
         schema,
         model: read::active_model(connection)?.map(|(_, model)| model),
@@ -233,8 +232,7 @@ fn examine(connection: &Connection) -> Result<DatabaseFacts, Fault> {
             "expected tables and indexes alone, found {name:?}"
         )));
     }
-    let found: String =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found != "ok" {
         // One error is one line.
         let found: Vec<&str> = found.lines().collect();

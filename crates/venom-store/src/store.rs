@@ -12,8 +12,8 @@ use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
 use crate::{backups, folder, import, load, read, rows, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::fs::File;
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
@@ -23,8 +23,8 @@ use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
-    Arrival, Backup, BackupNote, Content, Embedding, Hit, Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp,
-    Passage, RequestKey, SpaceName, Stats, StoreError, TakenOver, Verdict,
+    Arrival, Backup, BackupNote, Content, Embedding, Hit, Imported, ListPage, ListQuery, Memory,
+    MemoryId, ModelStamp, Passage, RequestKey, SpaceName, Stats, StoreError, TakenOver, Verdict,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).

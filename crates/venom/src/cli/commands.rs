@@ -1,6 +1,6 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::{doctor, export, import, output, quarantine};
+use super::{backup, doctor, export, import, output, quarantine};
 use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
 use crate::asked::{self, FilterWords, OriginWords};
@@ -46,6 +46,8 @@ pub(super) async fn run(
         "quarantine" => return quarantine::run(arguments, config).await,
         "import" => return import::run(arguments, config).await,
         "export" => return export::run(arguments, config).await,
+        "backup" => return backup::back_up(arguments, config).await,
+        "restore" => return backup::restore(arguments, config).await,
         _ => {}
     }
     // Bad input is found before the data folder is touched.

@@ -1,5 +1,7 @@
 //! The words of the command line. Flags of settings come from the settings table.
 
+mod backup;
+
 use crate::settings::SETTINGS;
 use clap::{Arg, ArgAction, Command, value_parser};
 
@@ -79,7 +81,8 @@ pub(super) fn command() -> Command {
                     .value_parser(value_parser!(clap_complete::Shell))
                     .help("Your shell"),
             ),
-        ]);
+        ])
+        .subcommands(backup::commands());
     for setting in SETTINGS {
         let variables = setting.variables.join(", ");
         command = command.arg(

@@ -1,12 +1,14 @@
 //! The calls that doors make and the answers they get, in domain types.
 
 use crate::failure::Failure;
+use std::path::Path;
 use venom_core::use_cases::Venom;
 use venom_core::{
-    Changed, Error, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
-    NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
-    RequestKey, SpaceName, Stats, Verdict,
+    Backup, BackupNote, Changed, Error, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange,
+    MemoryId, NewConversation, NewImport, NewMemory, RecallQuery, Remembered,
+    RememberedConversation, RequestKey, SpaceName, Stats, Verdict,
 };
+use venom_store::{DatabaseFacts, SqliteStore};
 
 /// One use case with its arguments.
 #[derive(Clone, Debug)]
@@ -39,6 +41,12 @@ pub(crate) enum Call {
     Embed(Vec<String>),
     /// Store memories from elsewhere, all or none.
     Import(Vec<NewImport>),
+    /// Write a copy of the database to an absolute path where nothing is yet.
+    Snapshot(String),
+    /// Note what became of backups.
+    NoteBackups(BackupNote),
+    /// Which backups there are.
+    Backups,
 }
 
 /// What a use case answered.
@@ -64,10 +72,18 @@ pub(crate) enum Answer {
     Vectors(Vec<Vec<f32>>),
     /// What became of each memory from elsewhere.
     Imported(Vec<Imported>),
+    /// What a copy of the database holds.
+    Snapshot(DatabaseFacts),
+    /// Backups, oldest first.
+    Backups(Vec<Backup>),
 }
 
 /// Carries out a call on this thread.
-pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<Answer, Error> {
+pub(super) fn carry_out(
+    venom: &Venom,
+    store: &SqliteStore,
+    (call, key): (Call, RequestKey),
+) -> Result<Answer, Error> {
     Ok(match call {
         Call::Remember(new) => Answer::Remembered(venom.remember(new, key)?),
         Call::RememberConversation(new) => {
@@ -98,6 +114,12 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
             Answer::Vectors(vectors.iter().map(|v| v.as_slice().to_vec()).collect())
         }
         Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
+        Call::Snapshot(path) => Answer::Snapshot(store.snapshot(Path::new(&path))?),
+        Call::NoteBackups(note) => {
+            venom.note_backups(&note)?;
+            Answer::Done
+        }
+        Call::Backups => Answer::Backups(venom.backups()?),
     })
 }
 
@@ -176,6 +198,22 @@ impl Answer {
     pub(super) fn imported(self) -> Result<Vec<Imported>, Failure> {
         if let Self::Imported(imported) = self {
             Ok(imported)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn snapshot(self) -> Result<DatabaseFacts, Failure> {
+        if let Self::Snapshot(facts) = self {
+            Ok(facts)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn backups(self) -> Result<Vec<Backup>, Failure> {
+        if let Self::Backups(all) = self {
+            Ok(all)
         } else {
             unexpected(&self)
         }

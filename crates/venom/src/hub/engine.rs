@@ -21,11 +21,19 @@ const LOOKS_MAX: usize = 8;
 /// Store, model, queue and socket of the process that owns a data folder.
 pub(super) struct Engine {
     /// `None` once the engine is closed: the store must be shut before the lease is given up.
-    venom: RwLock<Option<Arc<Venom>>>,
+    venom: RwLock<Option<Parts>>,
     queue: Arc<Queue>,
     /// Looks at the store that do not go through the queue; each may hang as long as a disk does.
     looks: Arc<Semaphore>,
     listener: Mutex<Option<Listener>>,
+}
+
+/// What a call is carried out with. Cheap to clone.
+#[derive(Clone)]
+struct Parts {
+    venom: Arc<Venom>,
+    /// For what concerns its files.
+    store: Arc<SqliteStore>,
 }
 
 /// Finds the model without opening it, for the check of the configuration.
@@ -40,13 +48,13 @@ impl Engine {
     /// Opens model and store (at the same time), starts the workers and the socket.
     pub(super) async fn open(config: Arc<Config>, lease: Lease) -> Result<Arc<Self>, Failure> {
         let settings = config.clone();
-        let (venom, lease) = tokio::task::spawn_blocking(move || open_parts(&settings, lease))
+        let (parts, lease) = tokio::task::spawn_blocking(move || open_parts(&settings, lease))
             .await
             .map_err(|e| Failure::internal(format!("opening failed: {e}")))??;
         let queue = Queue::start(config.workers, config.queue_calls_max)
             .map_err(|e| Failure::not_ready(format!("worker threads cannot be started: {e}")))?;
         let engine = Arc::new(Self {
-            venom: RwLock::new(Some(Arc::new(venom))),
+            venom: RwLock::new(Some(parts)),
             queue: Arc::new(queue),
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             listener: Mutex::new(None),
@@ -68,23 +76,26 @@ impl Engine {
             | Call::Forget(_)
             | Call::Restore(_)
             | Call::Judge(..)
-            | Call::Import(_) => Some(Lane::Bulk),
+            | Call::Import(_)
+            | Call::NoteBackups(_) => Some(Lane::Bulk),
             Call::Recall(_) | Call::List(_) | Call::Show(_) | Call::Quarantined(..) => {
                 Some(Lane::Quick)
             }
             // Asked by health checks: they must be answered when the queue is full, too.
-            Call::Stats(_) | Call::Check => None,
+            Call::Stats(_) | Call::Check | Call::Backups => None,
+            // It takes long and needs neither the model nor a lock: no worker is kept busy with it.
+            Call::Snapshot(_) => None,
         };
         let (answer, answered) = oneshot::channel();
-        let venom = self
+        let parts = self
             .venom
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let venom = venom.ok_or_else(|| refused(Refused::Closed))?;
+        let parts = parts.ok_or_else(|| refused(Refused::Closed))?;
         let job = move || {
             // The caller may have gone; what was asked is done all the same.
-            let _ = answer.send(carry_out(&venom, call, key));
+            let _ = answer.send(carry_out(&parts.venom, &parts.store, (call, key)));
         };
         if let Some(lane) = lane {
             self.queue.submit(lane, job).map_err(refused)?;
@@ -141,7 +152,7 @@ fn log_cause(error: &venom_core::Error) {
 }
 
 /// Opens store and model, side by side where it is known before what the vectors are stamped with.
-fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> {
+fn open_parts(config: &Config, lease: Lease) -> Result<(Parts, Lease), Failure> {
     let folder = venom_embed::locate(&config.model, &config.model_folders)?;
     let options = config.index_options();
     let open_store = |stamp: &ModelStamp| SqliteStore::open_with(&lease, stamp, &options);
@@ -177,5 +188,6 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> 
     let venom =
         Venom::new(embedder, kept, Arc::new(SystemClock), ids).with_rules(config.rules.clone());
     predecessor::take_over(config, &store, &venom)?;
-    Ok((venom, lease))
+    let venom = Arc::new(venom);
+    Ok((Parts { venom, store }, lease))
 }

@@ -4,11 +4,13 @@
 //! changes the socket unseen. [`PROTOCOL`] grows with every change that an older process would
 //! misread.
 
+mod backup;
 mod import;
 mod source;
 
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
+use backup::{WireBackup, WireFacts, WireNote};
 use import::{WireImport, WireImported};
 use serde::{Deserialize, Serialize};
 use source::{WirePrecautions, WireSource, kinds, names};
@@ -21,7 +23,7 @@ use venom_core::{
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 6;
+pub(super) const PROTOCOL: u32 = 7;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -118,6 +120,13 @@ enum WireCall {
     Import {
         batch: Vec<WireImport>,
     },
+    Snapshot {
+        path: String,
+    },
+    NoteBackups {
+        note: WireNote,
+    },
+    Backups,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -170,6 +179,8 @@ enum WireAnswer {
     Stats(WireStats),
     Vectors(Vec<Vec<f32>>),
     Imported(Vec<WireImported>),
+    Snapshot(WireFacts),
+    Backups(Vec<WireBackup>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -283,6 +294,9 @@ impl CallLine {
             Call::Import(batch) => WireCall::Import {
                 batch: batch.into_iter().map(Into::into).collect(),
             },
+            Call::Snapshot(path) => WireCall::Snapshot { path },
+            Call::NoteBackups(note) => WireCall::NoteBackups { note: note.into() },
+            Call::Backups => WireCall::Backups,
         };
         Self {
             id,
@@ -389,6 +403,9 @@ impl CallLine {
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
             WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
+            WireCall::Snapshot { path } => Call::Snapshot(backup::absolute(path)?),
+            WireCall::NoteBackups { note } => Call::NoteBackups(note.parse()),
+            WireCall::Backups => Call::Backups,
         };
         Ok((RequestKey(key), call))
     }
@@ -438,6 +455,10 @@ impl ReplyLine {
                 let answers = answers.into_iter().map(WireImported::parse);
                 Answer::Imported(answers.collect::<Result<_, _>>()?)
             }
+            WireAnswer::Snapshot(facts) => Answer::Snapshot(facts.parse()),
+            WireAnswer::Backups(all) => {
+                Answer::Backups(all.into_iter().map(WireBackup::parse).collect())
+            }
         })
     }
 }
@@ -469,6 +490,8 @@ impl From<Answer> for WireAnswer {
             Answer::Imported(answers) => {
                 Self::Imported(answers.into_iter().map(Into::into).collect())
             }
+            Answer::Snapshot(facts) => Self::Snapshot(facts.into()),
+            Answer::Backups(all) => Self::Backups(all.into_iter().map(Into::into).collect()),
         }
     }
 }

@@ -56,9 +56,7 @@ impl Manifest {
 
     /// Length of all files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.files
-            .iter()
-            .fold(0, |sum: u64, file| sum.saturating_add(file.bytes))
+        total(self.files.iter())
     }
 
     /// As JSON for people, with a line feed at the end.
@@ -116,6 +114,11 @@ impl Manifest {
             .map_err(|error| format!("expected the JSON of a backup's manifest: {error}"))?;
         wire.parse()
     }
+}
+
+/// Length of files, which may be said to be anything.
+pub(super) fn total<'a>(files: impl Iterator<Item = &'a StoredFile>) -> u64 {
+    files.fold(0, |sum: u64, file| sum.saturating_add(file.bytes))
 }
 
 /// As much as every version of the form has.

@@ -2,7 +2,7 @@
 //! touched, and nothing is overwritten: what was there is moved aside.
 
 use super::files::{Hashed, check_room, hash, open_plain, unreadable, unwritable};
-use super::manifest::{self, ACCESS, MEMORIES, Manifest, StoredFile};
+use super::manifest::{self, ACCESS, MEMORIES, Manifest, StoredFile, total};
 use super::passphrase::Passphrase;
 use super::seal::{self, Sealed};
 use super::shelf;
@@ -270,7 +270,7 @@ pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Re
     let lease = Lease::try_acquire(data).map_err(|error| in_use(data, error))?;
     // A restore that was cut short was finished just now.
     plan.check_in_the_way()?;
-    check_room(lease.folder(), plan.files().map(|file| file.bytes).sum())?;
+    check_room(lease.folder(), total(plan.files()))?;
     let restore = Restore::begin(&lease)?;
     for file in plan.files() {
         plan.bring(file, restore.folder(), passphrase)?;

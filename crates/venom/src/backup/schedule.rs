@@ -112,6 +112,7 @@ impl Worker {
         let newest = blocking(move || shelf::newest(&folder)).await?;
         let wait = due_in(newest, SystemClock.now(), self.every_us);
         if wait > Duration::ZERO {
+            tracing::debug!("the next backup is due in {} s", wait.as_secs());
             return Ok(Some(wait));
         }
         let passphrase = self.config.backups.passphrase_file.as_ref();

@@ -266,6 +266,10 @@ impl Plan {
 /// [`Failure`] that says what is in the way or wrong with the backup; then the data folder is as it was.
 pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Restored, Failure> {
     plan.check_in_the_way()?;
+    // Lengths first: what a manifest says of them is not to be reserved room for.
+    for file in plan.files() {
+        plan.open(file)?;
+    }
     let data = &plan.wish.data;
     let lease = Lease::try_acquire(data).map_err(|error| in_use(data, error))?;
     // A restore that was cut short was finished just now.

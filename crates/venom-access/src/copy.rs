@@ -15,7 +15,7 @@ const PAGES: i32 = 4096;
 /// Pause while another process writes, which takes milliseconds.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// How long a copy may take in all, others writing between.
-const COPY_TIME_MAX: Duration = Duration::from_secs(60);
+const COPY_TIME_MAX: Duration = Duration::from_mins(1);
 
 impl Access {
     /// Writes a copy of the file as it is at one moment to `to` (mode 0600), a path where nothing is yet. Synced on

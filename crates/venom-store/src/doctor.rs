@@ -20,7 +20,7 @@ use venom_core::embedding::dot;
 use venom_core::ports::{MemoryStore as _, Search};
 use venom_core::recall::Question;
 use venom_core::{
-    Embedder, Error, Filter, Memory, MemoryId, Passage, StoreError, Timestamp, limits,
+    Backup, Embedder, Error, Filter, Memory, MemoryId, Passage, StoreError, Timestamp, limits,
 };
 
 /// Memories that are embedded again and searched for.
@@ -140,6 +140,15 @@ pub fn examine_folder(folder: &Path) -> Vec<Finding> {
         ),
     });
     findings
+}
+
+/// What there is to say of the backups that are known, oldest first.
+pub fn about_backups(known: &[Backup]) -> Finding {
+    let says = match known.last() {
+        Some(last) => format!("the last was made at {} in {}", last.made_at, last.path),
+        None => "none was made of this folder yet: see docs/backup.md".to_owned(),
+    };
+    Finding::new("backups", Verdict::Sound, says)
 }
 
 fn free_space(bytes: Option<u64>) -> Finding {
@@ -266,11 +275,7 @@ impl Patient<'_> {
     /// The last backup that was noted.
     fn backups(&mut self) -> Result<(), StoreError> {
         let known = self.read(backups::all)?;
-        let says = match known.last() {
-            Some(last) => format!("the last was made at {} in {}", last.made_at, last.path),
-            None => "none was made of this folder yet: see docs/backup.md".to_owned(),
-        };
-        self.found("backups", Verdict::Sound, says);
+        self.findings.push(about_backups(&known));
         Ok(())
     }
 

@@ -37,6 +37,9 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Makes a folder that only its owner may read, in one that is there; leaves one that exists as it is.
+///
+/// # Errors
+/// Those of the file system.
 pub fn private_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -63,6 +66,9 @@ pub fn private_file() -> OpenOptions {
 
 /// Makes the names in a folder durable. File systems that cannot (some network shares) keep them
 /// durable by themselves or not at all; that is no error.
+///
+/// # Errors
+/// If a disk fails.
 pub fn sync(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -102,6 +108,9 @@ pub struct Room {
 }
 
 /// Asks for the room on the file system of `folder`.
+///
+/// # Errors
+/// If there is no such folder.
 pub fn room(folder: &Path) -> io::Result<Room> {
     let found = rustix::fs::statvfs(folder)?;
     let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);

@@ -13,7 +13,7 @@ mod queue;
 mod socket;
 mod wire;
 
-pub(crate) use calls::{Answer, Call};
+pub(crate) use calls::{Answer, BackupCall, Call};
 pub(crate) use engine::preflight;
 
 use crate::config::Config;
@@ -218,7 +218,7 @@ impl Hub {
     /// Writes a copy of the database to an absolute path where nothing is yet. The owner of the data folder writes it,
     /// and no other does it in its place: what an owner that ended has begun would be in the way.
     pub(crate) async fn snapshot(&self, path: String) -> Result<DatabaseFacts, Failure> {
-        let (call, key) = (Call::Snapshot(path), new_request_key()?);
+        let (call, key) = (Call::Backup(BackupCall::Snapshot(path)), new_request_key()?);
         let answer = match self.role().await? {
             Role::Owner(engine) => engine.call(call, key).await,
             Role::Attached(link) => link.call(&call, key).await.unwrap_or_else(|Lost| {
@@ -232,12 +232,14 @@ impl Hub {
 
     /// Notes what became of backups.
     pub(crate) async fn note_backups(&self, note: BackupNote) -> Result<(), Failure> {
-        self.call(Call::NoteBackups(note)).await?.done()
+        let call = Call::Backup(BackupCall::Note(note));
+        self.call(call).await?.done()
     }
 
     /// The backups that are known, oldest first.
     pub(crate) async fn backups(&self) -> Result<Vec<Backup>, Failure> {
-        self.call(Call::Backups).await?.backups()
+        let call = Call::Backup(BackupCall::List);
+        self.call(call).await?.backups()
     }
 
     /// Whether this process owns the data folder, for people.

@@ -146,12 +146,10 @@ impl Bench {
             lock(&task.shelf.join(shelf::LOCK), "in this folder")?,
         ];
         let found = shelf::look(&task.shelf)?;
-        if let (Some(age), Some(last)) = (task.older_than_us, found.whole.last()) {
-            let since = task.now.as_micros() - last.manifest.made_at.as_micros();
-            // One from the future is not young: the clock was wrong when it was made.
-            if (0..age).contains(&since) {
-                return Ok(None);
-            }
+        if let (Some(age), Some(newest)) = (task.older_than_us, found.newest(task.now))
+            && task.now.as_micros() - newest.as_micros() < age
+        {
+            return Ok(None);
         }
         for left in &found.partial {
             remove_all(left)?;

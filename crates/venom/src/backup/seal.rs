@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_was_changed_or_cut_does_not_open() {
-        let bytes = sealed(&[7; 100_000]);
+        let bytes = sealed(&vec![7; 100_000]);
         for cut in [0, 10, 100, 200, bytes.len() - 65_000, bytes.len() - 1] {
             opened(&bytes[..cut], "correct horse").unwrap_err();
         }

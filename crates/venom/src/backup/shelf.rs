@@ -29,7 +29,7 @@ pub(super) struct Shelved {
 pub(super) fn compact(moment: Timestamp) -> String {
     let text = moment.to_string();
     let seconds = text.split('.').next().unwrap_or(&text);
-    let digits = seconds.chars().filter(|c| c.is_ascii_alphanumeric());
+    let digits = seconds.chars().filter(char::is_ascii_alphanumeric);
     digits.collect::<String>() + "Z"
 }
 
@@ -127,15 +127,24 @@ pub(super) fn look(shelf: &Path) -> Result<Found, Failure> {
     Ok(found)
 }
 
-/// When the newest backup on a shelf was made; `None` if there is none, or no shelf yet.
+impl Found {
+    /// When the newest backup was made. One from the future does not count: the clock was wrong when it was made, and
+    /// may have been for years.
+    pub(super) fn newest(&self, now: Timestamp) -> Option<Timestamp> {
+        let moments = self.whole.iter().map(|backup| backup.manifest.made_at);
+        moments.filter(|made_at| *made_at <= now).max()
+    }
+}
+
+/// When the newest backup on a shelf was made, as of [`Found::newest`]; `None` if there is none, or no shelf yet.
 ///
 /// # Errors
 /// [`Failure`] if the folder cannot be read.
-pub(super) fn newest(shelf: &Path) -> Result<Option<Timestamp>, Failure> {
+pub(super) fn newest(shelf: &Path, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
     if !shelf.exists() {
         return Ok(None);
     }
-    Ok(look(shelf)?.whole.last().map(|last| last.manifest.made_at))
+    Ok(look(shelf)?.newest(now))
 }
 
 /// Takes a backup from a shelf, at once: what is removed later has the name of what is not whole. One that holds
@@ -224,7 +233,12 @@ mod tests {
         assert_eq!(found.partial, [partial]);
         assert_eq!(found.strange.len(), 1);
         assert_eq!(found.strange[0].0, strange);
-        assert_eq!(newest(&folder.join("none")).unwrap(), None);
+        assert_eq!(newest(&folder.join("none"), NOW).unwrap(), None);
+        let last = found.whole[1].manifest.made_at;
+        assert_eq!(newest(folder.path(), last).unwrap(), Some(last));
+        let before = Timestamp::from_micros(last.as_micros() - 1);
+        let first = found.whole[0].manifest.made_at;
+        assert_eq!(newest(folder.path(), before).unwrap(), Some(first));
     }
 
     #[test]

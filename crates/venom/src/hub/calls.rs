@@ -41,12 +41,19 @@ pub(crate) enum Call {
     Embed(Vec<String>),
     /// Store memories from elsewhere, all or none.
     Import(Vec<NewImport>),
+    /// Something about backups.
+    Backup(BackupCall),
+}
+
+/// What concerns backups.
+#[derive(Clone, Debug)]
+pub(crate) enum BackupCall {
     /// Write a copy of the database to an absolute path where nothing is yet.
     Snapshot(String),
     /// Note what became of backups.
-    NoteBackups(BackupNote),
+    Note(BackupNote),
     /// Which backups there are.
-    Backups,
+    List,
 }
 
 /// What a use case answered.
@@ -114,12 +121,18 @@ pub(super) fn carry_out(
             Answer::Vectors(vectors.iter().map(|v| v.as_slice().to_vec()).collect())
         }
         Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
-        Call::Snapshot(path) => Answer::Snapshot(store.snapshot(Path::new(&path))?),
-        Call::NoteBackups(note) => {
+        Call::Backup(call) => carry_out_backup(venom, store, call)?,
+    })
+}
+
+fn carry_out_backup(venom: &Venom, store: &SqliteStore, call: BackupCall) -> Result<Answer, Error> {
+    Ok(match call {
+        BackupCall::Snapshot(path) => Answer::Snapshot(store.snapshot(Path::new(&path))?),
+        BackupCall::Note(note) => {
             venom.note_backups(&note)?;
             Answer::Done
         }
-        Call::Backups => Answer::Backups(venom.backups()?),
+        BackupCall::List => Answer::Backups(venom.backups()?),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The owner's side: store and model in this process, behind a queue, and a socket for the others.
 
-use super::calls::{Answer, Call, carry_out};
+use super::calls::{Answer, BackupCall, Call, carry_out};
 use super::predecessor;
 use super::queue::{Lane, Queue, Refused};
 use super::socket::Listener;
@@ -77,14 +77,15 @@ impl Engine {
             | Call::Restore(_)
             | Call::Judge(..)
             | Call::Import(_)
-            | Call::NoteBackups(_) => Some(Lane::Bulk),
+            | Call::Backup(BackupCall::Note(_)) => Some(Lane::Bulk),
             Call::Recall(_) | Call::List(_) | Call::Show(_) | Call::Quarantined(..) => {
                 Some(Lane::Quick)
             }
-            // Asked by health checks: they must be answered when the queue is full, too.
-            Call::Stats(_) | Call::Check | Call::Backups => None,
-            // It takes long and needs neither the model nor a lock: no worker is kept busy with it.
-            Call::Snapshot(_) => None,
+            // The first two are asked by health checks and must be answered when the queue is full, too. A copy of the
+            // database takes long and needs no model: no worker is kept busy with it.
+            Call::Stats(_)
+            | Call::Check
+            | Call::Backup(BackupCall::List | BackupCall::Snapshot(_)) => None,
         };
         let (answer, answered) = oneshot::channel();
         let parts = self

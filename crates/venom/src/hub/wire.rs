@@ -10,7 +10,7 @@ mod source;
 
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
-use backup::{WireBackup, WireFacts, WireNote};
+use backup::{WireBackup, WireBackupCall, WireFacts};
 use import::{WireImport, WireImported};
 use serde::{Deserialize, Serialize};
 use source::{WirePrecautions, WireSource, kinds, names};
@@ -120,13 +120,7 @@ enum WireCall {
     Import {
         batch: Vec<WireImport>,
     },
-    Snapshot {
-        path: String,
-    },
-    NoteBackups {
-        note: WireNote,
-    },
-    Backups,
+    Backup(WireBackupCall),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -294,9 +288,7 @@ impl CallLine {
             Call::Import(batch) => WireCall::Import {
                 batch: batch.into_iter().map(Into::into).collect(),
             },
-            Call::Snapshot(path) => WireCall::Snapshot { path },
-            Call::NoteBackups(note) => WireCall::NoteBackups { note: note.into() },
-            Call::Backups => WireCall::Backups,
+            Call::Backup(call) => WireCall::Backup(call.into()),
         };
         Self {
             id,
@@ -403,9 +395,7 @@ impl CallLine {
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
             WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
-            WireCall::Snapshot { path } => Call::Snapshot(backup::absolute(path)?),
-            WireCall::NoteBackups { note } => Call::NoteBackups(note.parse()),
-            WireCall::Backups => Call::Backups,
+            WireCall::Backup(call) => Call::Backup(call.parse()?),
         };
         Ok((RequestKey(key), call))
     }

@@ -1,6 +1,7 @@
 //! Backups, on the socket.
 
 use crate::failure::Failure;
+use crate::hub::calls::BackupCall;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use venom_core::{Backup, BackupNote, ModelStamp, Timestamp};
@@ -54,8 +55,36 @@ impl WireNote {
     }
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "about", rename_all = "snake_case")]
+pub(super) enum WireBackupCall {
+    Snapshot { path: String },
+    Note { note: WireNote },
+    List,
+}
+
+impl From<BackupCall> for WireBackupCall {
+    fn from(call: BackupCall) -> Self {
+        match call {
+            BackupCall::Snapshot(path) => Self::Snapshot { path },
+            BackupCall::Note(note) => Self::Note { note: note.into() },
+            BackupCall::List => Self::List,
+        }
+    }
+}
+
+impl WireBackupCall {
+    pub(super) fn parse(self) -> Result<BackupCall, Failure> {
+        Ok(match self {
+            Self::Snapshot { path } => BackupCall::Snapshot(absolute(path)?),
+            Self::Note { note } => BackupCall::Note(note.parse()),
+            Self::List => BackupCall::List,
+        })
+    }
+}
+
 /// A path for a copy: the owner may work in another folder.
-pub(super) fn absolute(path: String) -> Result<String, Failure> {
+fn absolute(path: String) -> Result<String, Failure> {
     if Path::new(&path).is_absolute() {
         return Ok(path);
     }

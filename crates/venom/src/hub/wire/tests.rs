@@ -1,4 +1,5 @@
 use super::*;
+use crate::hub::calls::BackupCall;
 use venom_core::{
     Backup, BackupNote, ClientName, Imported, NewImport, Precautions, SecretKind, SecretPolicy,
     Source, TokenName,
@@ -263,12 +264,13 @@ fn backups_cross_the_socket_unchanged() {
         path: "/b/ü \"1\"".to_owned(),
         made_at: Timestamp::from_micros(-7),
     };
-    check_round_trip(&Call::Snapshot("/b/x/venom.db".to_owned()));
-    check_round_trip(&Call::NoteBackups(BackupNote {
+    let about = Call::Backup;
+    check_round_trip(&about(BackupCall::Snapshot("/b/x/venom.db".to_owned())));
+    check_round_trip(&about(BackupCall::Note(BackupNote {
         made: vec![backup.clone()],
         removed: vec!["/b/2".to_owned()],
-    }));
-    check_round_trip(&Call::Backups);
+    })));
+    check_round_trip(&about(BackupCall::List));
     let facts = DatabaseFacts {
         schema: 7,
         model: Some(ModelStamp {
@@ -287,7 +289,11 @@ fn backups_cross_the_socket_unchanged() {
     let text = serde_json::to_string(&ReplyLine::new(1, Ok(Answer::Backups(all.clone()))));
     let back: ReplyLine = serde_json::from_str(&text.unwrap()).unwrap();
     assert_eq!(back.parse().unwrap().backups().unwrap(), all);
-    let elsewhere = CallLine::new(1, RequestKey(1), &Call::Snapshot("venom.db".to_owned()));
+    let elsewhere = CallLine::new(
+        1,
+        RequestKey(1),
+        &about(BackupCall::Snapshot("venom.db".to_owned())),
+    );
     let refused = elsewhere.parse().unwrap_err().message;
     assert!(refused.contains("expected one from / on"), "{refused}");
 }

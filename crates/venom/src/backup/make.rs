@@ -122,13 +122,15 @@ struct Bench {
     /// Where copies are until they are encrypted.
     staging: Option<PathBuf>,
     notes: Vec<String>,
-    _locks: [Lock; 2],
+    /// Handed on to whoever notes what was made, so that the next one notes later.
+    locks: Option<[Lock; 2]>,
 }
 
 /// A finished backup, and all that lie there then.
 struct Finished {
     made: Made,
     on_shelf: Vec<Backup>,
+    _locks: Option<[Lock; 2]>,
 }
 
 impl Bench {
@@ -163,7 +165,7 @@ impl Bench {
             staging: None,
             notes,
             task,
-            _locks: locks,
+            locks: Some(locks),
         };
         bench.make_folders()?;
         bench.check_room()?;
@@ -305,6 +307,7 @@ impl Bench {
             })
             .collect::<Result<_, Failure>>()?;
         Ok(Finished {
+            _locks: self.locks.take(),
             on_shelf,
             made: Made {
                 path: self.target.clone(),

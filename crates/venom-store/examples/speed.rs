@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     copies(
         &store,
         &folder.join("copy.db"),
-        records(&mut rng, &mut next, 1_000),
+        &records(&mut rng, &mut next, 1_000),
     )?;
     let stats = store.stats(&space("default"))?;
     drop(store);
@@ -64,12 +64,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn copies(
     store: &SqliteStore,
     copy: &Path,
-    records: Vec<MemoryRecord>,
+    records: &[MemoryRecord],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (mut inserts, mut copies) = (Vec::new(), Vec::new());
     std::thread::scope(|scope| {
         let inserting = scope.spawn(|| {
-            for record in &records {
+            for record in records {
                 let start = Instant::now();
                 store.insert(std::slice::from_ref(record))?;
                 inserts.push(start.elapsed());

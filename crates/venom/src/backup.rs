@@ -1,9 +1,9 @@
 //! Backups: making them, keeping some of them, putting one back.
 //!
 //! A backup is a folder with copies of the databases and a manifest ([`manifest`]). It is made beside its place and gets
-//! its name once it is whole, synced and verified ([`make`]), so that a folder with such a name is always complete. What
+//! its name once it is whole, synced and verified (`make`), so that a folder with such a name is always complete. What
 //! lies on a shelf, as we call the folder that backups are made in, is in [`shelf`]; which of them stay in [`keep`];
-//! what is encrypted in [`seal`]; making one every so often in [`schedule`]; the way back in [`restore`]. The copies
+//! what is encrypted in [`seal`]; making one every so often in [`schedule`]; the way back in `restore`. The copies
 //! themselves are made by the crates that own the databases.
 
 mod files;

@@ -48,7 +48,7 @@ COPY crates/venom/src crates/venom/src
 RUN touch crates/*/src/lib.rs crates/*/src/main.rs \
     && VENOM_PACKED_MODEL=/build/model.packed \
        cargo build --release --locked --package venom --features bundled-model \
-    && mkdir -p /out/licences /out/data \
+    && mkdir -p /out/licences /out/data /out/backups \
     && cp target/*/release/venom /out/venom \
     && cp THIRD-PARTY.txt /out/licences/
 
@@ -68,6 +68,7 @@ COPY LICENSE-MIT LICENSE-APACHE /app/licences/
 COPY --from=builder /out/licences /app/licences
 COPY personalities /app/personalities
 COPY --from=builder --chown=65532:65532 /out/data /app/data
+COPY --from=builder --chown=65532:65532 /out/backups /app/backups
 COPY --from=builder /out/venom /app/venom
 ENV HOST=0.0.0.0 \
     PORT=8000

@@ -68,11 +68,15 @@ pub enum Event {
     Released,
     /// A memory in quarantine was put away for good.
     Discarded,
+    /// A backup was made.
+    BackedUp,
+    /// The data folder was restored from a backup.
+    BackupRestored,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
@@ -100,6 +104,8 @@ impl Event {
         Self::SpaceDeleted,
         Self::Released,
         Self::Discarded,
+        Self::BackedUp,
+        Self::BackupRestored,
     ];
 
     /// Its name in the log.
@@ -132,6 +138,8 @@ impl Event {
             Self::SpaceDeleted => "space deleted",
             Self::Released => "released",
             Self::Discarded => "discarded",
+            Self::BackedUp => "backup made",
+            Self::BackupRestored => "backup restored",
         }
     }
 }

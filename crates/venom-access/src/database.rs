@@ -14,14 +14,14 @@ use std::time::Duration;
 /// The file's name in the data folder.
 pub const FILE_NAME: &str = "access.db";
 /// "Veno" and "Vena" in ASCII: the header tells this file from the memories.
-const APPLICATION_ID: i32 = 0x5665_6e61;
+pub(crate) const APPLICATION_ID: i32 = 0x5665_6e61;
 /// How long one process waits for another's transaction; each takes milliseconds.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(2);
 /// SQLite's page cache, in KiB (negative: not pages).
 const CACHE_KIB: i64 = -1024;
 
 /// Entry `n` leads from version `n` to `n + 1`. One that was released never changes.
-const MIGRATIONS: [&str; 1] = [V1];
+pub(crate) const MIGRATIONS: [&str; 1] = [V1];
 
 /// Moments are microseconds since 1970. Secrets are there as SHA-256 only. `spaces` has one name a
 /// line, NULL for all. The audit log only grows: what its triggers allow to be deleted is the oldest

@@ -7,6 +7,7 @@
 
 mod audit;
 mod clients;
+mod copy;
 mod database;
 mod grants;
 pub mod owner;
@@ -20,6 +21,7 @@ mod uses;
 
 pub use audit::{AuditEntry, AuditQuery, Event, NewAuditEntry};
 pub use clients::{CLIENTS_MAX, Client, NewClient};
+pub use copy::inspect;
 pub use database::{Access, FILE_NAME};
 pub use grants::{
     ACCESS_SECONDS, CODE_SECONDS, Consent, Exchange, GRANTS_MAX, Grant, LEEWAY_SECONDS,

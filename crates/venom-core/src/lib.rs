@@ -3,6 +3,7 @@
 //! This crate is pure and synchronous. It reads no file, opens no socket and knows no wire format;
 //! everything outside comes through the [`ports`]. Start reading at [`use_cases::Venom`].
 
+pub mod backup;
 pub mod conversation;
 pub mod duplicate;
 pub mod embedding;
@@ -25,6 +26,7 @@ pub mod time;
 pub mod use_cases;
 pub mod visible;
 
+pub use backup::{Backup, BackupNote};
 pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};

@@ -3,6 +3,7 @@
 //! Each has a second implementation in `test_support`, and a contract suite there that every
 //! adapter must pass. All are synchronous; callers own the threads.
 
+use crate::backup::{Backup, BackupNote};
 use crate::embedding::{Embedding, ModelStamp, Passage};
 use crate::error::{EmbedError, PersonaError, StoreError};
 use crate::import::{Arrival, Imported};
@@ -323,6 +324,17 @@ pub trait MemoryStore: Send + Sync {
     /// # Errors
     /// [`StoreError`]; then nothing is hidden by this call.
     fn empty_space(&self, space: &SpaceName, most: usize) -> Result<Option<Emptied>, StoreError>;
+    /// Notes what became of backups, in one transaction, durable on return: first what is gone, then what was made.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is noted.
+    fn note_backups(&self, note: &BackupNote) -> Result<(), StoreError>;
+
+    /// The backups that were noted and are not gone, oldest first; of the same time by path.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn backups(&self) -> Result<Vec<Backup>, StoreError>;
 
     /// What the store holds; O(spaces + memories in quarantine), without a scan.
     ///

@@ -45,6 +45,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rate = bulk.len() as f64 / start.elapsed().as_secs_f64();
     println!("bulk insert, 1,000 a batch: {rate:.0} a second");
     searches(&store, &mut rng, "20,000")?;
+    copies(
+        &store,
+        &folder.join("copy.db"),
+        &records(&mut rng, &mut next, 1_000),
+    )?;
     let stats = store.stats(&space("default"))?;
     drop(store);
     let start = Instant::now();
@@ -52,6 +57,45 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (opened, bytes) = (start.elapsed(), stats.database_bytes);
     println!("open at 20,000: {opened:?}, database {bytes} bytes");
     drop(store);
+    Ok(())
+}
+
+/// Inserts while copies are made, one after the other.
+fn copies(
+    store: &SqliteStore,
+    copy: &Path,
+    records: &[MemoryRecord],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (mut inserts, mut copies) = (Vec::new(), Vec::new());
+    std::thread::scope(|scope| {
+        let inserting = scope.spawn(|| {
+            for record in records {
+                let start = Instant::now();
+                store.insert(std::slice::from_ref(record))?;
+                inserts.push(start.elapsed());
+            }
+            Ok::<_, venom_core::StoreError>(())
+        });
+        while !inserting.is_finished() {
+            let start = Instant::now();
+            store.snapshot(copy)?;
+            copies.push(start.elapsed());
+            std::fs::remove_file(copy)?;
+        }
+        Ok::<_, Box<dyn std::error::Error>>(())
+    })?;
+    inserts.sort();
+    copies.sort();
+    let (p50, p99) = (
+        inserts[inserts.len() / 2],
+        inserts[inserts.len() * 99 / 100],
+    );
+    println!(
+        "copy of 20,000: {:?}; durable insert beside it: p50 {p50:?}, p99 {p99:?}, {} inserts and {} copies",
+        copies[copies.len() / 2],
+        inserts.len(),
+        copies.len()
+    );
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::index::IndexOptions;
 use crate::lease::Lease;
 use crate::load::{self, Recipe};
 use crate::store::{SqliteStore, commit};
-use crate::{folder, open, read, rows, write};
+use crate::{backups, folder, open, read, rows, write};
 use rusqlite::{Connection, Transaction};
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use venom_core::embedding::dot;
 use venom_core::ports::{MemoryStore as _, Search};
 use venom_core::recall::Question;
 use venom_core::{
-    Embedder, Error, Filter, Memory, MemoryId, Passage, StoreError, Timestamp, limits,
+    Backup, Embedder, Error, Filter, Memory, MemoryId, Passage, StoreError, Timestamp, limits,
 };
 
 /// Memories that are embedded again and searched for.
@@ -142,6 +142,15 @@ pub fn examine_folder(folder: &Path) -> Vec<Finding> {
     findings
 }
 
+/// What there is to say of the backups that are known, oldest first.
+pub fn about_backups(known: &[Backup]) -> Finding {
+    let says = match known.last() {
+        Some(last) => format!("the last was made at {} in {}", last.made_at, last.path),
+        None => "none was made of this folder yet: see docs/backup.md".to_owned(),
+    };
+    Finding::new("backups", Verdict::Sound, says)
+}
+
 fn free_space(bytes: Option<u64>) -> Finding {
     let Some(bytes) = bytes else {
         let says = "the file system does not tell how much room it has";
@@ -178,7 +187,12 @@ pub fn examine(lease: &Lease, embedder: &dyn Embedder, task: &Task) -> Result<Ve
         let says = "there is none yet: nothing was stored here";
         return Ok(vec![Finding::new("database", Verdict::Sound, says)]);
     }
-    let connection = open::open(&lease.share(), folder)?.connection;
+    // The file is closed after the connection.
+    let open::Database {
+        connection,
+        file: _file,
+        ..
+    } = open::open(&lease.share(), folder)?;
     let mut patient = Patient {
         folder,
         connection,
@@ -193,6 +207,7 @@ pub fn examine(lease: &Lease, embedder: &dyn Embedder, task: &Task) -> Result<Ve
         patient.counters()?;
         patient.full_text()?;
         patient.fingerprints()?;
+        patient.backups()?;
         if is_of_model {
             patient.vectors()?;
             patient.index(&task.options)?;
@@ -254,6 +269,13 @@ impl Patient<'_> {
         } else {
             self.found(topic, Verdict::Repairable, wrong);
         }
+        Ok(())
+    }
+
+    /// The last backup that was noted.
+    fn backups(&mut self) -> Result<(), StoreError> {
+        let known = self.read(backups::all)?;
+        self.findings.push(about_backups(&known));
         Ok(())
     }
 

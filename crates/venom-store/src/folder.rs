@@ -37,7 +37,10 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Makes a folder that only its owner may read, in one that is there; leaves one that exists as it is.
-pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the file system.
+pub fn private_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
@@ -55,7 +58,7 @@ pub(crate) fn unusable(folder: &Path, error: &io::Error) -> StoreError {
 }
 
 /// Options for a file that only its owner may read.
-pub(crate) fn private_file() -> OpenOptions {
+pub fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
@@ -63,7 +66,10 @@ pub(crate) fn private_file() -> OpenOptions {
 
 /// Makes the names in a folder durable. File systems that cannot (some network shares) keep them
 /// durable by themselves or not at all; that is no error.
-pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// If a disk fails.
+pub fn sync(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
@@ -94,15 +100,18 @@ pub(crate) fn identity_of(found: &std::fs::Metadata) -> Identity {
 
 /// Room on the file system of `folder`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub struct Room {
     /// Bytes that this user may still write; `None` where the file system does not tell.
-    pub(crate) free_bytes: Option<u64>,
+    pub free_bytes: Option<u64>,
     /// Whether the file system takes no writes at all.
-    pub(crate) read_only: bool,
+    pub read_only: bool,
 }
 
 /// Asks for the room on the file system of `folder`.
-pub(crate) fn room(folder: &Path) -> io::Result<Room> {
+///
+/// # Errors
+/// If there is no such folder.
+pub fn room(folder: &Path) -> io::Result<Room> {
     let found = rustix::fs::statvfs(folder)?;
     let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
     Ok(Room {

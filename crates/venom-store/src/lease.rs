@@ -4,7 +4,7 @@
 //! ends, however it ends. The file's text says who holds it: `key=value` lines, for people and for
 //! processes that want to reach the holder. The text without the lock means nothing.
 
-use crate::folder;
+use crate::{folder, restore};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
@@ -204,6 +204,8 @@ impl Lease {
             if locked {
                 file.write(&Holder::this_process(None))?;
             }
+            // Before anybody opens what is there.
+            restore::finish(&file.folder)?;
             return Ok(Self {
                 file: Arc::new(file),
             });

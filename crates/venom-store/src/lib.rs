@@ -6,10 +6,11 @@
 //! and `read` have the statements, `index` the search.
 
 mod archive;
+mod backups;
 mod block;
 pub mod doctor;
 mod fault;
-mod folder;
+pub mod folder;
 mod import;
 mod index;
 mod indexer;
@@ -20,9 +21,11 @@ pub mod pages;
 pub mod quantised;
 mod read;
 mod reembed;
+pub mod restore;
 mod rows;
 mod schema;
 mod sealed;
+mod snapshot;
 mod spaces;
 mod store;
 #[cfg(test)]
@@ -34,4 +37,5 @@ pub use index::{IndexOptions, IndexSizes};
 pub use lease::{Holder, Lease, LeaseError};
 pub use open::{Journal, StoreInfo};
 pub use reembed::reembed;
+pub use snapshot::{DatabaseFacts, Unsound, inspect};
 pub use store::{FREE_BYTES_MIN, SqliteStore};

@@ -26,7 +26,7 @@ const PAGE_BYTES: i64 = 8 * 1024;
 /// Compiled statements that are kept.
 const STATEMENTS_MAX: usize = 64;
 /// First bytes of every SQLite database.
-const MAGIC: [u8; 16] = *b"SQLite format 3\0";
+pub(crate) const MAGIC: [u8; 16] = *b"SQLite format 3\0";
 
 /// How commits are made atomic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,9 @@ impl fmt::Display for StoreInfo {
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) connection: Connection,
+    /// The same file, opened before SQLite did and to be closed after it: closing any descriptor of a file gives up
+    /// SQLite's locks on it.
+    pub(crate) file: File,
     pub(crate) place: Place,
     pub(crate) info: StoreInfo,
 }
@@ -120,8 +123,7 @@ pub(crate) fn open_as(
         }
         Err(error) => return Err(folder::unusable(folder, &error)),
     };
-    // Before SQLite opens the file: closing this descriptor later would give up SQLite's locks.
-    check_header(folder, &path)?;
+    let file = check_header(folder, &path)?;
     let mut connection = connect(&path, info.journal)
         .map_err(|fault| explain(fault.into_store(folder, Doing::Reading), lease))?;
     prepare(&mut connection, bytes).map_err(|fault| fault.into_store(folder, Doing::Writing))?;
@@ -129,6 +131,7 @@ pub(crate) fn open_as(
     let place = Place::new(folder, path, info.network_file_system.is_none())?;
     Ok(Database {
         connection,
+        file,
         place,
         info,
     })
@@ -175,12 +178,12 @@ fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Random bytes and cut files are told apart from a database that another program made.
-fn check_header(folder: &Path, path: &Path) -> Result<(), StoreError> {
+fn check_header(folder: &Path, path: &Path) -> Result<File, StoreError> {
     let mut header = [0; 100];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header).map(|()| file));
     match read {
-        Ok(()) if header.starts_with(&MAGIC) => Ok(()),
-        Ok(()) => Err(StoreError::Corrupt(format!(
+        Ok(file) if header.starts_with(&MAGIC) => Ok(file),
+        Ok(_) => Err(StoreError::Corrupt(format!(
             "{} is no SQLite database: its first bytes are others",
             path.display()
         ))),
@@ -229,6 +232,18 @@ fn connect(path: &Path, journal: Journal) -> Result<Connection, Fault> {
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
+    Ok(connection)
+}
+
+/// Opens a database to look into it, for whoever has the lease.
+pub(crate) fn connect_to_look(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    // Before the first access: then a write-ahead log needs no shared-memory file.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
 }
 

@@ -28,8 +28,8 @@ pub fn reembed(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<u64, Error> {
     let folder = lease.folder();
-    let mut connection = open::open(&lease.share(), folder)?.connection;
-    let connection = &mut connection;
+    let mut database = open::open(&lease.share(), folder)?;
+    let connection = &mut database.connection;
     let stored = |fault: Fault| Error::Store(fault.into_store(folder, Doing::Writing));
     if let Some((_, active)) = read::active_model(connection).map_err(stored)?
         && active == *embedder.model()

@@ -4,7 +4,7 @@
 
 use crate::fault::Fault;
 use crate::write;
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 use venom_core::StoreError;
 
 /// "Veno" in ASCII, in the header of every database of ours.
@@ -202,16 +202,16 @@ CREATE TABLE marks (
 INSERT INTO marks VALUES ('erasing_since', CAST(unixepoch('subsec') * 1000000 AS INTEGER));
 ";
 
-/// Brings the database to the newest version, inside the caller's transaction.
+/// The version of a database that is empty or ours, and the newest there is.
 ///
 /// # Errors
-/// [`StoreError::NewerSchema`] for a database of a newer program, [`StoreError::Folder`] for one of
-/// another program.
-pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<(), Fault> {
-    let found: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let application: i32 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if tables > 0 && application != APPLICATION_ID {
+/// As of [`migrate`].
+pub(crate) fn check_version(connection: &Connection) -> Result<(i64, i64), Fault> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let found = number("PRAGMA user_version")?;
+    let application = number("PRAGMA application_id")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if tables > 0 && application != i64::from(APPLICATION_ID) {
         return Err(Fault::Store(StoreError::Folder(format!(
             "venom.db belongs to another program: expected application id {APPLICATION_ID:#x}, \
              found {application:#x}"
@@ -221,6 +221,16 @@ pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<(), Fault> {
     if found > known {
         return Err(Fault::Store(StoreError::NewerSchema { found, known }));
     }
+    Ok((found, known))
+}
+
+/// Brings the database to the newest version, inside the caller's transaction.
+///
+/// # Errors
+/// [`StoreError::NewerSchema`] for a database of a newer program, [`StoreError::Folder`] for one of
+/// another program.
+pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<(), Fault> {
+    let (found, known) = check_version(tx)?;
     let done = usize::try_from(found)
         .map_err(|_| Fault::corrupt(format!("the schema version is {found}")))?;
     let Some(missing @ [_, ..]) = MIGRATIONS.get(done..) else {

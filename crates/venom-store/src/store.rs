@@ -10,9 +10,10 @@ use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
 use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
-use crate::{folder, import, load, read, rows, spaces, write};
+use crate::{backups, folder, import, load, read, rows, spaces, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
@@ -22,9 +23,9 @@ use venom_core::embedding::dot;
 use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
-    Arrival, Content, Embedding, Emptied, Hit, Imported, ListPage, ListQuery, Memory, MemoryId,
-    ModelStamp, Move, Moved, Passage, Renamed, RequestKey, SpaceInfo, SpaceName, Stats, StoreError,
-    TakenOver, Verdict, Within,
+    Arrival, Backup, BackupNote, Content, Embedding, Emptied, Hit, Imported, ListPage, ListQuery,
+    Memory, MemoryId, ModelStamp, Move, Moved, Passage, Renamed, RequestKey, SpaceInfo, SpaceName,
+    Stats, StoreError, TakenOver, Verdict, Within,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -60,10 +61,14 @@ pub struct SqliteStore {
 pub(crate) struct Shared {
     model: ModelStamp,
     model_row: i64,
-    info: StoreInfo,
+    pub(crate) info: StoreInfo,
     pub(crate) place: Place,
     pub(crate) recipe: Recipe,
     state: Turns<State>,
+    /// The database file, to be read while it stands still. After the connection: see [`Database`].
+    pub(crate) file: File,
+    /// Held by whoever copies the database.
+    pub(crate) copying: Mutex<()>,
     index: RwLock<Index>,
     /// What was committed and is not in the index yet, since somebody searched.
     pending: Mutex<Vec<Step>>,
@@ -137,6 +142,7 @@ impl SqliteStore {
     ) -> Result<Self, StoreError> {
         let Database {
             mut connection,
+            file,
             place,
             info,
         } = database;
@@ -158,6 +164,8 @@ impl SqliteStore {
                 connection,
                 failed: None,
             }),
+            file,
+            copying: Mutex::default(),
             index: RwLock::new(index),
             pending: Mutex::default(),
             out_of_step: OnceLock::new(),
@@ -184,6 +192,10 @@ impl SqliteStore {
     /// The largest id ever stored, forgotten ones included: new ids must be larger. O(1).
     pub fn largest_id(&self) -> Option<MemoryId> {
         self.shared.index().ok()?.largest_id
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// How the data is kept.
@@ -323,6 +335,24 @@ impl Shared {
     ) -> Result<T, StoreError> {
         let state = self.state()?;
         ask(&state.connection).map_err(|f| f.into_store(&self.place.folder, Doing::Reading))
+    }
+
+    /// Does something with the connection of a store that takes writes; a failure may be the end of that.
+    pub(crate) fn with_sound_state<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state()?;
+        if let Some(reason) = &state.failed {
+            return Err(StoreError::Failed(reason.clone()));
+        }
+        self.place.check()?;
+        let done = work(&state.connection)
+            .map_err(|fault| fault.into_store(&self.place.folder, Doing::Writing));
+        if let Err(StoreError::Failed(reason)) = &done {
+            state.failed = Some(reason.clone());
+        }
+        done
     }
 
     /// Commits a change, then makes it visible before anybody else can write.
@@ -863,6 +893,15 @@ impl MemoryStore for SqliteStore {
             rebuilding: shared.index()?.with_gaps() as u64,
             ..stats
         })
+    }
+
+    fn note_backups(&self, note: &BackupNote) -> Result<(), StoreError> {
+        self.shared
+            .write(|tx| Ok((backups::note(tx, note)?, Vec::new())))
+    }
+
+    fn backups(&self) -> Result<Vec<Backup>, StoreError> {
+        self.shared.read(backups::all)
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod format;
 pub(crate) mod fuzzed;
 mod promises;
 mod reembedding;
+mod snapshot;
 mod spaces;
 
 use crate::index::{IndexOptions, IndexSizes};

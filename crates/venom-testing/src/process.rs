@@ -48,6 +48,11 @@ impl Command {
             "VENOM_RATE_TOKEN",
             "VENOM_WORKERS",
             "VENOM_QUEUE",
+            "VENOM_BACKUP_EVERY",
+            "VENOM_BACKUP_DIR",
+            "VENOM_BACKUP_KEEP",
+            "VENOM_BACKUP_KEEP_DAYS",
+            "VENOM_BACKUP_PASSPHRASE_FILE",
             "VENOM_LOG",
         ];
         for name in ours {

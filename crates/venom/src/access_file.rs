@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use venom_access::{Access, AccessError, Event, NewAuditEntry};
 use venom_core::ErrorKind;
 use venom_core::ports::Clock as _;
+use venom_store::{Lease, LeaseError};
 
 /// Lines of the audit log that may wait to be written.
 const LINES_WAITING_MAX: usize = 10_000;
@@ -63,8 +64,27 @@ impl AccessFile {
         if let Some(access) = self.0.opened.get() {
             return Ok(access.clone());
         }
+        self.finish_restore()?;
         let access = Arc::new(Access::open(&self.0.folder)?);
         Ok(self.0.opened.get_or_init(|| access).clone())
+    }
+
+    /// A restore that was cut short is finished before the file is opened that it replaces.
+    fn finish_restore(&self) -> Result<(), Failure> {
+        let folder = &self.0.folder;
+        if !venom_store::restore::is_pending(folder) {
+            return Ok(());
+        }
+        match Lease::try_acquire(folder) {
+            Ok(_) => Ok(()),
+            Err(LeaseError::Store(error)) => Err(error.into()),
+            // Whoever has the lease has finished it, or is doing so now.
+            Err(LeaseError::Busy(_)) if !venom_store::restore::is_pending(folder) => Ok(()),
+            Err(LeaseError::Busy(_)) => Err(Failure::not_ready(format!(
+                "{} is being restored from a backup now: try again in a moment",
+                folder.display()
+            ))),
+        }
     }
 
     /// Does something with it on a thread that may wait.

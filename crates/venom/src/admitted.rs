@@ -6,6 +6,7 @@
 mod spaces;
 
 use crate::access_file::AccessFile;
+use crate::backup::{self, Made};
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -149,6 +150,16 @@ impl<'a> Admitted<'a> {
         };
         self.note(event, id);
         Ok(())
+    }
+
+    /// Makes a backup. For the owner. `None` if there is one that is young enough.
+    pub(crate) async fn back_up(&self, task: backup::Task) -> Result<Option<Made>, Failure> {
+        let made = backup::make(task, self.hub, self.file).await?;
+        if let Some(made) = &made {
+            let subject = made.path.display().to_string();
+            self.file.note(Event::BackedUp, self.caller, subject);
+        }
+        Ok(made)
     }
 
     fn note(&self, event: Event, id: MemoryId) {

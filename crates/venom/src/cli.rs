@@ -1,6 +1,7 @@
 //! The command line: from words to a command, from an outcome to an exit code.
 
 mod access;
+mod backup;
 mod commands;
 mod doctor;
 mod export;

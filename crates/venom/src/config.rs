@@ -1,6 +1,7 @@
 //! From texts to a valid configuration: every value parsed, every mistake reported at once.
 
 use crate::addresses::{Network, PublicUrl};
+use crate::backup::{self, BackupSettings};
 use crate::settings::{Given, Values};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,8 @@ pub(crate) struct Config {
     pub(crate) queue_calls_max: usize,
     /// Memories of a space that are compared exactly.
     pub(crate) exact_memories_max: usize,
+    /// What was said about backups.
+    pub(crate) backups: BackupSettings,
     /// Log level.
     pub(crate) log: tracing_subscriber::filter::LevelFilter,
 }
@@ -257,6 +260,7 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
         exact_memories_max: parsed(values, "exact-memories", "20000", &mut note, |text| {
             count(text, 1_000_000)
         }),
+        backups: backup::parse_settings(values, &mut note),
         log: parsed(values, "log", "info", &mut note, |text| {
             let expected = "expected off, error, warn, info, debug or trace";
             text.parse().map_err(|_| expected.to_owned())
@@ -266,7 +270,7 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
 }
 
 /// The sentence for a value that cannot be taken.
-fn wrong(given: &Given, expected: &str) -> String {
+pub(crate) fn wrong(given: &Given, expected: &str) -> String {
     let shown: String = given.text.chars().take(60).collect();
     format!("{} is {shown:?}: {expected}", given.source)
 }
@@ -296,7 +300,7 @@ fn parsed<T>(
 }
 
 /// Parses a value that has no default; `None` also after a mistake.
-fn optional<T>(
+pub(crate) fn optional<T>(
     values: &Values,
     flag: &'static str,
     note: &mut impl FnMut(String),
@@ -395,7 +399,7 @@ fn kernel(text: &str) -> Result<Option<String>, String> {
     Err(format!("expected best, {}", known.join(", ")))
 }
 
-fn count(text: &str, max: usize) -> Result<usize, String> {
+pub(crate) fn count(text: &str, max: usize) -> Result<usize, String> {
     let number = text
         .parse()
         .ok()

@@ -28,6 +28,7 @@ use self::body::Fault;
 use self::door::Door;
 use self::tls::Certificates;
 use crate::access_file::AccessFile;
+use crate::backup::Schedule;
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -60,6 +61,7 @@ struct Shared {
     sessions: sse::Sessions,
     site: Option<Arc<Site>>,
     file: AccessFile,
+    backups: Schedule,
     /// Cancelled when the server is told to stop: long-lived streams end then.
     stop: CancellationToken,
 }
@@ -70,6 +72,8 @@ pub(crate) struct Doors {
     pub(crate) hub: Hub,
     /// Who may come in.
     pub(crate) file: AccessFile,
+    /// How backups went that this server makes.
+    pub(crate) backups: Schedule,
     /// The configuration.
     pub(crate) config: Arc<Config>,
     /// Who stands in front of every route.
@@ -110,6 +114,7 @@ pub(crate) async fn serve(bound: Bound, doors: Doors, stop: CancellationToken) {
     let Doors {
         hub,
         file,
+        backups,
         config,
         guard,
         site,
@@ -124,6 +129,7 @@ pub(crate) async fn serve(bound: Bound, doors: Doors, stop: CancellationToken) {
         sessions: sse::Sessions::default(),
         site: site.clone(),
         file,
+        backups,
         stop: stop.clone(),
     };
     let proxies = config.trusted_proxies.clone();

@@ -14,25 +14,25 @@ mod socket;
 mod spaces;
 mod wire;
 
-pub(crate) use calls::{Answer, Call};
+pub(crate) use calls::{Answer, BackupCall, Call};
 pub(crate) use engine::preflight;
 pub(crate) use spaces::{SpaceAnswer, SpaceCall};
 
 use crate::config::Config;
 use crate::failure::Failure;
 use engine::Engine;
-use link::Link;
+use link::{Link, Lost};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::{
-    Changed, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation,
-    NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName,
-    Stats, Verdict, Within,
+    Backup, BackupNote, Changed, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange,
+    MemoryId, NewConversation, NewImport, NewMemory, RecallQuery, Remembered,
+    RememberedConversation, RequestKey, SpaceName, Stats, Verdict, Within,
 };
-use venom_store::{Holder, Lease, LeaseError};
+use venom_store::{DatabaseFacts, Holder, Lease, LeaseError};
 
 /// How long a process tries to own a data folder or to reach its owner before it gives up.
 const JOIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -227,6 +227,33 @@ impl Hub {
     /// Vectors for texts.
     pub(crate) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Failure> {
         self.call(Call::Embed(texts)).await?.vectors()
+    }
+
+    /// Writes a copy of the database to an absolute path where nothing is yet. The owner of the data folder writes it,
+    /// and no other does it in its place: what an owner that ended has begun would be in the way.
+    pub(crate) async fn snapshot(&self, path: String) -> Result<DatabaseFacts, Failure> {
+        let (call, key) = (Call::Backup(BackupCall::Snapshot(path)), new_request_key()?);
+        let answer = match self.role().await? {
+            Role::Owner(engine) => engine.call(call, key).await,
+            Role::Attached(link) => link.call(&call, key).await.unwrap_or_else(|Lost| {
+                Err(Failure::not_ready(
+                    "the owner of the data folder ended while it wrote the copy: try again",
+                ))
+            }),
+        };
+        answer?.snapshot()
+    }
+
+    /// Notes what became of backups.
+    pub(crate) async fn note_backups(&self, note: BackupNote) -> Result<(), Failure> {
+        let call = Call::Backup(BackupCall::Note(note));
+        self.call(call).await?.done()
+    }
+
+    /// The backups that are known, oldest first.
+    pub(crate) async fn backups(&self) -> Result<Vec<Backup>, Failure> {
+        let call = Call::Backup(BackupCall::List);
+        self.call(call).await?.backups()
     }
 
     /// Whether this process owns the data folder, for people.

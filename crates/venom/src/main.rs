@@ -9,6 +9,7 @@ mod access_file;
 mod addresses;
 mod admitted;
 mod asked;
+mod backup;
 mod caller;
 mod cli;
 mod config;

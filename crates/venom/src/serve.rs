@@ -2,6 +2,7 @@
 
 use crate::access_file::AccessFile;
 use crate::asked::SystemClock;
+use crate::backup;
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -43,6 +44,7 @@ pub(crate) async fn http(config: Arc<Config>) -> Result<(), Failure> {
     let doors = http::Doors {
         hub: hub.clone(),
         file: file.clone(),
+        backups: backup::start_schedule(&config, &hub, &file, &stop),
         config,
         guard,
         site,

@@ -2,6 +2,7 @@
 //!
 //! A suite takes a function that makes a fresh adapter and panics at the first broken promise.
 
+mod backups;
 mod import;
 mod spaces;
 
@@ -35,6 +36,7 @@ pub fn memory_store(make: MakeStore<'_>) {
     restored_is_as_before(make().as_ref());
     import::what_is_imported_is_recognised(make().as_ref());
     import::an_id_belongs_to_one_memory(make().as_ref());
+    backups::backups_are_known_until_they_are_gone(make().as_ref());
     the_same_again_is_kept_once(make().as_ref());
     a_duplicate_is_refreshed_or_nothing_is(make().as_ref());
     a_change_shows_everywhere(make().as_ref());

@@ -2,6 +2,7 @@
 
 mod spaces;
 
+use crate::backup::{Backup, BackupNote};
 use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
@@ -37,6 +38,7 @@ struct Kept {
     imports: BTreeMap<u128, MemoryId>,
     changes: BTreeSet<(Kind, u128, MemoryId)>,
     spaces: Spaces,
+    backups: BTreeMap<String, Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -443,6 +445,27 @@ impl MemoryStore for MemoryMap {
             rebuilding: 0,
             taken_over: None,
         })
+    }
+
+    fn note_backups(&self, note: &BackupNote) -> Result<(), StoreError> {
+        let backups = &mut self.kept().backups;
+        for path in &note.removed {
+            backups.remove(path);
+        }
+        let made = note.made.iter().cloned();
+        backups.extend(made.map(|it| (it.path, it.made_at)));
+        Ok(())
+    }
+
+    fn backups(&self) -> Result<Vec<Backup>, StoreError> {
+        let kept = self.kept();
+        let known = kept.backups.iter().map(|(path, made_at)| Backup {
+            path: path.clone(),
+            made_at: *made_at,
+        });
+        let mut known: Vec<Backup> = known.collect();
+        known.sort_by_key(|backup| backup.made_at);
+        Ok(known)
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ mod spaces;
 
 use super::doubles::{HashEmbedder, MemoryMap};
 use super::samples::{self, Rng};
+use crate::backup::{Backup, BackupNote};
 use crate::embedding::{Passage, PassageSpan};
 use crate::memory::{
     Content, Duplicates, MemoryChange, MemoryId, Origin, RequestKey, SessionName, Speaker, Tags,
@@ -69,7 +70,10 @@ pub fn random_operations(seed: u64, steps: usize, reopen: Reopen<'_>) {
             9..=10 => run.update(),
             11 => run.get(),
             12 => run.list(),
-            13 => run.stats(),
+            13 => {
+                run.stats();
+                run.backups();
+            }
             20..=22 => run.change_spaces(),
             _ => run.search(),
         }
@@ -287,6 +291,23 @@ impl Run {
         self.same("speakers", |store| store.speakers(&space));
         let words = mendable_words("greed tea größ teas lines xyz");
         self.same("spellings", |store| store.spellings(&space, &words));
+    }
+
+    /// Paths come from a small range, so that some are made again and some removed.
+    fn backups(&mut self) {
+        let mut paths = || -> Vec<String> {
+            let paths = (0..self.rng.below(3)).map(|_| format!("/b/{}", self.rng.below(5)));
+            paths.collect()
+        };
+        let (made, removed) = (paths(), paths());
+        let made = made.into_iter().map(|path| Backup {
+            path,
+            made_at: Timestamp::from_micros(self.time_us()),
+        });
+        let made = made.collect();
+        let note = BackupNote { made, removed };
+        self.same("note_backups", |store| store.note_backups(&note));
+        self.same("backups", |store| store.backups());
     }
 
     fn stats(&mut self) {

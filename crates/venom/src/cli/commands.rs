@@ -1,6 +1,6 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::{doctor, export, import, output, quarantine, spaces};
+use super::{backup, doctor, export, import, output, quarantine, spaces};
 use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
 use crate::asked::{self, FilterWords, OriginWords};
@@ -47,6 +47,8 @@ pub(super) async fn run(
         "import" => return import::run(arguments, config).await,
         "space" => return spaces::run(arguments, config).await,
         "export" => return export::run(arguments, config).await,
+        "backup" => return backup::back_up(arguments, config).await,
+        "restore" => return backup::restore(arguments, config).await,
         _ => {}
     }
     // Bad input is found before the data folder is touched.

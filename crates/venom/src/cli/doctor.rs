@@ -107,6 +107,7 @@ async fn examine(config: &Arc<Config>, repair: bool) -> Result<Vec<Finding>, Fai
             let holder = holder.map_or_else(|| "another process".to_owned(), |h| h.to_string());
             let hub = Hub::open(config.clone()).await?;
             let answer = hub.check().await;
+            let backups = hub.backups().await;
             hub.close().await;
             findings.push(match answer {
                 Ok(()) => Finding::new(
@@ -123,6 +124,7 @@ async fn examine(config: &Arc<Config>, repair: bool) -> Result<Vec<Finding>, Fai
                     format!("{holder} uses it and cannot serve: {failure}"),
                 ),
             });
+            findings.extend(backups.ok().as_deref().map(doctor::about_backups));
         }
     }
     Ok(findings)

@@ -1,5 +1,6 @@
 //! The words of the command line. Flags of settings come from the settings table.
 
+mod backup;
 mod spaces;
 
 use crate::settings::SETTINGS;
@@ -82,7 +83,8 @@ pub(super) fn command() -> Command {
                     .value_parser(value_parser!(clap_complete::Shell))
                     .help("Your shell"),
             ),
-        ]);
+        ])
+        .subcommands(backup::commands());
     for setting in SETTINGS {
         let variables = setting.variables.join(", ");
         command = command.arg(

@@ -59,6 +59,11 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
                     "the index of a large space is being made anew; until then searches scan it and take longer"
                 );
             }
+            if shared.backups.has_failed() {
+                body["status"] = json!("degraded");
+                body["reason"] =
+                    json!("the last scheduled backup failed: the log on stderr tells why");
+            }
             StatusCode::OK
         }
         Err(reason) => {

@@ -2,12 +2,14 @@
 
 use super::spaces::{self, SpaceAnswer, SpaceCall};
 use crate::failure::Failure;
+use std::path::Path;
 use venom_core::use_cases::Venom;
 use venom_core::{
-    Changed, Error, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
-    NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
-    RequestKey, SpaceName, Stats, Verdict, Within,
+    Backup, BackupNote, Changed, Error, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange,
+    MemoryId, NewConversation, NewImport, NewMemory, RecallQuery, Remembered,
+    RememberedConversation, RequestKey, SpaceName, Stats, Verdict, Within,
 };
+use venom_store::{DatabaseFacts, SqliteStore};
 
 /// One use case with its arguments.
 #[derive(Clone, Debug)]
@@ -44,6 +46,19 @@ pub(crate) enum Call {
     LookAtImport(Vec<NewImport>),
     /// What concerns spaces as such.
     Spaces(SpaceCall),
+    /// Something about backups.
+    Backup(BackupCall),
+}
+
+/// What concerns backups.
+#[derive(Clone, Debug)]
+pub(crate) enum BackupCall {
+    /// Write a copy of the database to an absolute path where nothing is yet.
+    Snapshot(String),
+    /// Note what became of backups.
+    Note(BackupNote),
+    /// Which backups there are.
+    List,
 }
 
 /// What a use case answered.
@@ -71,10 +86,18 @@ pub(crate) enum Answer {
     Imported(Vec<Imported>),
     /// What concerns spaces as such.
     Spaces(SpaceAnswer),
+    /// What a copy of the database holds.
+    Snapshot(DatabaseFacts),
+    /// Backups, oldest first.
+    Backups(Vec<Backup>),
 }
 
 /// Carries out a call on this thread.
-pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<Answer, Error> {
+pub(super) fn carry_out(
+    venom: &Venom,
+    store: &SqliteStore,
+    (call, key): (Call, RequestKey),
+) -> Result<Answer, Error> {
     Ok(match call {
         Call::Remember(new) => Answer::Remembered(venom.remember(new, key)?),
         Call::RememberConversation(new) => {
@@ -107,6 +130,18 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
         Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
         Call::LookAtImport(batch) => Answer::Imported(venom.look_at_import(batch, None)?),
         Call::Spaces(call) => Answer::Spaces(spaces::carry_out(venom, call, key)?),
+        Call::Backup(call) => carry_out_backup(venom, store, call)?,
+    })
+}
+
+fn carry_out_backup(venom: &Venom, store: &SqliteStore, call: BackupCall) -> Result<Answer, Error> {
+    Ok(match call {
+        BackupCall::Snapshot(path) => Answer::Snapshot(store.snapshot(Path::new(&path))?),
+        BackupCall::Note(note) => {
+            venom.note_backups(&note)?;
+            Answer::Done
+        }
+        BackupCall::List => Answer::Backups(venom.backups()?),
     })
 }
 
@@ -185,6 +220,22 @@ impl Answer {
     pub(super) fn imported(self) -> Result<Vec<Imported>, Failure> {
         if let Self::Imported(imported) = self {
             Ok(imported)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn snapshot(self) -> Result<DatabaseFacts, Failure> {
+        if let Self::Snapshot(facts) = self {
+            Ok(facts)
+        } else {
+            unexpected(&self)
+        }
+    }
+
+    pub(super) fn backups(self) -> Result<Vec<Backup>, Failure> {
+        if let Self::Backups(all) = self {
+            Ok(all)
         } else {
             unexpected(&self)
         }

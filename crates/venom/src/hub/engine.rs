@@ -1,6 +1,6 @@
 //! The owner's side: store and model in this process, behind a queue, and a socket for the others.
 
-use super::calls::{Answer, Call, carry_out};
+use super::calls::{Answer, BackupCall, Call, carry_out};
 use super::predecessor;
 use super::queue::{Lane, Queue, Refused};
 use super::socket::Listener;
@@ -22,11 +22,19 @@ const LOOKS_MAX: usize = 8;
 /// Store, model, queue and socket of the process that owns a data folder.
 pub(super) struct Engine {
     /// `None` once the engine is closed: the store must be shut before the lease is given up.
-    venom: RwLock<Option<Arc<Venom>>>,
+    venom: RwLock<Option<Parts>>,
     queue: Arc<Queue>,
     /// Looks at the store that do not go through the queue; each may hang as long as a disk does.
     looks: Arc<Semaphore>,
     listener: Mutex<Option<Listener>>,
+}
+
+/// What a call is carried out with. Cheap to clone.
+#[derive(Clone)]
+struct Parts {
+    venom: Arc<Venom>,
+    /// For what concerns its files.
+    store: Arc<SqliteStore>,
 }
 
 /// Finds the model without opening it, for the check of the configuration.
@@ -41,13 +49,13 @@ impl Engine {
     /// Opens model and store (at the same time), starts the workers and the socket.
     pub(super) async fn open(config: Arc<Config>, lease: Lease) -> Result<Arc<Self>, Failure> {
         let settings = config.clone();
-        let (venom, lease) = tokio::task::spawn_blocking(move || open_parts(&settings, lease))
+        let (parts, lease) = tokio::task::spawn_blocking(move || open_parts(&settings, lease))
             .await
             .map_err(|e| Failure::internal(format!("opening failed: {e}")))??;
         let queue = Queue::start(config.workers, config.queue_calls_max)
             .map_err(|e| Failure::not_ready(format!("worker threads cannot be started: {e}")))?;
         let engine = Arc::new(Self {
-            venom: RwLock::new(Some(Arc::new(venom))),
+            venom: RwLock::new(Some(parts)),
             queue: Arc::new(queue),
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             listener: Mutex::new(None),
@@ -76,20 +84,24 @@ impl Engine {
             | Call::Restore(..)
             | Call::Judge(..)
             | Call::Import(_)
-            | Call::Spaces(_) => Some(Lane::Bulk),
-            // Asked by health checks: they must be answered when the queue is full, too.
-            Call::Stats(_) | Call::Check => None,
+            | Call::Spaces(_)
+            | Call::Backup(BackupCall::Note(_)) => Some(Lane::Bulk),
+            // The first two are asked by health checks and must be answered when the queue is full, too. A copy of the
+            // database takes long and needs no model: no worker is kept busy with it.
+            Call::Stats(_)
+            | Call::Check
+            | Call::Backup(BackupCall::List | BackupCall::Snapshot(_)) => None,
         };
         let (answer, answered) = oneshot::channel();
-        let venom = self
+        let parts = self
             .venom
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let venom = venom.ok_or_else(|| refused(Refused::Closed))?;
+        let parts = parts.ok_or_else(|| refused(Refused::Closed))?;
         let job = move || {
             // The caller may have gone; what was asked is done all the same.
-            let _ = answer.send(carry_out(&venom, call, key));
+            let _ = answer.send(carry_out(&parts.venom, &parts.store, (call, key)));
         };
         if let Some(lane) = lane {
             self.queue.submit(lane, job).map_err(refused)?;
@@ -146,7 +158,7 @@ fn log_cause(error: &venom_core::Error) {
 }
 
 /// Opens store and model, side by side where it is known before what the vectors are stamped with.
-fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> {
+fn open_parts(config: &Config, lease: Lease) -> Result<(Parts, Lease), Failure> {
     let folder = venom_embed::locate(&config.model, &config.model_folders)?;
     let options = config.index_options();
     let open_store = |stamp: &ModelStamp| SqliteStore::open_with(&lease, stamp, &options);
@@ -182,5 +194,6 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Venom, Lease), Failure> 
     let venom =
         Venom::new(embedder, kept, Arc::new(SystemClock), ids).with_rules(config.rules.clone());
     predecessor::take_over(config, &store, &venom)?;
-    Ok((venom, lease))
+    let venom = Arc::new(venom);
+    Ok((Parts { venom, store }, lease))
 }

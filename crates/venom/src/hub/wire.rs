@@ -4,12 +4,14 @@
 //! changes the socket unseen. [`PROTOCOL`] grows with every change that an older process would
 //! misread.
 
+mod backup;
 mod import;
 mod source;
 mod spaces;
 
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
+use backup::{WireBackup, WireBackupCall, WireFacts};
 use import::{WireImport, WireImported};
 use serde::{Deserialize, Serialize};
 use source::{WirePrecautions, WireSource, kinds, names};
@@ -129,6 +131,7 @@ enum WireCall {
     Spaces {
         call: WireSpaceCall,
     },
+    Backup(WireBackupCall),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -182,6 +185,8 @@ enum WireAnswer {
     Vectors(Vec<Vec<f32>>),
     Imported(Vec<WireImported>),
     Spaces(WireSpaceAnswer),
+    Snapshot(WireFacts),
+    Backups(Vec<WireBackup>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -302,6 +307,7 @@ impl CallLine {
                 batch: batch.into_iter().map(Into::into).collect(),
             },
             Call::Spaces(call) => WireCall::Spaces { call: call.into() },
+            Call::Backup(call) => WireCall::Backup(call.into()),
         };
         Self {
             id,
@@ -409,6 +415,7 @@ impl CallLine {
             WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
             WireCall::LookAtImport { batch } => Call::LookAtImport(import::parsed_all(batch)?),
             WireCall::Spaces { call } => Call::Spaces(call.parse()?),
+            WireCall::Backup(call) => Call::Backup(call.parse()?),
         };
         Ok((RequestKey(key), call))
     }
@@ -459,6 +466,10 @@ impl ReplyLine {
                 Answer::Imported(answers.collect::<Result<_, _>>()?)
             }
             WireAnswer::Spaces(answer) => Answer::Spaces(answer.parse()?),
+            WireAnswer::Snapshot(facts) => Answer::Snapshot(facts.parse()),
+            WireAnswer::Backups(all) => {
+                Answer::Backups(all.into_iter().map(WireBackup::parse).collect())
+            }
         })
     }
 }
@@ -491,6 +502,8 @@ impl From<Answer> for WireAnswer {
                 Self::Imported(answers.into_iter().map(Into::into).collect())
             }
             Answer::Spaces(answer) => Self::Spaces(answer.into()),
+            Answer::Snapshot(facts) => Self::Snapshot(facts.into()),
+            Answer::Backups(all) => Self::Backups(all.into_iter().map(Into::into).collect()),
         }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod attacks;
+mod backups;
 mod bad_input;
 mod cli;
 mod clients;

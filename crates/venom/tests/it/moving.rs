@@ -6,6 +6,8 @@ mod kills;
 mod predecessor;
 mod sources;
 
+pub(crate) use kills::{next, seed};
+
 use crate::venom;
 use serde_json::Value;
 use std::path::Path;

@@ -1,10 +1,12 @@
 use super::*;
+use crate::hub::calls::BackupCall;
 use crate::hub::{SpaceAnswer, SpaceCall};
 use venom_core::{
-    ClientName, Emptied, Imported, Move, Moved, NewImport, Precautions, SecretKind, SecretPolicy,
-    Source, SpaceInfo, TokenName, Within,
+    Backup, BackupNote, ClientName, Emptied, Imported, Move, Moved, NewImport, Precautions,
+    SecretKind, SecretPolicy, Source, SpaceInfo, TokenName, Within,
 };
 use venom_fuzz::Target;
+use venom_store::DatabaseFacts;
 
 #[track_caller]
 fn check_round_trip(call: &Call) {
@@ -317,4 +319,44 @@ fn memories_from_elsewhere_cross_the_socket_unchanged() {
     let text = serde_json::to_string(&line).unwrap();
     let back: ReplyLine = serde_json::from_str(&text).unwrap();
     assert_eq!(back.parse().unwrap().imported().unwrap(), answers);
+}
+
+#[test]
+fn backups_cross_the_socket_unchanged() {
+    let backup = Backup {
+        path: "/b/ü \"1\"".to_owned(),
+        made_at: Timestamp::from_micros(-7),
+    };
+    let about = Call::Backup;
+    check_round_trip(&about(BackupCall::Snapshot("/b/x/venom.db".to_owned())));
+    check_round_trip(&about(BackupCall::Note(BackupNote {
+        made: vec![backup.clone()],
+        removed: vec!["/b/2".to_owned()],
+    })));
+    check_round_trip(&about(BackupCall::List));
+    let facts = DatabaseFacts {
+        schema: 7,
+        model: Some(ModelStamp {
+            name: "m".to_owned(),
+            sha256: "53aa".to_owned(),
+            dimensions: 384,
+        }),
+        memories: 1,
+        hidden: 2,
+        spaces: 3,
+    };
+    let text = serde_json::to_string(&ReplyLine::new(1, Ok(Answer::Snapshot(facts.clone()))));
+    let back: ReplyLine = serde_json::from_str(&text.unwrap()).unwrap();
+    assert_eq!(back.parse().unwrap().snapshot().unwrap(), facts);
+    let all = vec![backup];
+    let text = serde_json::to_string(&ReplyLine::new(1, Ok(Answer::Backups(all.clone()))));
+    let back: ReplyLine = serde_json::from_str(&text.unwrap()).unwrap();
+    assert_eq!(back.parse().unwrap().backups().unwrap(), all);
+    let elsewhere = CallLine::new(
+        1,
+        RequestKey(1),
+        &about(BackupCall::Snapshot("venom.db".to_owned())),
+    );
+    let refused = elsewhere.parse().unwrap_err().message;
+    assert!(refused.contains("expected one from / on"), "{refused}");
 }

@@ -12,7 +12,7 @@ const ROUNDS: usize = 20;
 const RECORDS: usize = 1_300;
 
 /// A generator of pseudo-random numbers (xorshift64), so that a seed tells a whole run.
-fn next(state: &mut u64) -> u64 {
+pub(crate) fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
@@ -20,7 +20,7 @@ fn next(state: &mut u64) -> u64 {
 }
 
 /// A seed, which is told.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let since = std::time::UNIX_EPOCH.elapsed();
     let seed = since.map_or(1, |since| u64::from(since.subsec_nanos()) | 1);
     println!("seed {seed}");

@@ -1,0 +1,390 @@
+//! Making a backup: copies, hashes, a manifest, a second look at all of it, and then its name.
+
+use super::files::{
+    self, Hashed, Lock, check_room, forget_pages, hash, open_plain, unreadable, unwritable,
+};
+use super::keep::Keep;
+use super::manifest::{self, ACCESS, MEMORIES, Manifest, StoredFile};
+use super::passphrase::Passphrase;
+use super::{seal, shelf};
+use crate::access_file::AccessFile;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use venom_core::{Backup, BackupNote, Timestamp};
+use venom_store::{DatabaseFacts, folder};
+
+/// In the data folder: the lock of whoever backs it up.
+const DATA_LOCK: &str = "backup.lock";
+/// In the data folder: copies that are to be encrypted, so that none lies elsewhere in the open.
+const STAGING: &str = "backup.partial";
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    /// The folder that backups are made in; made if it is missing.
+    pub(crate) shelf: PathBuf,
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// What it is encrypted with, if it is.
+    pub(crate) passphrase: Option<Passphrase>,
+    /// Which backups stay.
+    pub(crate) keep: Keep,
+    /// The time.
+    pub(crate) now: Timestamp,
+    /// It is made only if the newest one there is older than that, in microseconds.
+    pub(crate) older_than_us: Option<i64>,
+}
+
+/// A backup that was made and verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    /// Its folder.
+    pub(crate) path: PathBuf,
+    /// What it is.
+    pub(crate) manifest: Manifest,
+    /// Backups that were removed.
+    pub(crate) removed: Vec<PathBuf>,
+    /// What is worth a word.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Makes a backup of the memories behind `hub`, and removes those that are not to stay. `None` if there is one that is
+/// young enough.
+///
+/// # Errors
+/// [`Failure`] that names what cannot be read or written, or is not as it was written; then there is no new backup and
+/// none was removed.
+pub(crate) async fn make(
+    task: Task,
+    hub: &Hub,
+    file: &AccessFile,
+) -> Result<Option<Made>, Failure> {
+    let Some(bench) = blocking(move || Bench::set_up(task)).await? else {
+        return Ok(None);
+    };
+    let copy = bench.copies().join(MEMORIES);
+    let facts = hub.snapshot(text_of(&copy)?).await?;
+    tracing::debug!("backup: the memories are copied");
+    let file = file.clone();
+    let made = blocking(move || bench.finish(facts, &file)).await?;
+    if let Err(failure) = note(hub, &made).await {
+        tracing::warn!(
+            "the backup {} was made, but cannot be noted in the database: {failure}",
+            made.made.path.display()
+        );
+    }
+    Ok(Some(made.made))
+}
+
+/// Notes what lies on the shelf now, and what no longer does, whoever removed it.
+async fn note(hub: &Hub, finished: &Finished) -> Result<(), Failure> {
+    let on_shelf = &finished.on_shelf;
+    let shelf = finished.made.path.parent();
+    let known = hub.backups().await?.into_iter();
+    let is_gone = |known: &Backup| {
+        let is_there = on_shelf.iter().any(|there| there.path == known.path);
+        Path::new(&known.path).parent() == shelf && !is_there
+    };
+    let removed = known.filter(is_gone).map(|backup| backup.path).collect();
+    let made = on_shelf.clone();
+    hub.note_backups(BackupNote { made, removed }).await
+}
+
+/// Runs work that waits for disks beside the event loop.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Failure::internal(format!("the backup failed: {error}"))))
+}
+
+/// A path as it is kept in the database.
+fn text_of(path: &Path) -> Result<String, Failure> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::invalid(format!(
+            "{} cannot be backed up to: expected a path in UTF-8",
+            path.display()
+        ))
+    })
+}
+
+/// The place where a backup is put together. What is unfinished goes with it.
+struct Bench {
+    task: Task,
+    /// Where the backup is to be.
+    target: PathBuf,
+    /// Where it is until it is whole.
+    partial: PathBuf,
+    /// Where copies are until they are encrypted.
+    staging: Option<PathBuf>,
+    notes: Vec<String>,
+    /// Handed on to whoever notes what was made, so that the next one notes later.
+    locks: Option<[Lock; 2]>,
+}
+
+/// A finished backup, and all that lie there then.
+struct Finished {
+    made: Made,
+    on_shelf: Vec<Backup>,
+    _locks: Option<[Lock; 2]>,
+}
+
+impl Bench {
+    /// Takes the locks, removes what others left unfinished, and looks whether there is room.
+    fn set_up(mut task: Task) -> Result<Option<Self>, Failure> {
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&task.shelf);
+        let shelf = made.and_then(|()| task.shelf.canonicalize());
+        task.shelf = shelf.map_err(|error| unwritable(&task.shelf, &error))?;
+        text_of(&task.shelf)?;
+        let data = task.data.canonicalize();
+        task.data = data.map_err(|error| unreadable(&task.data, &error))?;
+        let locks = [
+            lock(&task.data.join(DATA_LOCK), "of this data folder")?,
+            lock(&task.shelf.join(shelf::LOCK), "in this folder")?,
+        ];
+        let found = shelf::look(&task.shelf)?;
+        if let (Some(age), Some(newest)) = (task.older_than_us, found.newest(task.now))
+            && task.now.as_micros() - newest.as_micros() < age
+        {
+            return Ok(None);
+        }
+        for left in &found.partial {
+            remove_all(left)?;
+        }
+        remove_all(&task.data.join(STAGING))?;
+        let notes = notes(&task, &found.strange);
+        let target = shelf::free_path(&task.shelf, task.now)?;
+        let mut bench = Self {
+            partial: shelf::beside(&target),
+            target,
+            staging: None,
+            notes,
+            task,
+            locks: Some(locks),
+        };
+        bench.make_folders()?;
+        bench.check_room()?;
+        Ok(Some(bench))
+    }
+
+    fn make_folders(&mut self) -> Result<(), Failure> {
+        let make =
+            |path: &Path| folder::private_folder(path).map_err(|error| unwritable(path, &error));
+        make(&self.partial)?;
+        if self.task.passphrase.is_some() {
+            let staging = self.task.data.join(STAGING);
+            make(&staging)?;
+            self.staging = Some(staging);
+        }
+        Ok(())
+    }
+
+    /// What is copied is not larger than what is there.
+    fn check_room(&self) -> Result<(), Failure> {
+        let size = |name| {
+            let found = std::fs::metadata(self.task.data.join(name));
+            found.map_or(0, |found| found.len())
+        };
+        let bytes = [MEMORIES, "venom.db-wal", ACCESS]
+            .into_iter()
+            .map(size)
+            .sum();
+        check_room(&self.task.shelf, bytes)?;
+        self.staging
+            .as_ref()
+            .map_or(Ok(()), |it| check_room(it, bytes))
+    }
+
+    /// Where copies are made.
+    fn copies(&self) -> &Path {
+        self.staging.as_ref().unwrap_or(&self.partial)
+    }
+
+    /// From a copy of the memories to a backup in its place.
+    fn finish(self, facts: DatabaseFacts, file: &AccessFile) -> Result<Finished, Failure> {
+        let mut databases = vec![MEMORIES];
+        if self.task.data.join(ACCESS).exists() {
+            let copy = self.copies().join(ACCESS);
+            file.open()?.copy_to(&copy)?;
+            venom_access::inspect(&copy).map_err(|why| unsound(&copy, &why))?;
+            databases.push(ACCESS);
+        }
+        let copy = self.copies().join(MEMORIES);
+        let found = venom_store::inspect(&copy).map_err(|why| unsound(&copy, &why))?;
+        if found != facts {
+            return Err(unsound(
+                &copy,
+                &format!("expected {facts:?}, found {found:?}"),
+            ));
+        }
+        let files = databases.into_iter().map(|database| self.store(database));
+        let manifest = Manifest {
+            made_at: self.task.now,
+            made_by: env!("CARGO_PKG_VERSION").to_owned(),
+            facts,
+            encrypted: self.task.passphrase.is_some(),
+            files: files.collect::<Result<_, _>>()?,
+        };
+        self.write_manifest(&manifest)?;
+        tracing::debug!("backup: everything is written");
+        verify(&self.partial, &manifest)?;
+        tracing::debug!("backup: everything is verified");
+        std::fs::rename(&self.partial, &self.target)
+            .and_then(|()| folder::sync(&self.task.shelf))
+            .map_err(|error| unwritable(&self.target, &error))?;
+        tracing::debug!("backup: it is in its place");
+        self.clear_shelf(manifest)
+    }
+
+    /// Encrypts a copy, or leaves it as it is. Synced, and read again.
+    fn store(&self, database: &'static str) -> Result<StoredFile, Failure> {
+        let copy = self.copies().join(database);
+        let read = |error: io::Error| unreadable(&copy, &error);
+        let plain = File::open(&copy).map_err(read)?;
+        let Some(passphrase) = &self.task.passphrase else {
+            let (bytes, sha256) = hash(plain).map_err(read)?;
+            return Ok(StoredFile {
+                database,
+                bytes,
+                sha256,
+            });
+        };
+        let path = self.partial.join(format!("{database}{}", manifest::SEALED));
+        let written = |error: io::Error| unwritable(&path, &error);
+        let sealed = folder::private_file().create_new(true).open(&path);
+        let sealed = sealed.map_err(written)?;
+        let (mut from, mut to) = (Hashed::new(plain), Hashed::new(&sealed));
+        seal::seal(&mut from, &mut to, passphrase).map_err(written)?;
+        sealed.sync_all().map_err(written)?;
+        forget_pages(&sealed);
+        let again = File::open(&path).map_err(|error| unreadable(&path, &error))?;
+        let opened = seal::open(again, passphrase);
+        let opened = opened.map_err(|why| unsound(&path, &format!("{why:?}")))?;
+        if hash(opened).map_err(|error| unsound(&path, &error))? != from.finish() {
+            return Err(unsound(&path, &"it decrypts to other bytes"));
+        }
+        let (bytes, sha256) = to.finish();
+        Ok(StoredFile {
+            database,
+            bytes,
+            sha256,
+        })
+    }
+
+    fn write_manifest(&self, manifest: &Manifest) -> Result<(), Failure> {
+        let path = self.partial.join(manifest::FILE_NAME);
+        let write = || {
+            let mut file = folder::private_file().create_new(true).open(&path)?;
+            file.write_all(manifest.to_json().as_bytes())?;
+            file.sync_all()?;
+            folder::sync(&self.partial)
+        };
+        write().map_err(|error| unwritable(&path, &error))
+    }
+
+    /// Removes what is not to stay, and says what lies there then.
+    fn clear_shelf(mut self, manifest: Manifest) -> Result<Finished, Failure> {
+        let before = shelf::look(&self.task.shelf)?.whole;
+        let mut removed = Vec::new();
+        for path in self.task.keep.gone(&before, &self.target, self.task.now) {
+            match shelf::remove(&path) {
+                Ok(()) => removed.push(path),
+                Err(why) => self.notes.push(format!("{} stays: {why}", path.display())),
+            }
+        }
+        let staying = before.iter().filter(|it| !removed.contains(&it.path));
+        let on_shelf = staying
+            .map(|it| {
+                Ok(Backup {
+                    path: text_of(&it.path)?,
+                    made_at: it.manifest.made_at,
+                })
+            })
+            .collect::<Result<_, Failure>>()?;
+        Ok(Finished {
+            _locks: self.locks.take(),
+            on_shelf,
+            made: Made {
+                path: self.target.clone(),
+                manifest,
+                removed,
+                notes: std::mem::take(&mut self.notes),
+            },
+        })
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // The next one removes what cannot be removed now.
+        let _ = remove_all(&self.partial);
+        let _ = self.staging.as_deref().map(remove_all);
+    }
+}
+
+/// What is worth a word before anything is made.
+fn notes(task: &Task, strange: &[(PathBuf, String)]) -> Vec<String> {
+    let strange = strange.iter();
+    let mut notes: Vec<String> = strange
+        .map(|(path, why)| format!("{} is no backup: {why}", path.display()))
+        .collect();
+    if task.shelf.starts_with(&task.data) {
+        notes.push(format!(
+            "{} lies in the data folder: what destroys one destroys both",
+            task.shelf.display()
+        ));
+    }
+    notes
+}
+
+fn lock(path: &Path, of: &str) -> Result<Lock, Failure> {
+    let lock = Lock::try_take(path).map_err(|error| unwritable(path, &error))?;
+    lock.ok_or_else(|| {
+        Failure::new(
+            venom_core::ErrorKind::Overloaded,
+            format!(
+                "another process makes a backup {of} now ({} is locked): try again when it is done",
+                path.display()
+            ),
+        )
+    })
+}
+
+/// Reads everything again from the disk, as far as the system lets us, and compares.
+fn verify(partial: &Path, manifest: &Manifest) -> Result<(), Failure> {
+    let found = shelf::manifest_in(partial).map_err(|why| unsound(partial, &why))?;
+    if found != *manifest {
+        return Err(unsound(partial, &"its manifest reads as another"));
+    }
+    for file in &manifest.files {
+        let path = partial.join(manifest.name_of(file.database));
+        let opened = open_plain(&path).map_err(|why| unsound(&path, &why))?;
+        forget_pages(&opened);
+        let found = hash(opened).map_err(|error| unreadable(&path, &error))?;
+        if found != (file.bytes, file.sha256.clone()) {
+            return Err(unsound(&path, &"it reads as other bytes than were written"));
+        }
+    }
+    Ok(())
+}
+
+fn unsound(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure::not_ready(format!(
+        "the backup was not made, as what was written to {} is not sound: {why}",
+        path.display()
+    ))
+}
+
+fn remove_all(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(files::unwritable(path, &error))
+        }
+        _ => Ok(()),
+    }
+}

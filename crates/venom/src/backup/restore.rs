@@ -1,0 +1,308 @@
+//! Putting a backup in the place of what a data folder holds. Everything is read and checked before anything there is
+//! touched, and nothing is overwritten: what was there is moved aside.
+
+use super::files::{Hashed, check_room, hash, open_plain, unreadable, unwritable};
+use super::manifest::{self, ACCESS, MEMORIES, Manifest, StoredFile, total};
+use super::passphrase::Passphrase;
+use super::seal::{self, Sealed};
+use super::shelf;
+use crate::failure::Failure;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use venom_core::{ErrorKind, Timestamp};
+use venom_store::restore::{Restore, in_place};
+use venom_store::{Lease, LeaseError, folder};
+
+/// What somebody wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// A backup, or a folder of backups: then the newest of them.
+    pub(crate) source: PathBuf,
+    /// The data folder that it goes to.
+    pub(crate) data: PathBuf,
+    /// Whether what is there may be moved aside.
+    pub(crate) replace: bool,
+    /// Whether tokens, passkeys and the audit log stay as they are.
+    pub(crate) memories_only: bool,
+    /// The time.
+    pub(crate) now: Timestamp,
+}
+
+/// A backup that was chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Its folder.
+    pub(crate) backup: PathBuf,
+    /// What it says of itself.
+    pub(crate) manifest: Manifest,
+    /// What is worth a word.
+    pub(crate) notes: Vec<String>,
+    wish: Wish,
+}
+
+/// What was restored.
+#[derive(Clone, Debug)]
+pub(crate) struct Restored {
+    /// Where what was there before lies now.
+    pub(crate) aside: Option<PathBuf>,
+    /// Whether tokens, passkeys and the audit log were restored, too.
+    pub(crate) with_access: bool,
+}
+
+/// Chooses the backup and reads its manifest. Touches nothing.
+///
+/// # Errors
+/// [`Failure`] that says what was expected there and what was found.
+pub(crate) fn look(wish: Wish) -> Result<Plan, Failure> {
+    let source = &wish.source;
+    let shown = source.display();
+    let found = std::fs::metadata(source).map_err(|error| {
+        Failure::new(
+            ErrorKind::NotFound,
+            format!("{shown} cannot be read: {error}"),
+        )
+    })?;
+    if !found.is_dir() {
+        return Err(Failure::invalid(format!(
+            "{shown} is a file: expected the folder of a backup, or a folder with backups in it"
+        )));
+    }
+    let mut notes = Vec::new();
+    let (backup, manifest) = if source.join(manifest::FILE_NAME).symlink_metadata().is_ok() {
+        let manifest = shelf::manifest_in(source).map_err(|why| refused(source, &why))?;
+        (source.clone(), manifest)
+    } else {
+        let found = shelf::look(source)?;
+        notes.extend(
+            found
+                .strange
+                .iter()
+                .map(|(path, why)| format!("{} was passed over: {why}", path.display())),
+        );
+        let Some(last) = found.whole.into_iter().next_back() else {
+            return Err(Failure::new(
+                ErrorKind::NotFound,
+                format!(
+                    "{shown} holds no backup: expected a folder with {} in it, or one with such folders",
+                    manifest::FILE_NAME
+                ),
+            ));
+        };
+        (last.path, last.manifest)
+    };
+    // It goes into the audit log, where nobody knows the working folder.
+    let backup = backup.canonicalize().unwrap_or(backup);
+    Ok(Plan {
+        backup,
+        manifest,
+        notes,
+        wish,
+    })
+}
+
+impl Plan {
+    /// The files that are restored.
+    fn files(&self) -> impl Iterator<Item = &StoredFile> {
+        let is_wanted = |file: &&StoredFile| !self.wish.memories_only || file.database == MEMORIES;
+        self.manifest.files.iter().filter(is_wanted)
+    }
+
+    /// Whether tokens, passkeys and the audit log are restored, too.
+    pub(crate) fn with_access(&self) -> bool {
+        self.files().any(|file| file.database == ACCESS)
+    }
+
+    /// Names in the data folder that would be moved aside.
+    pub(crate) fn in_the_way(&self) -> Vec<&'static str> {
+        let mut there = in_place(&self.wish.data);
+        there.retain(|name| self.files().any(|file| file.database == *name));
+        there
+    }
+
+    /// Reads everything and compares it with the manifest, as far as that goes without writing: of encrypted files
+    /// every byte, of others the database, too.
+    ///
+    /// # Errors
+    /// [`Failure`] that names the file and what is wrong with it.
+    pub(crate) fn check(&self, passphrase: Option<&Passphrase>) -> Result<(), Failure> {
+        for file in self.files() {
+            let path = self.path_of(file);
+            self.check_bytes(file)?;
+            if self.manifest.encrypted {
+                self.decrypt(file, &mut io::sink(), passphrase)?;
+            } else {
+                self.inspect(file, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path_of(&self, file: &StoredFile) -> PathBuf {
+        self.backup.join(self.manifest.name_of(file.database))
+    }
+
+    /// Opens a file, which must be as long as the manifest says.
+    fn open(&self, file: &StoredFile) -> Result<File, Failure> {
+        let path = self.path_of(file);
+        let opened = open_plain(&path).map_err(|why| refused(&path, &why))?;
+        let found = opened
+            .metadata()
+            .map_err(|error| unreadable(&path, &error))?;
+        if found.len() != file.bytes {
+            let (expected, found) = (file.bytes, found.len());
+            let why = format!("expected {expected} bytes, found {found}");
+            return Err(refused(&path, &why));
+        }
+        Ok(opened)
+    }
+
+    fn check_bytes(&self, file: &StoredFile) -> Result<(), Failure> {
+        let path = self.path_of(file);
+        let found = hash(self.open(file)?).map_err(|error| unreadable(&path, &error))?;
+        self.check_hash(file, &found)
+    }
+
+    fn check_hash(&self, file: &StoredFile, found: &(u64, String)) -> Result<(), Failure> {
+        if (found.0, found.1.as_str()) == (file.bytes, file.sha256.as_str()) {
+            return Ok(());
+        }
+        let why = "it was changed or damaged: its SHA-256 differs from the manifest";
+        Err(refused(&self.path_of(file), why))
+    }
+
+    fn decrypt(
+        &self,
+        file: &StoredFile,
+        to: &mut impl Write,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<(), Failure> {
+        let path = self.path_of(file);
+        let passphrase = passphrase.ok_or_else(|| {
+            Failure::internal(format!(
+                "{} was opened without a passphrase",
+                path.display()
+            ))
+        })?;
+        let opened = seal::open(self.open(file)?, passphrase);
+        let mut opened = opened.map_err(|why| match why {
+            Sealed::OtherPassphrase => refused(
+                &path,
+                "expected the passphrase that it was encrypted with, received another",
+            ),
+            Sealed::Broken(why) => refused(&path, &why),
+        })?;
+        io::copy(&mut opened, to).map_err(|error| refused(&path, &error.to_string()))?;
+        Ok(())
+    }
+
+    /// Looks into a copy, encrypted no more, whatever it is called in the backup.
+    fn inspect(&self, file: &StoredFile, copy: &Path) -> Result<(), Failure> {
+        let path = self.path_of(file);
+        if file.database == ACCESS {
+            return venom_access::inspect(copy).map_err(|why| refused(&path, &why.to_string()));
+        }
+        let found = venom_store::inspect(copy).map_err(|why| refused(&path, &why.to_string()))?;
+        let expected = &self.manifest.facts;
+        if found == *expected {
+            return Ok(());
+        }
+        let why = format!(
+            "it is not the one of its manifest: expected schema {} with {} memories, found schema {} with {}",
+            expected.schema, expected.memories, found.schema, found.memories
+        );
+        Err(refused(&path, &why))
+    }
+
+    /// Copies a file to where it waits for the others, and looks into it.
+    fn bring(
+        &self,
+        file: &StoredFile,
+        waiting: &Path,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<(), Failure> {
+        let copy = waiting.join(file.database);
+        let made = folder::private_file().create_new(true).open(&copy);
+        let mut made = made.map_err(|error| unwritable(&copy, &error))?;
+        if self.manifest.encrypted {
+            self.check_bytes(file)?;
+            self.decrypt(file, &mut made, passphrase)?;
+        } else {
+            let mut from = Hashed::new(self.open(file)?);
+            let copied = io::copy(&mut from, &mut made);
+            copied.map_err(|error| unwritable(&copy, &error))?;
+            self.check_hash(file, &from.finish())?;
+        }
+        made.sync_all().map_err(|error| unwritable(&copy, &error))?;
+        self.inspect(file, &copy)
+    }
+
+    /// Refuses to replace what is there, unless that is wanted.
+    fn check_in_the_way(&self) -> Result<(), Failure> {
+        let in_the_way = self.in_the_way();
+        if in_the_way.is_empty() || self.wish.replace {
+            return Ok(());
+        }
+        Err(Failure::invalid(format!(
+            "the data folder {} holds {} already: expected an empty one, or --replace to move them aside",
+            self.wish.data.display(),
+            in_the_way.join(" and ")
+        )))
+    }
+
+    /// A name for what is moved aside that is free.
+    fn aside(&self, data: &Path) -> String {
+        let first = format!("before-restore-{}", shelf::compact(self.wish.now));
+        let is_free = |name: &String| data.join(name).symlink_metadata().is_err();
+        let others = (2..).map(|number| format!("{first}-{number}"));
+        let mut names = std::iter::once(first.clone()).chain(others);
+        names.find(is_free).unwrap_or(first)
+    }
+}
+
+/// Restores. All of it is in place on return; after an interruption all of it is, or nothing.
+///
+/// # Errors
+/// [`Failure`] that says what is in the way or wrong with the backup; then the data folder is as it was.
+pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Restored, Failure> {
+    plan.check_in_the_way()?;
+    // Lengths first: what a manifest says of them is not to be reserved room for.
+    for file in plan.files() {
+        plan.open(file)?;
+    }
+    let data = &plan.wish.data;
+    let lease = Lease::try_acquire(data).map_err(|error| in_use(data, error))?;
+    // A restore that was cut short was finished just now.
+    plan.check_in_the_way()?;
+    check_room(lease.folder(), total(plan.files()))?;
+    let restore = Restore::begin(&lease)?;
+    for file in plan.files() {
+        plan.bring(file, restore.folder(), passphrase)?;
+        tracing::debug!("restore: {} is brought", file.database);
+    }
+    tracing::debug!("restore: everything is checked");
+    let aside = restore.commit(&plan.aside(lease.folder()))?;
+    tracing::debug!("restore: everything is in place");
+    Ok(Restored {
+        aside,
+        with_access: plan.with_access(),
+    })
+}
+
+/// The sentence for a data folder that cannot be had.
+pub(crate) fn in_use(data: &Path, error: LeaseError) -> Failure {
+    match error {
+        LeaseError::Store(error) => error.into(),
+        LeaseError::Busy(holder) => {
+            let holder = holder.map_or_else(|| "another process".to_owned(), |h| h.to_string());
+            let data = data.display();
+            Failure::not_ready(format!(
+                "the data folder {data} is in use by {holder}: stop it before you restore"
+            ))
+        }
+    }
+}
+
+fn refused(path: &Path, why: &str) -> Failure {
+    Failure::invalid(format!("{} cannot be restored: {why}", path.display()))
+}

@@ -1,0 +1,325 @@
+//! `backup` and `restore`.
+
+use super::commands::{DOOR, text_of, with_memories};
+use super::output;
+use crate::access_file::AccessFile;
+use crate::asked::SystemClock;
+use crate::backup::{
+    self, Keep, Made, Passphrase, Plan, Prompt, Restored, Task, Wish, megabytes, parse_kept,
+};
+use crate::caller::Caller;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::hub::Hub;
+use clap::ArgMatches;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use venom_access::Event;
+use venom_core::ports::Clock as _;
+use venom_core::visible;
+use venom_store::{DatabaseFacts, Lease, LeaseError};
+
+/// Makes a backup.
+///
+/// # Errors
+/// [`Failure`] that says why there is none.
+pub(super) async fn back_up(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
+    let settings = &config.backups;
+    let given = text_of(arguments, "folder").map(PathBuf::from);
+    let shelf = given.or_else(|| settings.folder.clone()).ok_or_else(|| {
+        Failure::invalid("the folder is missing: expected venom backup FOLDER, or VENOM_BACKUP_DIR")
+    })?;
+    let keep = Keep {
+        count: kept(arguments, "keep")?.or(settings.keep.count),
+        days: kept(arguments, "keep-days")?.or(settings.keep.days),
+    };
+    if !config.data.join("venom.db").exists() {
+        return Err(Failure::not_ready(format!(
+            "{} holds no memories: expected the data folder that is to be backed up (--data)",
+            config.data.display()
+        )));
+    }
+    let passphrase = match &settings.passphrase_file {
+        _ if arguments.get_flag("encrypt") => Some(Passphrase::ask(Prompt::ToSeal)?),
+        Some(path) => Some(Passphrase::in_file(path, Prompt::ToSeal)?),
+        None => None,
+    };
+    let task = Task {
+        shelf,
+        data: config.data.clone(),
+        passphrase,
+        keep,
+        now: SystemClock.now(),
+        older_than_us: None,
+    };
+    let made = with_memories(&config, async |admitted, _| admitted.back_up(task).await).await?;
+    let made = made.ok_or_else(|| Failure::internal("a backup of any age was young enough"))?;
+    tell_notes(&made.notes);
+    if arguments.get_flag("json") {
+        return output::line(&made_json(&made).to_string());
+    }
+    output::text(&made_text(&made))
+}
+
+fn kept(arguments: &ArgMatches, name: &str) -> Result<Option<u32>, Failure> {
+    let Some(text) = text_of(arguments, name) else {
+        return Ok(None);
+    };
+    let kept = parse_kept(text.trim());
+    kept.map(Some)
+        .map_err(|expected| Failure::invalid(format!("--{name} is {text:?}: {expected}")))
+}
+
+/// What is worth a word goes to stderr: stdout has the answer.
+fn tell_notes(notes: &[String]) {
+    for note in notes {
+        let _ = writeln!(io::stderr(), "venom: {}", visible::line(note));
+    }
+}
+
+fn made_json(made: &Made) -> Value {
+    let manifest = &made.manifest;
+    let removed: Vec<String> = made
+        .removed
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    json!({
+        "backup": made.path.display().to_string(),
+        "made_at": manifest.made_at.to_string(),
+        "memories": manifest.facts.memories,
+        "bytes": manifest.bytes(),
+        "files": manifest.files.len(),
+        "encrypted": manifest.encrypted,
+        "verified": true,
+        "removed": removed,
+    })
+}
+
+fn made_text(made: &Made) -> String {
+    let manifest = &made.manifest;
+    let mut text = format!(
+        "Backed up {} memories to {}: {}{}, verified.\n",
+        manifest.facts.memories,
+        made.path.display(),
+        files(
+            manifest
+                .files
+                .iter()
+                .map(|file| (file.database, file.bytes))
+        ),
+        if manifest.encrypted {
+            ", encrypted"
+        } else {
+            ""
+        }
+    );
+    for path in &made.removed {
+        let _ = writeln!(text, "Removed the backup {}.", path.display());
+    }
+    text
+}
+
+fn files<'a>(files: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let named = files.map(|(name, bytes)| format!("{name} {}", megabytes(bytes)));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// Restores a backup, or says what that would do.
+///
+/// # Errors
+/// [`Failure`] that says what is in the way, or what is wrong with the backup.
+pub(super) async fn restore(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
+    let path = |name| text_of(arguments, name).map(PathBuf::from);
+    let data = path("to").unwrap_or_else(|| config.data.clone());
+    let wish = Wish {
+        source: path("backup").unwrap_or_default(),
+        data: data.clone(),
+        replace: arguments.get_flag("replace"),
+        memories_only: arguments.get_flag("memories-only"),
+        now: SystemClock.now(),
+    };
+    let plan = backup::look(wish)?;
+    let passphrase = match &config.backups.passphrase_file {
+        _ if !plan.manifest.encrypted => None,
+        Some(path) => Some(Passphrase::in_file(path, Prompt::ToOpen)?),
+        None => Some(Passphrase::ask(Prompt::ToOpen)?),
+    };
+    let mut notes = plan.notes.clone();
+    notes.extend(model_note(&plan, &config));
+    let json = arguments.get_flag("json");
+    if arguments.get_flag("dry-run") {
+        plan.check(passphrase.as_ref())?;
+        let present = present(&data, &config).await?;
+        tell_notes(&notes);
+        return if json {
+            output::line(&plan_json(&plan, present.as_ref()).to_string())
+        } else {
+            output::text(&plan_text(&plan, &data, &present))
+        };
+    }
+    let restored = backup::restore(&plan, passphrase.as_ref())?;
+    let file = AccessFile::new(data.clone());
+    let subject = plan.backup.display().to_string();
+    file.note(Event::BackupRestored, &Caller::local(DOOR), subject);
+    file.close();
+    tell_notes(&notes);
+    if json {
+        return output::line(&restored_json(&plan, &restored).to_string());
+    }
+    output::text(&restored_text(&plan, &restored, &data))
+}
+
+/// What to say of a backup whose memories were embedded with another model than the configured one.
+fn model_note(plan: &Plan, config: &Config) -> Option<String> {
+    let made = plan.manifest.facts.model.as_ref()?;
+    let folder = venom_embed::locate(&config.model, &config.model_folders).ok()?;
+    let ours = folder.stamp().filter(|ours| ours != made)?;
+    Some(format!(
+        "the backup was embedded with {made}, the configured model is {ours}: run `venom reembed` after restoring, \
+         or configure the former model"
+    ))
+}
+
+/// What a data folder holds now.
+enum Present {
+    Nothing,
+    Facts(DatabaseFacts),
+    /// Memories, and who uses them.
+    InUse(u64, String),
+}
+
+impl Present {
+    fn as_ref(&self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Facts(facts) => Some(facts.memories),
+            Self::InUse(memories, _) => Some(*memories),
+        }
+    }
+}
+
+/// Looks at what a data folder holds now, and makes none.
+async fn present(data: &Path, config: &Arc<Config>) -> Result<Present, Failure> {
+    if !data.join("venom.db").exists() {
+        return Ok(Present::Nothing);
+    }
+    match Lease::try_acquire(data) {
+        Ok(lease) => {
+            let found = venom_store::restore::present(&lease)?;
+            Ok(found.map_or(Present::Nothing, Present::Facts))
+        }
+        Err(LeaseError::Store(error)) => Err(error.into()),
+        Err(LeaseError::Busy(holder)) => {
+            let holder = holder.map_or_else(|| "another process".to_owned(), |h| h.to_string());
+            let config = Arc::new(Config {
+                data: data.to_owned(),
+                ..Config::clone(config)
+            });
+            let hub = Hub::open(config.clone()).await?;
+            let stats = hub.stats(config.space.clone()).await;
+            hub.close().await;
+            Ok(Present::InUse(stats?.memories, holder))
+        }
+    }
+}
+
+fn plan_json(plan: &Plan, present: Option<u64>) -> Value {
+    let manifest = &plan.manifest;
+    json!({
+        "dry_run": true,
+        "backup": plan.backup.display().to_string(),
+        "made_at": manifest.made_at.to_string(),
+        "memories": manifest.facts.memories,
+        "bytes": manifest.bytes(),
+        "with_access": plan.with_access(),
+        "memories_there_now": present,
+        "in_the_way": plan.in_the_way(),
+    })
+}
+
+/// The backup in a line.
+fn described(plan: &Plan) -> String {
+    let manifest = &plan.manifest;
+    let facts = &manifest.facts;
+    format!(
+        "{}, made at {} by Venom {}: {} memories in {} spaces, {} hidden; {}{}",
+        plan.backup.display(),
+        manifest.made_at,
+        visible::line(&manifest.made_by),
+        facts.memories,
+        facts.spaces,
+        facts.hidden,
+        files(
+            manifest
+                .files
+                .iter()
+                .map(|file| (file.database, file.bytes))
+        ),
+        if manifest.encrypted {
+            ", encrypted"
+        } else {
+            ""
+        }
+    )
+}
+
+fn plan_text(plan: &Plan, data: &Path, present: &Present) -> String {
+    let mut text = format!(
+        "{}.\nEverything in it is as it was written.\n",
+        described(plan)
+    );
+    let data = data.display();
+    let _ = match present {
+        Present::Nothing => writeln!(text, "{data} holds no memories now."),
+        Present::Facts(facts) => writeln!(text, "{data} holds {} memories now.", facts.memories),
+        Present::InUse(memories, holder) => writeln!(
+            text,
+            "{data} holds {memories} memories now and is in use by {holder}: stop it before you restore."
+        ),
+    };
+    let in_the_way = plan.in_the_way();
+    if !in_the_way.is_empty() {
+        let _ = writeln!(
+            text,
+            "With --replace, {} would be moved to {data}/before-restore-….",
+            in_the_way.join(" and ")
+        );
+    }
+    if !plan.with_access() {
+        text.push_str("Tokens, passkeys and the audit log would stay as they are.\n");
+    }
+    text.push_str("Nothing was changed.\n");
+    text
+}
+
+fn restored_json(plan: &Plan, restored: &Restored) -> Value {
+    let aside = restored.aside.as_ref();
+    json!({
+        "dry_run": false,
+        "backup": plan.backup.display().to_string(),
+        "made_at": plan.manifest.made_at.to_string(),
+        "memories": plan.manifest.facts.memories,
+        "with_access": restored.with_access,
+        "before": aside.map(|path| path.display().to_string()),
+    })
+}
+
+fn restored_text(plan: &Plan, restored: &Restored, data: &Path) -> String {
+    let mut text = format!(
+        "Restored {} memories to {}, from {}.\n",
+        plan.manifest.facts.memories,
+        data.display(),
+        described(plan)
+    );
+    if let Some(aside) = &restored.aside {
+        let _ = writeln!(text, "What was there before lies in {}.", aside.display());
+    }
+    if !restored.with_access {
+        text.push_str("Tokens, passkeys and the audit log stay as they are.\n");
+    }
+    text
+}

@@ -488,9 +488,9 @@ fn tools_for(port: u16, agent: &str) -> Vec<String> {
 fn connectors_of_chatgpt_see_search_and_fetch_and_others_do_not() {
     let folder = Folder::new();
     let server = serve(&folder);
-    assert_eq!(tools_for(server.port, "claude-code/2").len(), 8);
+    assert_eq!(tools_for(server.port, "claude-code/2").len(), 11);
     let seen = tools_for(server.port, "openai-mcp/1.0.0");
-    assert_eq!(seen[8..], ["search", "fetch"]);
+    assert_eq!(seen[11..], ["search", "fetch"]);
 
     let mut client = StdioClient::start(venom(&folder, []));
     let hello = json!({

@@ -55,7 +55,16 @@ impl Admitted<'_> {
         tracing::debug!("the space has its new name");
         let names = (from.clone(), to.clone());
         let settle = move |access: &venom_access::Access| access.settle_rename(&names.0, &names.1);
-        self.file.ask(settle).await?;
+        self.file.ask(settle).await.map_err(|failure| {
+            Failure::new(
+                failure.kind,
+                format!(
+                    "the space is {} now, but rights to its old name could not be taken away: {failure}; do the same \
+                     again to finish it",
+                    shown(&to)
+                ),
+            )
+        })?;
         let subject = format!("{} to {}", shown(&from), shown(&to));
         self.note_space(Event::SpaceRenamed, subject);
         Ok(())

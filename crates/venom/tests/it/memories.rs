@@ -488,9 +488,9 @@ fn tools_for(port: u16, agent: &str) -> Vec<String> {
 fn connectors_of_chatgpt_see_search_and_fetch_and_others_do_not() {
     let folder = Folder::new();
     let server = serve(&folder);
-    assert_eq!(tools_for(server.port, "claude-code/2").len(), 8);
+    assert_eq!(tools_for(server.port, "claude-code/2").len(), 11);
     let seen = tools_for(server.port, "openai-mcp/1.0.0");
-    assert_eq!(seen[8..], ["search", "fetch"]);
+    assert_eq!(seen[11..], ["search", "fetch"]);
 
     let mut client = StdioClient::start(venom(&folder, []));
     let hello = json!({
@@ -499,7 +499,7 @@ fn connectors_of_chatgpt_see_search_and_fetch_and_others_do_not() {
     });
     client.request("initialize", &hello);
     let listed = client.request("tools/list", &json!({}));
-    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 10);
+    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 13);
     let id = store(&mut client, "Anna's bicycle is red\nand has a bell");
     let found = call(
         &mut client,
@@ -519,7 +519,7 @@ fn connectors_of_chatgpt_see_search_and_fetch_and_others_do_not() {
 
     let command = venom(&folder, []).env("VENOM_CONNECTOR_TOOLS", "never");
     let never = Server::start_with(command, folder.path(), free_port());
-    assert_eq!(tools_for(never.port, "openai-mcp/1.0.0").len(), 8);
+    assert_eq!(tools_for(never.port, "openai-mcp/1.0.0").len(), 11);
 }
 
 #[test]

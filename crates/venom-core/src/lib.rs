@@ -7,6 +7,7 @@ pub mod conversation;
 pub mod duplicate;
 pub mod embedding;
 pub mod error;
+pub mod history;
 pub mod import;
 pub mod limits;
 pub mod memory;
@@ -27,6 +28,7 @@ pub mod visible;
 pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
+pub use history::{Cause, History, Replaced, Version};
 pub use import::{Arrival, ImportKey, Imported, Metadata, NewImport};
 pub use memory::{
     Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey,

@@ -27,6 +27,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod versions;
 mod write;
 
 pub use index::{IndexOptions, IndexSizes};

@@ -2,14 +2,16 @@
 
 use crate::fault::Fault;
 use crate::rows::Quarantine;
+use crate::versions::keep_version;
 use crate::{read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{SystemTime, UNIX_EPOCH};
 use venom_core::duplicate::{self, Wording};
 use venom_core::ports::{Inserted, MemoryRecord, MemoryUpdate};
 use venom_core::{
-    ClientName, Content, Duplicates, Memory, MemoryId, Metadata, ModelStamp, Passage, RequestKey,
-    SessionName, SpaceName, Speaker, StoreError, Timestamp, TokenName, Verdict,
+    Cause, ClientName, Content, Duplicates, Memory, MemoryId, Metadata, ModelStamp, Passage,
+    Replaced, RequestKey, SessionName, SpaceName, Speaker, StoreError, Timestamp, TokenName,
+    Verdict,
 };
 
 /// Request keys that are always kept, newest first, for callers that repeat a call.
@@ -92,6 +94,12 @@ fn refresh(
         stored_at: record.memory.stored_at,
         ..old
     };
+    let change = Replaced {
+        at: record.memory.stored_at,
+        cause: Cause::StoredAgain,
+        by: record.memory.source.clone(),
+    };
+    keep_version(tx, seq, &change, false)?;
     rewrite(tx, seq, &memory)?;
     Ok(memory)
 }
@@ -305,6 +313,16 @@ pub(crate) fn update(
     if was_applied(tx, update.request, Kind::Update, seq)? {
         return Ok(Some((seq, old, false)));
     }
+    let replaced = Replaced {
+        at: update.stored_at,
+        cause: Cause::Updated,
+        by: change.source.clone(),
+    };
+    let gets_another_text = change
+        .content
+        .as_ref()
+        .is_some_and(|new| *new != old.content);
+    keep_version(tx, seq, &replaced, gets_another_text)?;
     let memory = Memory {
         content: change.content.clone().unwrap_or(old.content),
         tags: change.tags.clone().unwrap_or(old.tags),

@@ -86,3 +86,44 @@ pub struct History {
     /// What it was, oldest first; the last is what it is now. Never empty.
     pub versions: Vec<Version>,
 }
+
+/// What became of a memory that was to be erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasure {
+    /// It is gone for good.
+    Erased,
+    /// It was erased before, then.
+    Before(Timestamp),
+    /// There never was one with this id.
+    Unknown,
+}
+
+/// A copy of the data folder that was made some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeBackup {
+    /// Where.
+    pub path: String,
+    /// When it was begun.
+    pub made_at: Timestamp,
+}
+
+/// What came of erasing memories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasures {
+    /// What became of each, in order.
+    pub each: Vec<Erasure>,
+    /// Whether bytes of them may still be in files of the data folder: what removes them goes on in the background.
+    pub is_under_way: bool,
+    /// Backups that may still hold one of them, newest first: made while it was there, and still in their place as far
+    /// as can be told.
+    pub backups: Vec<MadeBackup>,
+}
+
+/// What is still known of a memory that was erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erased {
+    /// Where it lived.
+    pub space: SpaceName,
+    /// When it was erased.
+    pub at: Timestamp,
+}

@@ -8,11 +8,12 @@ use crate::load::Recipe;
 use crate::pages::PageWriter;
 use crate::quantised::{Quantizer, VectorFileWriter};
 use crate::sealed::{self, Columns, Covered};
-use crate::store::Shared;
+use crate::store::{Shared, Task};
 use crate::{folder, load, read};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use venom_core::recall::SectionBuilder;
 use venom_core::{SpaceName, StoreError};
 
@@ -76,6 +77,19 @@ impl Signal {
         (wanted.work || wanted.busy) && !wanted.stop
     }
 
+    /// The same, until a moment at most.
+    pub(crate) fn wait_for_progress_until(&self, until: Instant) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = wanted.ended;
+        let unchanged = |wanted: &mut Wanted| {
+            wanted.ended == before && (wanted.work || wanted.busy) && !wanted.stop
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout_while(wanted, left, unchanged);
+        let (wanted, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out() && (wanted.work || wanted.busy) && !wanted.stop
+    }
+
     fn ended(&self) {
         self.set(|wanted| wanted.ended += 1);
     }
@@ -97,7 +111,7 @@ impl Signal {
         !wanted.stop
     }
 
-    fn stops(&self) -> bool {
+    pub(crate) fn stops(&self) -> bool {
         self.wanted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -115,9 +129,14 @@ impl Indexer {
         let run = move || {
             let seen = &ending.0;
             while seen.wait() {
-                while let Some(work) = shared.next_work() {
-                    let outcome = Making::new(&shared, seen).make(&work);
-                    shared.indexing_ended(&work.space, outcome.err());
+                while let Some(task) = shared.next_task() {
+                    match task {
+                        Task::Make(work) => {
+                            let outcome = Making::new(&shared, seen).make(&work);
+                            shared.indexing_ended(&work.space, outcome.err());
+                        }
+                        Task::Clean => shared.clean(seen),
+                    }
                     seen.ended();
                     if seen.stops() {
                         break;
@@ -329,8 +348,12 @@ impl Shared {
             .map(|(row, _)| row)
             .filter(|row| name.covered.has(*row));
         let changed: Vec<i64> = changed.collect();
+        let erased = read::erased_since(connection, name.covered.change);
+        let erased =
+            erased.map_err(|fault| fault.into_store(&self.place.folder, Doing::Reading))?;
+        let erased: Vec<i64> = erased.into_iter().map(|(row, _)| row).collect();
         let mut index = self.index_for_change()?;
-        let (old, again) = index.install(space, segment, &changed);
+        let (old, again) = index.install(space, segment, (&changed, &erased));
         for name in old {
             name.remove(&self.recipe.folder);
         }

@@ -7,7 +7,9 @@
 
 mod archive;
 mod block;
+mod cleaning;
 pub mod doctor;
+mod erase;
 mod fault;
 mod folder;
 mod import;
@@ -22,6 +24,7 @@ mod read;
 mod reembed;
 mod rows;
 mod schema;
+mod scrub;
 mod sealed;
 mod store;
 #[cfg(test)]

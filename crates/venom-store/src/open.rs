@@ -213,7 +213,7 @@ fn connect(path: &Path, journal: Journal) -> Result<Connection, Fault> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    // `forget` hides and does not erase, so zeroing freed pages would cost writes and promise nothing.
+    // What is erased is zeroed when it is, together with what SQLite would leave in spite of this setting.
     connection.pragma_update(None, "secure_delete", false)?;
     let mode = connection.pragma_update_and_check(None, "journal_mode", journal.name(), |row| {
         row.get::<_, String>(0)
@@ -228,7 +228,12 @@ fn connect(path: &Path, journal: Journal) -> Result<Connection, Fault> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
+    // A rollback journal keeps nothing of what it was needed for: that may be what is erased next.
+    let log_bytes = match journal {
+        Journal::WriteAhead => LOG_BYTES_MAX,
+        Journal::Rollback => 0,
+    };
+    connection.pragma_update(None, "journal_size_limit", log_bytes)?;
     Ok(connection)
 }
 
@@ -282,6 +287,15 @@ impl Place {
             Ok(_) => Err(gone("another file")),
             Err(error) => Err(gone(&error.to_string())),
         }
+    }
+
+    /// The file, for what SQLite does not do. To be closed after SQLite closed it: else its locks are given up.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`] if it cannot be opened.
+    pub(crate) fn open_file(&self) -> Result<File, StoreError> {
+        let file = File::options().read(true).write(true).open(&self.path);
+        file.map_err(|error| folder::unusable(&self.folder, &error))
     }
 
     /// Size of the database and its logs, in bytes.

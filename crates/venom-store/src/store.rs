@@ -2,6 +2,7 @@
 //! they change: commit first, index second, both before the next writer.
 
 use crate::block::Block;
+use crate::cleaning::Cleaning;
 use crate::fault::{Doing, Fault};
 use crate::index::{Found, Index, IndexOptions, Obstacle, Work};
 use crate::indexer::{Indexer, Signal};
@@ -10,7 +11,7 @@ use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
 use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
-use crate::{folder, import, load, read, rows, write};
+use crate::{erase, folder, import, load, read, rows, versions, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,11 +20,14 @@ use std::sync::{
 };
 use std::time::{Duration, Instant};
 use venom_core::embedding::dot;
-use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
+use venom_core::ports::{
+    Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search, VersionRestore,
+};
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
-    Arrival, Content, Embedding, Hit, Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp,
-    Passage, RequestKey, SpaceName, Stats, StoreError, TakenOver, Verdict,
+    Arrival, Content, Embedding, Erased, Erasures, History, Hit, Imported, ListPage, ListQuery,
+    Memory, MemoryId, ModelStamp, Passage, RequestKey, SpaceName, Stats, StoreError, TakenOver,
+    Timestamp, Verdict,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -35,7 +39,7 @@ const SEARCH_TRIES_MAX: usize = 100;
 /// So many memories may wait to become a segment before whoever stores has to wait.
 const WAITING_MAX: usize = 32_768;
 /// Where a segment could not be made, it is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Memories that are scanned at a time: writers wait that long.
 const SCANNED_AT_ONCE: usize = 512;
 /// Best memories of a scan that are scored.
@@ -58,7 +62,7 @@ pub struct SqliteStore {
 #[derive(Debug)]
 pub(crate) struct Shared {
     model: ModelStamp,
-    model_row: i64,
+    pub(crate) model_row: i64,
     info: StoreInfo,
     pub(crate) place: Place,
     pub(crate) recipe: Recipe,
@@ -74,7 +78,9 @@ pub(crate) struct Shared {
     skipped: Mutex<HashMap<SpaceName, Instant>>,
     /// Why the last segment could not be made.
     indexing: Mutex<Option<String>>,
-    signal: Arc<Signal>,
+    pub(crate) signal: Arc<Signal>,
+    /// After the connection, so that its file is closed later.
+    pub(crate) cleaning: Cleaning,
     /// Last, so that the database is closed before the folder is given up.
     _lease: Arc<LeaseFile>,
 }
@@ -86,9 +92,18 @@ pub(crate) struct State {
     failed: Option<String>,
 }
 
+/// What is done in the background.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Make a segment.
+    Make(Work),
+    /// Remove what is left of erased memories from the database file.
+    Clean,
+}
+
 /// What a commit means for the index.
 #[derive(Debug)]
-enum Step {
+pub(crate) enum Step {
     /// A memory came, or one is different now.
     Put {
         seq: i64,
@@ -97,6 +112,8 @@ enum Step {
     },
     /// A memory went.
     Remove { space: SpaceName, seq: i64 },
+    /// Memories went for good.
+    Erase { rows: Vec<i64> },
 }
 
 impl SqliteStore {
@@ -144,6 +161,10 @@ impl SqliteStore {
             ..Recipe::new(&place.folder, (model_row, model), options)
         };
         let index = load::load(&connection, &recipe).map_err(faulty)?;
+        let is_unclean = erase::mark(&connection, erase::CLEANING)
+            .map_err(faulty)?
+            .is_some();
+        let cleaning = Cleaning::new(place.open_file()?, is_unclean);
         let signal = Arc::new(Signal::default());
         let shared = Arc::new(Shared {
             model: model.clone(),
@@ -162,6 +183,7 @@ impl SqliteStore {
             skipped: Mutex::default(),
             indexing: Mutex::default(),
             signal: signal.clone(),
+            cleaning,
             _lease: lease.share(),
         });
         signal.wake();
@@ -299,6 +321,10 @@ impl Shared {
                     index.remove(space, *seq);
                     true
                 }
+                Step::Erase { rows } => {
+                    index.erase(rows);
+                    true
+                }
             };
             if let (false, Step::Put { memory, .. }) = (done, &step) {
                 let reason = format!("{} was stored but cannot be indexed", memory.id);
@@ -323,7 +349,15 @@ impl Shared {
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Step>), Fault>,
     ) -> Result<T, StoreError> {
-        let mut state = self.state()?;
+        self.write_in(&mut *self.state()?, change)
+    }
+
+    /// The same, in a turn that was begun.
+    pub(crate) fn write_in<T>(
+        &self,
+        state: &mut State,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Step>), Fault>,
+    ) -> Result<T, StoreError> {
         if let Some(reason) = state.failed.as_ref().or(self.out_of_step.get()) {
             return Err(StoreError::Failed(reason.clone()));
         }
@@ -385,10 +419,15 @@ impl Shared {
         skipped.keys().cloned().collect()
     }
 
-    /// What should be done next in the background.
-    pub(crate) fn next_work(&self) -> Option<Work> {
+    /// What should be done next in the background: first what has erased memories in it.
+    pub(crate) fn next_task(&self) -> Option<Task> {
         let skipped = self.skipped();
-        self.index().ok()?.next_work(&skipped)
+        let work = self.index().ok()?.next_work(&skipped);
+        match work {
+            Some(work) if !work.erases && self.cleaning.is_due() => Some(Task::Clean),
+            Some(work) => Some(Task::Make(work)),
+            None => self.cleaning.is_due().then_some(Task::Clean),
+        }
     }
 
     /// Says that the index is not as the database says.
@@ -420,6 +459,7 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let error = error.or_else(|| self.cleaning.error());
         error.map_or(Ok(()), |error| Err(StoreError::Other(error)))
     }
 
@@ -761,6 +801,46 @@ impl MemoryStore for SqliteStore {
             let steps = self.shared.put_all(tx, &restored.rows)?;
             Ok((restored.answers, steps))
         })
+    }
+
+    fn history(&self, id: MemoryId) -> Result<Option<History>, StoreError> {
+        self.shared
+            .read(|connection| versions::history(connection, id))
+    }
+
+    fn restore_version(&self, restore: &VersionRestore) -> Result<Option<Memory>, StoreError> {
+        let shared = &self.shared;
+        for passage in &restore.passages {
+            shared.check_dimensions(&passage.embedding)?;
+        }
+        shared.write(|tx| {
+            let restored = versions::restore(tx, shared.model_row, restore)?;
+            let Some(restored) = restored else {
+                return Ok((None, Vec::new()));
+            };
+            let steps = match &restored.memory {
+                Some(memory) if restored.is_new => vec![shared.put(tx, restored.seq, memory)?],
+                _ => Vec::new(),
+            };
+            Ok((restored.memory, steps))
+        })
+    }
+
+    fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError> {
+        self.shared.erase(ids, now)
+    }
+
+    fn erase_due(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<MemoryId>, StoreError> {
+        self.shared.erase_due(before, now, limit)
+    }
+
+    fn erased(&self, ids: &[MemoryId]) -> Result<Vec<Option<Erased>>, StoreError> {
+        self.shared.erased(ids)
     }
 
     fn quarantined(

@@ -21,7 +21,7 @@ const REQUEST_AGE_MAX_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// What a request key was used for; keys of different kinds are apart.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Insert = 1,
     Forget = 2,
     Update = 3,
@@ -105,7 +105,7 @@ fn refresh(
 }
 
 /// Writes everything of a visible memory but its passages anew.
-fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
+pub(crate) fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
     tx.prepare_cached(
         "UPDATE memories SET stored_at_us = ?2, content = ?3, speaker = ?4, session = ?5,
              occurred_at_us = ?6, fingerprint = ?7, changed = ?8
@@ -130,7 +130,7 @@ fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault>
 }
 
 /// The number of a change.
-fn next_change(tx: &Transaction<'_>) -> Result<i64, Fault> {
+pub(crate) fn next_change(tx: &Transaction<'_>) -> Result<i64, Fault> {
     Ok(read::last_change(tx)? + 1)
 }
 
@@ -220,8 +220,7 @@ pub(crate) fn insert_row(
     passages: &[Passage],
 ) -> Result<i64, Fault> {
     let id = rows::id_column(memory.id);
-    let mut taken = tx.prepare_cached("SELECT 1 FROM memories WHERE id = ?1")?;
-    if taken.exists([id])? {
+    if is_taken(tx, memory.id)? {
         return Err(Fault::Store(StoreError::DuplicateId(memory.id)));
     }
     let space = count_in_space(tx, &memory.space, passages.len())?;
@@ -249,6 +248,13 @@ pub(crate) fn insert_row(
     insert_passages(tx, model, seq, passages)?;
     insert_words(tx, seq, memory)?;
     Ok(seq)
+}
+
+/// Whether an id is or was that of a memory. O(log memories).
+pub(crate) fn is_taken(connection: &Connection, id: MemoryId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM memories WHERE id = ?1 UNION ALL SELECT 1 FROM erased WHERE id = ?1";
+    let mut taken = connection.prepare_cached(sql)?;
+    Ok(taken.exists([rows::id_column(id)])?)
 }
 
 fn set_quarantine(tx: &Transaction<'_>, seq: i64, state: Quarantine) -> Result<(), Fault> {
@@ -332,33 +338,49 @@ pub(crate) fn update(
     };
     rewrite(tx, seq, &memory)?;
     if change.content.is_some() {
-        count_passages(tx, model, seq, -1)?;
-        tx.prepare_cached("DELETE FROM passages WHERE memory = ?1")?
-            .execute([seq])?;
-        insert_passages(tx, model, seq, &update.passages)?;
-        count_passages(tx, model, seq, 1)?;
+        replace_passages(tx, model, seq, &update.passages)?;
     }
     applied(tx, update.request, Kind::Update, seq, now_us())?;
     Ok(Some((seq, memory, true)))
 }
 
-/// A memory as the calls that hide and show need to know it.
-struct Row {
+/// Gives a visible memory other vectors.
+pub(crate) fn replace_passages(
+    tx: &Transaction<'_>,
+    model: i64,
     seq: i64,
+    passages: &[Passage],
+) -> Result<(), Fault> {
+    count_passages(tx, model, seq, -1)?;
+    delete_passages(tx, seq)?;
+    insert_passages(tx, model, seq, passages)?;
+    count_passages(tx, model, seq, 1)
+}
+
+/// Removes the vectors of a memory, of every model. O(those): the index of passages begins with the model.
+pub(crate) fn delete_passages(tx: &Transaction<'_>, seq: i64) -> Result<(), Fault> {
+    let sql = "DELETE FROM passages WHERE model IN (SELECT model FROM models) AND memory = ?1";
+    tx.prepare_cached(sql)?.execute([seq])?;
+    Ok(())
+}
+
+/// A memory as the calls that hide and show need to know it.
+pub(crate) struct Row {
+    pub(crate) seq: i64,
     /// Or hidden by quarantine.
-    forgotten: bool,
-    quarantine: Option<Quarantine>,
+    pub(crate) forgotten: bool,
+    pub(crate) quarantine: Option<Quarantine>,
     space: String,
 }
 
 impl Row {
-    fn space(&self) -> Result<SpaceName, Fault> {
+    pub(crate) fn space(&self) -> Result<SpaceName, Fault> {
         let name = &self.space;
         SpaceName::parse(name).map_err(|_| Fault::corrupt(format!("a space has the name {name:?}")))
     }
 }
 
-fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fault> {
+pub(crate) fn find(tx: &Transaction<'_>, id: MemoryId) -> Result<Option<Row>, Fault> {
     let mut find = tx.prepare_cached(
         "SELECT m.seq, m.forgotten_at_us IS NOT NULL, s.name, m.quarantine
          FROM memories AS m JOIN spaces AS s USING (space) WHERE m.id = ?1",
@@ -450,9 +472,16 @@ pub(crate) fn judge(
         answers.push(state.is_some_and(|state| state.hides() || state == decided));
         if let Some(row) = row.filter(|row| row.quarantine.is_some_and(Quarantine::hides)) {
             set_quarantine(tx, row.seq, decided)?;
-            if verdict == Verdict::Release {
-                show(tx, model, row.seq)?;
-                shown.push((row.space()?, row.seq));
+            match verdict {
+                Verdict::Release => {
+                    show(tx, model, row.seq)?;
+                    shown.push((row.space()?, row.seq));
+                }
+                // From then on it is kept for as long as what is forgotten.
+                Verdict::Discard => {
+                    tx.prepare_cached("UPDATE memories SET forgotten_at_us = ?2 WHERE seq = ?1")?
+                        .execute([row.seq, now_us()])?;
+                }
             }
         }
     }
@@ -462,7 +491,7 @@ pub(crate) fn judge(
     })
 }
 
-fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
+pub(crate) fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
     tx.prepare_cached("UPDATE memories SET forgotten_at_us = ?2, changed = ?3 WHERE seq = ?1")?
         .execute([seq, now_us(), next_change(tx)?])?;
     tx.prepare_cached("DELETE FROM memories_fts WHERE rowid = ?1")?
@@ -471,7 +500,7 @@ fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
     count_passages(tx, model, seq, -1)
 }
 
-fn show(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
+pub(crate) fn show(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
     tx.prepare_cached("UPDATE memories SET forgotten_at_us = NULL, changed = ?2 WHERE seq = ?1")?
         .execute([seq, next_change(tx)?])?;
     insert_words(tx, seq, &read::memory_in_row(tx, seq)?)?;
@@ -507,7 +536,7 @@ fn applied_insert(connection: &Connection, key: RequestKey) -> Result<Option<i64
     Ok(statement.query_row(values, |row| row.get(0)).optional()?)
 }
 
-fn was_applied(
+pub(crate) fn was_applied(
     connection: &Connection,
     key: RequestKey,
     kind: Kind,
@@ -518,7 +547,7 @@ fn was_applied(
     Ok(statement.exists(params![rows::key_column(key), kind as i64, seq])?)
 }
 
-fn applied(
+pub(crate) fn applied(
     tx: &Transaction<'_>,
     key: RequestKey,
     kind: Kind,
@@ -577,7 +606,7 @@ pub(crate) fn switch_model(tx: &Transaction<'_>, model: i64) -> Result<(), Fault
 }
 
 /// When a row is written: for people, and for pruning. Nothing is ordered by it.
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }

@@ -56,6 +56,8 @@ pub enum Event {
     Forgotten,
     /// A hidden memory was shown again.
     Restored,
+    /// A memory was erased for good.
+    Erased,
     /// A memory left quarantine.
     Released,
     /// A memory in quarantine was put away for good.
@@ -64,7 +66,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
@@ -86,6 +88,7 @@ impl Event {
         Self::Updated,
         Self::Forgotten,
         Self::Restored,
+        Self::Erased,
         Self::Released,
         Self::Discarded,
     ];
@@ -114,6 +117,7 @@ impl Event {
             Self::Updated => "updated",
             Self::Forgotten => "forgotten",
             Self::Restored => "restored",
+            Self::Erased => "erased",
             Self::Released => "released",
             Self::Discarded => "discarded",
         }

@@ -3,6 +3,8 @@
 //! The only way from a door to the memories: every call is held against the caller's rights here, and
 //! what it changed is told to the audit log, so that no door can forget either.
 
+mod past;
+
 use crate::access_file::AccessFile;
 use crate::caller::Caller;
 use crate::failure::Failure;
@@ -80,7 +82,8 @@ impl<'a> Admitted<'a> {
     pub(crate) async fn update(&self, change: MemoryChange) -> Result<Changed, Failure> {
         self.may_write()?;
         self.find_if_bound(change.id).await?;
-        let changed = self.hub.update(change).await?;
+        let id = change.id;
+        let changed = self.or_erased(id, self.hub.update(change).await).await?;
         self.note(Event::Updated, changed.memory.id);
         Ok(changed)
     }
@@ -99,7 +102,7 @@ impl<'a> Admitted<'a> {
 
     /// One memory. One in a space that the caller may not touch is as good as none.
     pub(crate) async fn show(&self, id: MemoryId) -> Result<Memory, Failure> {
-        let memory = self.hub.show(id).await?;
+        let memory = self.or_erased(id, self.hub.show(id).await).await?;
         if self.caller.rights.reach(&memory.space) {
             Ok(memory)
         } else {
@@ -111,7 +114,7 @@ impl<'a> Admitted<'a> {
     pub(crate) async fn forget(&self, id: MemoryId) -> Result<(), Failure> {
         self.may_write()?;
         self.find_if_bound(id).await?;
-        self.hub.forget(id).await?;
+        self.or_erased(id, self.hub.forget(id).await).await?;
         self.note(Event::Forgotten, id);
         Ok(())
     }
@@ -119,17 +122,8 @@ impl<'a> Admitted<'a> {
     /// Shows a forgotten memory again. Of a forgotten memory nobody is told the space before it is shown
     /// again, so this is for callers that may touch every space.
     pub(crate) async fn restore(&self, id: MemoryId) -> Result<Memory, Failure> {
-        self.may_write()?;
-        if self.caller.rights.spaces != Spaces::All {
-            return Err(Failure::new(
-                ErrorKind::Forbidden,
-                format!(
-                    "{id} cannot be restored by a caller that is bound to spaces: expected the owner's \
-                     venom restore-memory {id}"
-                ),
-            ));
-        }
-        let memory = self.hub.restore(id).await?;
+        self.may_restore(id)?;
+        let memory = self.or_erased(id, self.hub.restore(id).await).await?;
         self.note(Event::Restored, id);
         Ok(memory)
     }
@@ -152,6 +146,20 @@ impl<'a> Admitted<'a> {
         };
         self.note(event, id);
         Ok(())
+    }
+
+    fn may_restore(&self, id: MemoryId) -> Result<(), Failure> {
+        self.may_write()?;
+        if self.caller.rights.spaces == Spaces::All {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorKind::Forbidden,
+            format!(
+                "{id} cannot be restored by a caller that is bound to spaces: expected the owner's \
+                 venom restore-memory {id}"
+            ),
+        ))
     }
 
     fn note(&self, event: Event, id: MemoryId) {

@@ -8,6 +8,7 @@ mod handshake;
 mod healthcheck;
 mod import;
 mod output;
+mod past;
 mod quarantine;
 mod words;
 

@@ -10,10 +10,11 @@ mod engine;
 mod link;
 mod predecessor;
 mod queue;
+mod retention;
 mod socket;
 mod wire;
 
-pub(crate) use calls::{Answer, Call};
+pub(crate) use calls::{Answer, Call, Past};
 pub(crate) use engine::preflight;
 
 use crate::config::Config;
@@ -26,9 +27,9 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::{
-    Changed, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId, NewConversation,
-    NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation, RequestKey, SpaceName,
-    Stats, Verdict,
+    Changed, Erased, Erasures, History, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange,
+    MemoryId, NewConversation, NewImport, NewMemory, RecallQuery, Remembered,
+    RememberedConversation, RequestKey, Source, SpaceName, Stats, Verdict,
 };
 use venom_store::{Holder, Lease, LeaseError};
 
@@ -164,6 +165,32 @@ impl Hub {
     /// Shows a forgotten memory again.
     pub(crate) async fn restore(&self, id: MemoryId) -> Result<Memory, Failure> {
         self.call(Call::Restore(id)).await?.memory()
+    }
+
+    /// What a memory was and is.
+    pub(crate) async fn history(&self, id: MemoryId) -> Result<History, Failure> {
+        self.call(Call::Past(Past::History(id))).await?.history()
+    }
+
+    /// Brings a version of a memory back.
+    pub(crate) async fn restore_version(
+        &self,
+        id: MemoryId,
+        version: u32,
+        source: Source,
+    ) -> Result<Memory, Failure> {
+        let past = Past::RestoreVersion(id, version, source);
+        self.call(Call::Past(past)).await?.memory()
+    }
+
+    /// Erases memories for good.
+    pub(crate) async fn erase(&self, ids: Vec<MemoryId>) -> Result<Erasures, Failure> {
+        self.call(Call::Past(Past::Erase(ids))).await?.erasures()
+    }
+
+    /// What is known of a memory that was erased.
+    pub(crate) async fn erased(&self, id: MemoryId) -> Result<Option<Erased>, Failure> {
+        self.call(Call::Past(Past::Erased(id))).await?.erased()
     }
 
     /// A page of what waits in quarantine, newest first.

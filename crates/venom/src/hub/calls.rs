@@ -1,5 +1,9 @@
 //! The calls that doors make and the answers they get, in domain types.
 
+mod past;
+
+pub(crate) use past::{Past, PastAnswer};
+
 use crate::failure::Failure;
 use venom_core::use_cases::Venom;
 use venom_core::{
@@ -39,6 +43,8 @@ pub(crate) enum Call {
     Embed(Vec<String>),
     /// Store memories from elsewhere, all or none.
     Import(Vec<NewImport>),
+    /// What memories were, and erasing them.
+    Past(Past),
 }
 
 /// What a use case answered.
@@ -64,6 +70,8 @@ pub(crate) enum Answer {
     Vectors(Vec<Vec<f32>>),
     /// What became of each memory from elsewhere.
     Imported(Vec<Imported>),
+    /// What memories were, and erasing them.
+    Past(PastAnswer),
 }
 
 /// Carries out a call on this thread.
@@ -98,6 +106,7 @@ pub(super) fn carry_out(venom: &Venom, call: Call, key: RequestKey) -> Result<An
             Answer::Vectors(vectors.iter().map(|v| v.as_slice().to_vec()).collect())
         }
         Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
+        Call::Past(past) => past::carry_out(venom, past, key)?,
     })
 }
 

@@ -3,6 +3,7 @@
 use super::calls::{Answer, Call, carry_out};
 use super::predecessor;
 use super::queue::{Lane, Queue, Refused};
+use super::retention::Retention;
 use super::socket::Listener;
 use crate::asked::SystemClock;
 use crate::config::Config;
@@ -26,6 +27,8 @@ pub(super) struct Engine {
     /// Looks at the store that do not go through the queue; each may hang as long as a disk does.
     looks: Arc<Semaphore>,
     listener: Mutex<Option<Listener>>,
+    /// Erases what was forgotten long ago.
+    retention: Option<Retention>,
 }
 
 /// Finds the model without opening it, for the check of the configuration.
@@ -45,11 +48,14 @@ impl Engine {
             .map_err(|e| Failure::internal(format!("opening failed: {e}")))??;
         let queue = Queue::start(config.workers, config.queue_calls_max)
             .map_err(|e| Failure::not_ready(format!("worker threads cannot be started: {e}")))?;
+        let (venom, queue) = (Arc::new(venom), Arc::new(queue));
+        let retention = Retention::start(&config, &venom, &queue);
         let engine = Arc::new(Self {
-            venom: RwLock::new(Some(Arc::new(venom))),
-            queue: Arc::new(queue),
+            venom: RwLock::new(Some(venom)),
+            queue,
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             listener: Mutex::new(None),
+            retention,
         });
         match Listener::start(&config.data, engine.clone(), lease) {
             Ok(listener) => *engine.listener.lock().await = Some(listener),
@@ -69,6 +75,8 @@ impl Engine {
             | Call::Restore(_)
             | Call::Judge(..)
             | Call::Import(_) => Some(Lane::Bulk),
+            Call::Past(ref past) if past.is_quick() => Some(Lane::Quick),
+            Call::Past(_) => Some(Lane::Bulk),
             Call::Recall(_) | Call::List(_) | Call::Show(_) | Call::Quarantined(..) => {
                 Some(Lane::Quick)
             }
@@ -119,6 +127,9 @@ impl Engine {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        if let Some(retention) = &self.retention {
+            retention.close().await;
+        }
         listener.release();
     }
 }

@@ -5,11 +5,13 @@
 //! misread.
 
 mod import;
+mod past;
 mod source;
 
 use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
 use import::{WireImport, WireImported};
+use past::{WirePast, WirePastAnswer};
 use serde::{Deserialize, Serialize};
 use source::{WirePrecautions, WireSource, kinds, names};
 use venom_core::recall::{Part, Parts};
@@ -21,7 +23,7 @@ use venom_core::{
 };
 
 /// Version of this protocol.
-pub(super) const PROTOCOL: u32 = 6;
+pub(super) const PROTOCOL: u32 = 7;
 /// Longest call, in bytes: the largest batch of texts to embed with every byte escaped.
 pub(super) const CALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest reply. The attached process trusts its owner, which holds the same answer in memory: a page
@@ -118,6 +120,7 @@ enum WireCall {
     Import {
         batch: Vec<WireImport>,
     },
+    Past(WirePast),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -170,6 +173,7 @@ enum WireAnswer {
     Stats(WireStats),
     Vectors(Vec<Vec<f32>>),
     Imported(Vec<WireImported>),
+    Past(WirePastAnswer),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -283,6 +287,7 @@ impl CallLine {
             Call::Import(batch) => WireCall::Import {
                 batch: batch.into_iter().map(Into::into).collect(),
             },
+            Call::Past(past) => WireCall::Past(past.into()),
         };
         Self {
             id,
@@ -389,6 +394,7 @@ impl CallLine {
             WireCall::Check => Call::Check,
             WireCall::Embed { texts } => Call::Embed(texts),
             WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
+            WireCall::Past(past) => Call::Past(past.parse()?),
         };
         Ok((RequestKey(key), call))
     }
@@ -438,6 +444,7 @@ impl ReplyLine {
                 let answers = answers.into_iter().map(WireImported::parse);
                 Answer::Imported(answers.collect::<Result<_, _>>()?)
             }
+            WireAnswer::Past(past) => Answer::Past(past.parse()?),
         })
     }
 }
@@ -469,6 +476,7 @@ impl From<Answer> for WireAnswer {
             Answer::Imported(answers) => {
                 Self::Imported(answers.into_iter().map(Into::into).collect())
             }
+            Answer::Past(past) => Self::Past(past.into()),
         }
     }
 }

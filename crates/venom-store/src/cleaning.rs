@@ -24,7 +24,7 @@ const MERGED_PAGES: i64 = 64;
 /// Pages of the file that are looked at in a turn.
 const SCRUBBED_PAGES: usize = 1_024;
 /// Whoever erases waits so long at most until the files are clean; then it goes on without them.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// How far the cleaning is.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl Shared {
             if self.is_clean() {
                 return true;
             }
-            if !self.signal.wait_for_progress_until(until) {
+            if !self.signal.wait_for_progress(Some(until)) {
                 return self.is_clean();
             }
         }

@@ -48,7 +48,7 @@ struct Wanted {
     stop: bool,
     /// Whether the thread has something to do now.
     busy: bool,
-    /// Segments that were made or could not be made.
+    /// Things that were done or could not be done.
     ended: u64,
 }
 
@@ -65,29 +65,22 @@ impl Signal {
         drop(self.changed.wait_while(wanted, is_busy));
     }
 
-    /// Waits until another segment was made; `false` if none will be.
-    pub(crate) fn wait_for_progress(&self) -> bool {
+    /// Waits until another thing was done, but no longer than to a moment; `false` if it was not or none will be.
+    pub(crate) fn wait_for_progress(&self, until: Option<Instant>) -> bool {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = wanted.ended;
         let unchanged = |wanted: &mut Wanted| {
             wanted.ended == before && (wanted.work || wanted.busy) && !wanted.stop
         };
-        let wanted = self.changed.wait_while(wanted, unchanged);
-        let wanted = wanted.unwrap_or_else(PoisonError::into_inner);
-        (wanted.work || wanted.busy) && !wanted.stop
-    }
-
-    /// The same, until a moment at most.
-    pub(crate) fn wait_for_progress_until(&self, until: Instant) -> bool {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = wanted.ended;
-        let unchanged = |wanted: &mut Wanted| {
-            wanted.ended == before && (wanted.work || wanted.busy) && !wanted.stop
+        let is_under_way = |wanted: &Wanted| (wanted.work || wanted.busy) && !wanted.stop;
+        let Some(until) = until else {
+            let changed = self.changed.wait_while(wanted, unchanged);
+            return is_under_way(&changed.unwrap_or_else(PoisonError::into_inner));
         };
         let left = until.saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(wanted, left, unchanged);
-        let (wanted, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        !timeout.timed_out() && (wanted.work || wanted.busy) && !wanted.stop
+        let changed = self.changed.wait_timeout_while(wanted, left, unchanged);
+        let (changed, timeout) = changed.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out() && is_under_way(&changed)
     }
 
     fn ended(&self) {

@@ -64,6 +64,9 @@ impl<'a> Scrubber<'a> {
     pub(crate) fn free_pages(&self) -> io::Result<()> {
         let first = self.page(1)?;
         let (mut trunk, mut left) = (number(&first, 32), number(&first, 36));
+        if left > self.pages {
+            return Err(strange(1, "a count of free pages"));
+        }
         while trunk != 0 {
             let page = self.page(trunk)?;
             let leaves = number(&page, 4);
@@ -101,6 +104,9 @@ impl<'a> Scrubber<'a> {
                 let mut below = Vec::new();
                 for number in &level {
                     self.children(*number, &mut below)?;
+                    if below.len() > self.pages as usize {
+                        return Err(strange(*number, "fewer pages below it"));
+                    }
                 }
                 level = below;
             }
@@ -176,6 +182,9 @@ impl<'a> Scrubber<'a> {
             varint(page, &mut at).ok_or_else(lost)?;
         }
         let payload = usize::try_from(payload).map_err(|_| lost())?;
+        if payload / self.usable > self.pages as usize {
+            return Err(lost());
+        }
         let most = if kind == LEAF_TABLE {
             self.usable - 35
         } else {
@@ -312,4 +321,123 @@ fn strange(page_number: u32, expected: &str) -> io::Error {
         io::ErrorKind::InvalidData,
         format!("page {page_number} of venom.db is damaged: expected {expected}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rusqlite::Connection;
+    use std::path::Path;
+
+    fn scrub(path: &Path, roots: &[u32]) -> io::Result<usize> {
+        let file = File::options().read(true).write(true).open(path)?;
+        let scrubber = Scrubber::new(&file)?;
+        scrubber.free_pages()?;
+        let pages = scrubber.trees(roots)?;
+        for page in &pages {
+            scrubber.tree_page(*page)?;
+        }
+        Ok(pages.len())
+    }
+
+    fn roots(connection: &Connection) -> Vec<u32> {
+        crate::erase::roots(connection).unwrap()
+    }
+
+    /// Everything that the database says.
+    fn contents(connection: &Connection) -> Vec<(i64, Option<String>, Option<Vec<u8>>)> {
+        let mut all = connection
+            .prepare("SELECT id, name, body FROM t ORDER BY id")
+            .unwrap();
+        let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// A database of small pages after inserts, changes and deletions; every text and body has its number in it.
+    fn made(path: &Path, page_bytes: u32, steps: &[(u8, u16, u16)]) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .pragma_update(None, "page_size", page_bytes)
+            .unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, body BLOB);
+                 CREATE INDEX by_name ON t (name);
+                 CREATE TABLE w (name TEXT PRIMARY KEY, id INTEGER) WITHOUT ROWID;",
+            )
+            .unwrap();
+        for (step, (kind, id, length)) in steps.iter().enumerate() {
+            let (id, length) = (i64::from(*id % 200), usize::from(*length % 9_000));
+            let name = format!("gone{step:08}{}", "n".repeat(length / 7));
+            let body = format!("gone{step:08}").into_bytes().repeat(length / 12);
+            let done = match kind % 4 {
+                0 => connection.execute("DELETE FROM t WHERE id = ?1", [id]),
+                1 => connection.execute("DELETE FROM w WHERE id = ?1", [id]),
+                2 => connection.execute("INSERT OR REPLACE INTO w VALUES (?1, ?2)", (&name, id)),
+                _ => connection.execute(
+                    "INSERT OR REPLACE INTO t VALUES (?1, ?2, ?3)",
+                    (id, &name, &body),
+                ),
+            };
+            done.unwrap();
+        }
+        connection
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_is_scrubbed_says_the_same_and_nothing_else(
+            steps in prop::collection::vec(any::<(u8, u16, u16)>(), 1..400),
+            page_bytes in prop::sample::select(vec![512_u32, 1_024, 8_192, 65_536]),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("t.db");
+            let connection = made(&path, page_bytes, &steps);
+            let (before, roots) = (contents(&connection), roots(&connection));
+            drop(connection);
+            let pages = scrub(&path, &roots).unwrap();
+            prop_assert!(pages >= roots.len());
+            let connection = Connection::open(&path).unwrap();
+            let sound: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+            prop_assert_eq!(sound, "ok");
+            prop_assert_eq!(&contents(&connection), &before);
+            // Of the numbers of all steps only those of what is there are in the file.
+            let mut there: BTreeSet<String> = before.iter().filter_map(|row| row.1.clone()).collect();
+            let mut names = connection.prepare("SELECT name FROM w").unwrap();
+            there.extend(names.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap));
+            let there: BTreeSet<&str> = there.iter().map(|name| &name[..12]).collect();
+            let bytes = std::fs::read(&path).unwrap();
+            // Those that are cut by the end of a page are no numbers.
+            let is_number = |part: &[u8]| part.starts_with(b"gone") && part[4..].iter().all(u8::is_ascii_digit);
+            for part in bytes.windows(12).filter(|part| is_number(part)) {
+                let number = std::str::from_utf8(part).unwrap();
+                prop_assert!(there.contains(number), "{}", number);
+            }
+        }
+
+        #[test]
+        fn a_damaged_file_ends_in_an_error_and_no_panic(
+            places in prop::collection::vec(any::<(u16, u8)>(), 1..40),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("t.db");
+            let steps: Vec<(u8, u16, u16)> = (0..300).map(|n: u16| (n.to_le_bytes()[0], n * 7, n * 31)).collect();
+            let connection = made(&path, 1_024, &steps);
+            let roots = roots(&connection);
+            drop(connection);
+            let mut bytes = std::fs::read(&path).unwrap();
+            for (place, byte) in places {
+                // Headers and lists of cells are at the starts of pages.
+                let at = usize::from(place) * 1_024 / 64 + usize::from(place) % 64;
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            std::fs::write(&path, bytes).unwrap();
+            // Whether it is noticed depends on the place.
+            let _ = scrub(&path, &roots);
+        }
+    }
 }

@@ -408,7 +408,7 @@ impl Shared {
     fn wait_for_room(&self) {
         while self.waiting() > WAITING_MAX
             && self.skipped().is_empty()
-            && self.signal.wait_for_progress()
+            && self.signal.wait_for_progress(None)
         {}
     }
 

@@ -14,15 +14,12 @@ impl Patient<'_> {
             let sql = "SELECT count(*) FROM versions";
             Ok(connection.query_row(sql, [], |row| row.get(0))?)
         })?;
-        match self.read(erase::broken_history)? {
-            Some(id) => {
-                let says = format!("former versions of {id} are missing: restore a backup");
-                self.found("history", Verdict::Trouble, says);
-            }
-            None => {
-                let says = format!("{versions} former versions, none is missing");
-                self.found("history", Verdict::Sound, says);
-            }
+        if let Some(id) = self.read(erase::broken_history)? {
+            let says = format!("former versions of {id} are missing: restore a backup");
+            self.found("history", Verdict::Trouble, says);
+        } else {
+            let says = format!("{versions} former versions, none is missing");
+            self.found("history", Verdict::Sound, says);
         }
         let count = self.read(erase::count)?;
         if let Some((seq, table)) = self.read(erase::leftover)? {

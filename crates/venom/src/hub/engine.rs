@@ -75,8 +75,7 @@ impl Engine {
             | Call::Restore(_)
             | Call::Judge(..)
             | Call::Import(_) => Some(Lane::Bulk),
-            Call::Past(ref past) if past.is_quick() => Some(Lane::Quick),
-            Call::Past(_) => Some(Lane::Bulk),
+            Call::Past(ref past) => Some(past.lane()),
             Call::Recall(_) | Call::List(_) | Call::Show(_) | Call::Quarantined(..) => {
                 Some(Lane::Quick)
             }

@@ -2,7 +2,7 @@
 
 use super::answers::{View, memory_json};
 use serde_json::{Value, json};
-use venom_core::{History, Memory, Replaced, Version};
+use venom_core::{History, Memory, Replaced, Source, Version};
 
 /// The versions of a memory, oldest first: each as the memory was, with its number and what made it. Its time is when it
 /// was made, its origin through whom.
@@ -34,7 +34,7 @@ fn version_json(
     let by = match made {
         Some(change) => change.by.clone(),
         None if version.number == 1 => history.source.clone(),
-        None => Default::default(),
+        None => Source::default(),
     };
     let memory = Memory {
         id: history.id,

@@ -401,3 +401,25 @@ fn a_model_is_told_what_a_memory_was() {
         tool_error(&door.call_tool("get_memory", &json!({"memory_id": id, "history": true})));
     assert_eq!(hidden, format!("memory {id} was not found"));
 }
+
+#[test]
+fn nobody_erases_but_the_local_user() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    let mut door = HttpClient::open(server.port).unwrap();
+    let id = store(&mut door, "Ben lives in Rome");
+    let tools = door.request("tools/list", &json!({})).unwrap();
+    let tools = tools["result"]["tools"].as_array().unwrap().clone();
+    assert!(tools.len() >= 8);
+    for tool in tools {
+        let name = tool["name"].as_str().unwrap();
+        assert!(!name.contains("erase"), "{name}");
+    }
+    for tool in ["erase", "erase_memory"] {
+        let answer = door.call(tool, &json!({"memory_id": id})).unwrap();
+        let said = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(said.starts_with("unknown tool"), "{answer}");
+    }
+    let kept = tool_json(&door.call_tool("get_memory", &json!({"memory_id": id})));
+    assert_eq!(kept["content"], "Ben lives in Rome");
+}

@@ -113,11 +113,16 @@ pub(super) fn every_change_keeps_the_former_version(store: &dyn MemoryStore) {
     let numbers: Vec<u32> = all.iter().map(|version| version.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4]);
     assert_eq!(texts(store, 5), ["one", "two", "two", "two"]);
-    let tags: Vec<&[_]> = all.iter().map(|version| version.tags.as_slice()).collect();
+    let tags = all.iter().map(|version| version.tags.as_slice().to_vec());
     let [a, b, c, d] = ["a", "b", "c", "d"].map(tag);
     assert_eq!(
-        tags,
-        [&[b.clone(), a.clone()][..], &[b, a], &[c.clone()], &[c, d]]
+        tags.collect::<Vec<_>>(),
+        [
+            vec![b.clone(), a.clone()],
+            vec![b, a],
+            vec![c.clone()],
+            vec![c, d]
+        ]
     );
     let times: Vec<i64> = all
         .iter()

@@ -2,6 +2,7 @@
 
 use super::{Answer, unexpected};
 use crate::failure::Failure;
+use crate::hub::queue::Lane;
 use venom_core::use_cases::Venom;
 use venom_core::{Erased, Erasures, Error, History, MemoryId, RequestKey, Source};
 
@@ -19,9 +20,12 @@ pub(crate) enum Past {
 }
 
 impl Past {
-    /// Whether it is answered without embedding or changing anything.
-    pub(in crate::hub) const fn is_quick(&self) -> bool {
-        matches!(self, Self::History(_) | Self::Erased(_))
+    /// Where it waits.
+    pub(in crate::hub) const fn lane(&self) -> Lane {
+        match self {
+            Self::History(_) | Self::Erased(_) => Lane::Quick,
+            Self::RestoreVersion(..) | Self::Erase(_) => Lane::Bulk,
+        }
     }
 }
 

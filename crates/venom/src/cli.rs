@@ -140,7 +140,8 @@ fn start_log(config: &Config) {
     use tracing_subscriber::util::SubscriberInitExt as _;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // Colours are a feature that is left out: to ask for them on a terminal is an error.
+        .with_ansi(false)
         .with_target(false);
     // Below `trace` the SDK may report failures of its own only: it logs every refused request as a
     // warning and, at `debug`, whole messages with the memories in them. To its service an answer whose

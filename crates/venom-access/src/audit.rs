@@ -64,6 +64,8 @@ pub enum Event {
     SpaceRenamed,
     /// A space was deleted, and its memories hidden.
     SpaceDeleted,
+    /// A memory was erased for good.
+    Erased,
     /// A memory left quarantine.
     Released,
     /// A memory in quarantine was put away for good.
@@ -76,7 +78,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::PassphraseSet,
         Self::SignedIn,
         Self::SignInFailed,
@@ -102,6 +104,7 @@ impl Event {
         Self::SpaceCreated,
         Self::SpaceRenamed,
         Self::SpaceDeleted,
+        Self::Erased,
         Self::Released,
         Self::Discarded,
         Self::BackedUp,
@@ -136,6 +139,7 @@ impl Event {
             Self::SpaceCreated => "space created",
             Self::SpaceRenamed => "space renamed",
             Self::SpaceDeleted => "space deleted",
+            Self::Erased => "erased",
             Self::Released => "released",
             Self::Discarded => "discarded",
             Self::BackedUp => "backup made",

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Forbidden,
     /// What the caller named does not exist.
     NotFound,
+    /// What the caller named was there, and was erased for good.
+    Gone,
     /// A queue is full: the same call may work in a moment.
     Overloaded,
     /// The store or the model cannot serve now; an operator has to act.
@@ -27,11 +29,12 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tables and their tests.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InvalidInput,
         Self::TooLarge,
         Self::Forbidden,
         Self::NotFound,
+        Self::Gone,
         Self::Overloaded,
         Self::NotReady,
         Self::Internal,
@@ -325,6 +328,16 @@ pub enum Error {
     /// The space named does not exist, or was deleted.
     #[error("there is no space {:?}: expected one that venom space list shows", .0.as_str())]
     SpaceNotFound(crate::memory::SpaceName),
+    /// The memory named has no such version.
+    #[error("memory {id} has no version {version}: expected 1 to {last}")]
+    VersionNotFound {
+        /// The memory.
+        id: crate::memory::MemoryId,
+        /// What came.
+        version: u32,
+        /// The version that it is now.
+        last: u32,
+    },
     /// The memory named is not, or no longer, in quarantine.
     #[error("memory {0} was not found in quarantine")]
     NotInQuarantine(crate::memory::MemoryId),
@@ -338,9 +351,10 @@ impl Error {
             Self::Embed(e) => e.kind(),
             Self::Store(e) => e.kind(),
             Self::Persona(e) => e.kind(),
-            Self::MemoryNotFound(_) | Self::SpaceNotFound(_) | Self::NotInQuarantine(_) => {
-                ErrorKind::NotFound
-            }
+            Self::MemoryNotFound(_)
+            | Self::SpaceNotFound(_)
+            | Self::VersionNotFound { .. }
+            | Self::NotInQuarantine(_) => ErrorKind::NotFound,
         }
     }
 }

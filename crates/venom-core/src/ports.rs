@@ -6,11 +6,13 @@
 use crate::backup::{Backup, BackupNote};
 use crate::embedding::{Embedding, ModelStamp, Passage};
 use crate::error::{EmbedError, PersonaError, StoreError};
+use crate::history::{Erased, Erasures, History};
 use crate::import::{Arrival, Imported};
 use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName, Verdict};
 use crate::persona::{Persona, PersonaName};
 use crate::query::{Filter, Hit, ListPage, ListQuery, Stats};
 use crate::recall::{Question, Spelling};
+use crate::source::Source;
 use crate::spaces::{Emptied, Move, Moved, Renamed, SpaceInfo, Within};
 use crate::time::Timestamp;
 
@@ -106,6 +108,23 @@ pub struct MemoryUpdate {
     pub request: RequestKey,
 }
 
+/// A former version that is to come back, with everything a store needs for it.
+#[derive(Clone, Debug)]
+pub struct VersionRestore {
+    /// Which memory.
+    pub id: MemoryId,
+    /// Which of its versions.
+    pub version: u32,
+    /// Passages of the text of that version, at least one.
+    pub passages: Vec<Passage>,
+    /// When it comes back.
+    pub stored_at: Timestamp,
+    /// Through whom.
+    pub source: Source,
+    /// The call that brings it back.
+    pub request: RequestKey,
+}
+
 /// A search, read and embedded.
 #[derive(Clone, Copy)]
 pub struct Search<'a> {
@@ -161,7 +180,7 @@ pub trait MemoryStore: Send + Sync {
 
     /// The memories that arrivals are kept as already, in order; `None` for one that is new. Kept are: what was imported
     /// with the same key, whatever became of it; of an arrival that keeps its id the memory with that id and text,
-    /// forgotten ones included; of any other the newest visible memory that it repeats ([`crate::duplicate::repeats`]).
+    /// forgotten ones included, or the one with that id that was erased; of any other the newest visible memory that it repeats ([`crate::duplicate::repeats`]).
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -268,6 +287,48 @@ pub trait MemoryStore: Send + Sync {
     fn restore(&self, ids: &[MemoryId], request: RequestKey) -> Result<Vec<bool>, StoreError> {
         self.restore_within(ids, &Within::Everywhere, request)
     }
+
+    /// What a memory was and is, forgotten or in quarantine too; `None` if there is none or it was erased.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn history(&self, id: MemoryId) -> Result<Option<History>, StoreError>;
+
+    /// Gives a memory the text, tags and origin of a former version, as a change of its own, and shows it if it was
+    /// forgotten; durable on return. The memory as it is then, `None` where there is none, it is in quarantine or was
+    /// discarded there, or it has no such version. The version that it is now changes nothing but that it is shown; nor
+    /// does anything change where a call with the same key restored it before.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is changed.
+    fn restore_version(&self, restore: &VersionRestore) -> Result<Option<Memory>, StoreError>;
+
+    /// Erases memories for good, visible, forgotten and quarantined ones: text, vectors, words, former versions, and
+    /// everything derived from them, in one transaction, durable on return. What stays is the id, which no other
+    /// memory gets, and by what it was recognised when it was imported, so that no import brings it back.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is erased.
+    fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError>;
+
+    /// Erases up to `limit` memories that were forgotten, or discarded from quarantine, before a moment; which they
+    /// were. Memories that were hidden before erasing began in this store count as hidden then. The caller is not kept
+    /// waiting for their bytes to leave the files.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is erased.
+    fn erase_due(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<MemoryId>, StoreError>;
+
+    /// What is still known of memories that were erased, in order; `None` for any other id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn erased(&self, ids: &[MemoryId]) -> Result<Vec<Option<Erased>>, StoreError>;
 
     /// A page of the memories of all spaces that are in quarantine, newest (largest id) first: those with a smaller
     /// id than `before`.

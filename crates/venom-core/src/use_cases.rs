@@ -1,7 +1,8 @@
-//! The use cases: remember, recall, list, show, update, forget, restore, quarantine, stats. One value, shared by every
+//! The use cases: remember, recall, list, show, update, forget, restore, erase, quarantine, stats. One value, shared by every
 //! door. What is to be kept passes the owner's [`Rules`] here, so that no door can miss them.
 
 mod backups;
+mod history;
 mod import;
 mod spaces;
 

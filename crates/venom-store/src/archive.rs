@@ -85,6 +85,8 @@ pub(crate) struct Segment {
     vectors: Arc<VectorFile>,
     /// Number of its first vector among all of the archive.
     first_vector: usize,
+    /// Whether its files have memories that were erased since.
+    has_erased: bool,
 }
 
 impl Segment {
@@ -122,7 +124,18 @@ impl Segment {
             text,
             vectors: Arc::new(vectors),
             first_vector: 0,
+            has_erased: false,
         })
+    }
+
+    /// Takes out memories that were erased, and notes whether they are in its files.
+    pub(crate) fn erase(&mut self, rows: &[i64]) {
+        for row in rows.iter().filter(|row| self.name.covered.has(**row)) {
+            if let Some(slot) = self.text.slot_in_file(*row) {
+                self.text.remove(slot);
+                self.has_erased = true;
+            }
+        }
     }
 
     /// Memories that went since it was written.
@@ -205,6 +218,23 @@ impl Archive {
             self.flat.remove(segment.first_vector + vector);
         }
         segment.text.remove(slot)
+    }
+
+    /// Takes memories out for good: the segments that have them are to be made anew.
+    pub(crate) fn erase(&mut self, rows: &[i64]) {
+        for row in rows {
+            self.remove(*row);
+        }
+        for segment in &mut self.segments {
+            segment.erase(rows);
+        }
+    }
+
+    /// The rows that a segment covers which has erased memories in its files.
+    pub(crate) fn with_erased(&self) -> Option<(i64, i64)> {
+        let mut segments = self.segments.iter();
+        let covered = segments.find(|segment| segment.has_erased)?.name.covered;
+        Some((covered.first, covered.last))
     }
 
     /// Whether a memory is there.

@@ -140,12 +140,30 @@ impl Block {
         self.entries.iter().map(of_entry).collect()
     }
 
-    fn compact(&mut self) {
-        let dimensions = self.dimensions;
-        let rows = self.vectors.len() / dimensions;
-        if (self.dead_rows as f64) <= rows as f64 * DEAD_SHARE_MAX {
+    /// Takes memories out so that nothing of them stays, even of those that went before. O(block) if it has one.
+    pub(crate) fn erase(&mut self, seqs: &[i64]) {
+        if !self.entries.iter().any(|entry| seqs.contains(&entry.seq)) {
             return;
         }
+        for seq in seqs {
+            self.remove(*seq);
+        }
+        if self.dead_rows > 0 {
+            self.rewrite();
+        }
+    }
+
+    fn compact(&mut self) {
+        let rows = self.vectors.len() / self.dimensions;
+        if (self.dead_rows as f64) > rows as f64 * DEAD_SHARE_MAX {
+            self.rewrite();
+        }
+    }
+
+    /// Leaves out what went.
+    fn rewrite(&mut self) {
+        let dimensions = self.dimensions;
+        let rows = self.vectors.len() / dimensions;
         let mut vectors = Vec::with_capacity((rows - self.dead_rows) * dimensions);
         let mut entries = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter().filter(|entry| entry.live) {

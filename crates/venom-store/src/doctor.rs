@@ -3,6 +3,8 @@
 //! The text of memories and what belongs to it is the truth and never changed here. Counters, full text, fingerprints
 //! and vectors follow from it and can be made anew.
 
+mod past;
+
 use crate::archive::{self, Archive, Name, Segment};
 use crate::block::best_row;
 use crate::fault::{Doing, Fault};
@@ -208,6 +210,7 @@ pub fn examine(lease: &Lease, embedder: &dyn Embedder, task: &Task) -> Result<Ve
         patient.full_text()?;
         patient.fingerprints()?;
         patient.backups()?;
+        patient.past(&task.options)?;
         if is_of_model {
             patient.vectors()?;
             patient.index(&task.options)?;

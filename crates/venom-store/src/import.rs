@@ -11,7 +11,8 @@ const NEIGHBOURS: u64 = 1_000;
 /// The memory that an arrival is kept as. O(log memories + memories of the same fingerprint).
 pub(crate) fn known(connection: &Connection, arrival: &Arrival) -> Result<Option<MemoryId>, Fault> {
     let by_key =
-        "SELECT m.id FROM imports AS i JOIN memories AS m ON m.seq = i.memory WHERE i.key = ?1";
+        "SELECT coalesce(m.id, e.id) FROM imports AS i LEFT JOIN memories AS m ON m.seq = i.memory
+                      LEFT JOIN erased AS e ON e.memory = i.memory WHERE i.key = ?1";
     let mut statement = connection.prepare_cached(by_key)?;
     let found: Option<i64> = statement
         .query_row([key_column(arrival.key)], |row| row.get(0))
@@ -21,7 +22,8 @@ pub(crate) fn known(connection: &Connection, arrival: &Arrival) -> Result<Option
     }
     let new = &arrival.memory;
     if arrival.keeps_id {
-        let sql = "SELECT 1 FROM memories WHERE id = ?1 AND content = ?2";
+        let sql = "SELECT 1 FROM memories WHERE id = ?1 AND content = ?2
+                   UNION ALL SELECT 1 FROM erased WHERE id = ?1";
         let mut statement = connection.prepare_cached(sql)?;
         let is_there = statement.exists(params![rows::id_column(new.id), new.content.as_str()])?;
         return Ok(is_there.then_some(new.id));
@@ -48,8 +50,8 @@ pub(crate) fn import(
 ) -> Result<(Imported, Option<(i64, Memory)>), Fault> {
     if let Some(id) = known(tx, arrival)? {
         tx.prepare_cached(
-            "INSERT INTO imports (key, memory) SELECT ?1, seq FROM memories WHERE id = ?2
-             ON CONFLICT DO NOTHING",
+            "INSERT OR IGNORE INTO imports (key, memory) SELECT ?1, seq FROM memories WHERE id = ?2
+             UNION ALL SELECT ?1, memory FROM erased WHERE id = ?2",
         )?
         .execute(params![key_column(arrival.key), rows::id_column(id)])?;
         return Ok((Imported::Known(id), None));
@@ -68,9 +70,8 @@ pub(crate) fn import(
 fn free_id(tx: &Transaction<'_>, arrival: &Arrival) -> Result<MemoryId, Fault> {
     let first = arrival.memory.id.digits();
     let last = first.saturating_add(if arrival.keeps_id { 0 } else { NEIGHBOURS });
-    let mut taken = tx.prepare_cached("SELECT 1 FROM memories WHERE id = ?1")?;
     for id in (first..=last).filter_map(MemoryId::new) {
-        if !taken.exists([rows::id_column(id)])? {
+        if !write::is_taken(tx, id)? {
             return Ok(id);
         }
     }

@@ -168,6 +168,8 @@ pub(crate) struct Work {
     pub(crate) rows: (i64, i64),
     /// Whether several segments may be made of them.
     pub(crate) may_be_cut: bool,
+    /// Whether it is to be done because a segment has memories that were erased.
+    pub(crate) erases: bool,
 }
 
 impl Index {
@@ -407,28 +409,56 @@ impl Index {
         let wanted = |(space, _): &(&SpaceName, &SpaceIndex)| !skipped.contains(*space);
         let mut spaces: Vec<_> = self.spaces.iter().filter(wanted).collect();
         spaces.sort_by_key(|(space, _)| *space);
-        spaces.into_iter().find_map(|(space, index)| {
+        let with_erased = spaces.iter().find_map(|(space, index)| {
+            Some(Work {
+                space: (*space).clone(),
+                rows: index.archive.with_erased()?,
+                may_be_cut: false,
+                erases: true,
+            })
+        });
+        let mut others = spaces.into_iter().filter_map(|(space, index)| {
             let (rows, may_be_cut) = index.next_work(&self.sizes)?;
             Some(Work {
                 space: space.clone(),
                 rows,
                 may_be_cut,
+                erases: false,
             })
-        })
+        });
+        with_erased.or_else(|| others.next())
+    }
+
+    /// Takes memories out for good, of whatever space they are or were: nothing of them stays in blocks, and segments
+    /// that have them are to be made anew. O(blocks that have one).
+    pub(crate) fn erase(&mut self, rows: &[i64]) {
+        for index in self.spaces.values_mut() {
+            for block in &mut index.blocks {
+                block.erase(rows);
+            }
+            index.archive.erase(rows);
+        }
+    }
+
+    /// Whether a segment has memories in its files that were erased.
+    pub(crate) fn has_erased(&self) -> bool {
+        let mut spaces = self.spaces.values();
+        spaces.any(|index| index.archive.with_erased().is_some())
     }
 
     /// Takes in a segment that was made of a space; `changed` are the rows among those it covers that were changed
-    /// meanwhile, increasing. Returns the names of the segments in whose place it is, and the rows of memories that
+    /// meanwhile, increasing, `erased` all that were erased meanwhile. Returns the names of the segments in whose place it is, and the rows of memories that
     /// are in no block any more and have to be added again.
     pub(crate) fn install(
         &mut self,
         space: &SpaceName,
-        segment: Segment,
-        changed: &[i64],
+        mut segment: Segment,
+        (changed, erased): (&[i64], &[i64]),
     ) -> (Vec<Name>, Vec<i64>) {
         let Some(index) = self.spaces.get_mut(space) else {
             return (vec![segment.name], Vec::new());
         };
+        segment.erase(erased);
         index.install(segment, changed, (self.dimensions, self.stemming))
     }
 

@@ -8,11 +8,12 @@ use crate::load::Recipe;
 use crate::pages::PageWriter;
 use crate::quantised::{Quantizer, VectorFileWriter};
 use crate::sealed::{self, Columns, Covered};
-use crate::store::Shared;
+use crate::store::{Shared, Task};
 use crate::{folder, load, read};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use venom_core::StoreError;
 use venom_core::recall::SectionBuilder;
 
@@ -47,7 +48,7 @@ struct Wanted {
     stop: bool,
     /// Whether the thread has something to do now.
     busy: bool,
-    /// Segments that were made or could not be made.
+    /// Things that were done or could not be done.
     ended: u64,
 }
 
@@ -64,16 +65,22 @@ impl Signal {
         drop(self.changed.wait_while(wanted, is_busy));
     }
 
-    /// Waits until another segment was made; `false` if none will be.
-    pub(crate) fn wait_for_progress(&self) -> bool {
+    /// Waits until another thing was done, but no longer than to a moment; `false` if it was not or none will be.
+    pub(crate) fn wait_for_progress(&self, until: Option<Instant>) -> bool {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = wanted.ended;
         let unchanged = |wanted: &mut Wanted| {
             wanted.ended == before && (wanted.work || wanted.busy) && !wanted.stop
         };
-        let wanted = self.changed.wait_while(wanted, unchanged);
-        let wanted = wanted.unwrap_or_else(PoisonError::into_inner);
-        (wanted.work || wanted.busy) && !wanted.stop
+        let is_under_way = |wanted: &Wanted| (wanted.work || wanted.busy) && !wanted.stop;
+        let Some(until) = until else {
+            let changed = self.changed.wait_while(wanted, unchanged);
+            return is_under_way(&changed.unwrap_or_else(PoisonError::into_inner));
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        let changed = self.changed.wait_timeout_while(wanted, left, unchanged);
+        let (changed, timeout) = changed.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out() && is_under_way(&changed)
     }
 
     fn ended(&self) {
@@ -97,7 +104,7 @@ impl Signal {
         !wanted.stop
     }
 
-    fn stops(&self) -> bool {
+    pub(crate) fn stops(&self) -> bool {
         self.wanted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -115,9 +122,14 @@ impl Indexer {
         let run = move || {
             let seen = &ending.0;
             while seen.wait() {
-                while let Some(work) = shared.next_work() {
-                    let outcome = Making::new(&shared, seen).make(&work);
-                    shared.indexing_ended(&work.space, outcome.err());
+                while let Some(task) = shared.next_task() {
+                    match task {
+                        Task::Make(work) => {
+                            let outcome = Making::new(&shared, seen).make(&work);
+                            shared.indexing_ended(&work.space, outcome.err());
+                        }
+                        Task::Clean => shared.clean(seen),
+                    }
                     seen.ended();
                     if seen.stops() {
                         break;
@@ -330,8 +342,10 @@ impl Shared {
         let changed = read::changed_since(connection, name.covered.change).map_err(faulty)?;
         let changed = changed.into_iter().map(|change| change.seq);
         let changed: Vec<i64> = changed.filter(|row| name.covered.has(*row)).collect();
+        let erased = read::erased_since(connection, name.covered.change).map_err(faulty)?;
+        let erased: Vec<i64> = erased.into_iter().map(|(row, _)| row).collect();
         let mut index = self.index_for_change()?;
-        let (old, again) = index.install(&space, segment, &changed);
+        let (old, again) = index.install(&space, segment, (&changed, &erased));
         for name in old {
             name.remove(&self.recipe.folder);
         }

@@ -8,7 +8,9 @@
 mod archive;
 mod backups;
 mod block;
+mod cleaning;
 pub mod doctor;
+mod erase;
 mod fault;
 pub mod folder;
 mod import;
@@ -24,6 +26,7 @@ mod reembed;
 pub mod restore;
 mod rows;
 mod schema;
+mod scrub;
 mod sealed;
 mod snapshot;
 mod spaces;
@@ -31,6 +34,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod versions;
 mod write;
 
 pub use index::{IndexOptions, IndexSizes};

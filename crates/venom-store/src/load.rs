@@ -127,6 +127,12 @@ fn load_large(
                 changed.push(change.seq);
             }
         }
+        for (seq, change) in read::erased_since(connection, oldest)? {
+            let is_older = |segment: &&mut Segment| segment.name.covered.change < change;
+            for segment in segments.iter_mut().filter(is_older) {
+                segment.erase(&[seq]);
+            }
+        }
     }
     let (mut gaps, mut next) = (Vec::new(), 1);
     for segment in &segments {

@@ -180,7 +180,10 @@ fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
 /// Random bytes and cut files are told apart from a database that another program made.
 fn check_header(folder: &Path, path: &Path) -> Result<File, StoreError> {
     let mut header = [0; 100];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header).map(|()| file));
+    let opened = File::options().read(true).write(true).open(path);
+    // Where nothing can be written SQLite has the better words for it.
+    let opened = opened.or_else(|_| File::open(path));
+    let read = opened.and_then(|mut file| file.read_exact(&mut header).map(|()| file));
     match read {
         Ok(file) if header.starts_with(&MAGIC) => Ok(file),
         Ok(_) => Err(StoreError::Corrupt(format!(
@@ -216,7 +219,7 @@ fn connect(path: &Path, journal: Journal) -> Result<Connection, Fault> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    // `forget` hides and does not erase, so zeroing freed pages would cost writes and promise nothing.
+    // What is erased is zeroed when it is, together with what SQLite would leave in spite of this setting.
     connection.pragma_update(None, "secure_delete", false)?;
     let mode = connection.pragma_update_and_check(None, "journal_mode", journal.name(), |row| {
         row.get::<_, String>(0)
@@ -231,7 +234,12 @@ fn connect(path: &Path, journal: Journal) -> Result<Connection, Fault> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
+    // A rollback journal keeps nothing of what it was needed for: that may be what is erased next.
+    let log_bytes = match journal {
+        Journal::WriteAhead => LOG_BYTES_MAX,
+        Journal::Rollback => 0,
+    };
+    connection.pragma_update(None, "journal_size_limit", log_bytes)?;
     Ok(connection)
 }
 

@@ -33,10 +33,10 @@ pub(crate) fn is_empty(connection: &Connection) -> Result<bool, Fault> {
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
-/// The largest id ever given, forgotten memories included. O(log memories).
+/// The largest id ever given, of forgotten and erased memories too. O(log memories).
 pub(crate) fn largest_id(connection: &Connection) -> Result<Option<MemoryId>, Fault> {
-    let largest: Option<i64> =
-        connection.query_row("SELECT max(id) FROM memories", [], |row| row.get(0))?;
+    let sql = "SELECT max(id) FROM (SELECT max(id) AS id FROM memories UNION ALL SELECT max(id) FROM erased)";
+    let largest: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
     largest.map(rows::memory_id).transpose()
 }
 
@@ -97,16 +97,17 @@ pub(crate) fn rows_between(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// The last row of all memories; 0 if there is none.
+/// The last row that a memory ever had; 0 if there is none.
 pub(crate) fn last_row(connection: &Connection) -> Result<i64, Fault> {
-    let sql = "SELECT coalesce(max(seq), 0) FROM memories";
+    let sql = "SELECT max(coalesce((SELECT max(seq) FROM memories), 0), coalesce((SELECT max(memory) FROM erased), 0))";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// The number of the last change; 0 if there was none. O(log changes).
 pub(crate) fn last_change(connection: &Connection) -> Result<i64, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT coalesce(max(changed), 0) FROM memories WHERE changed IS NOT NULL",
+        "SELECT max(coalesce((SELECT max(changed) FROM memories WHERE changed IS NOT NULL), 0),
+                    coalesce((SELECT max(changed) FROM erased), 0))",
     )?;
     Ok(statement.query_row([], |row| row.get(0))?)
 }
@@ -117,15 +118,16 @@ pub(crate) struct Change {
     pub(crate) seq: i64,
     /// The number of its last change.
     pub(crate) number: i64,
-    /// Row of the space where it is now.
+    /// Row of the space where it is now, or was when it was erased.
     pub(crate) space: i64,
 }
 
-/// The memories of all spaces that were changed after the change of that number, by row. Of all, since one that is in
-/// another space now may have moved there from any. O(changes since).
+/// The memories of all spaces that were changed or erased after the change of that number, by row. Of all, since one
+/// that is in another space now may have moved there from any. O(changes since).
 pub(crate) fn changed_since(connection: &Connection, change: i64) -> Result<Vec<Change>, Fault> {
     let sql = "SELECT seq, changed, space FROM memories INDEXED BY memories_by_change
-               WHERE changed > ?1";
+               WHERE changed > ?1
+               UNION ALL SELECT memory, changed, space FROM erased WHERE changed > ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let change_of = |row: &Row<'_>| {
         Ok(Change {
@@ -138,6 +140,15 @@ pub(crate) fn changed_since(connection: &Connection, change: i64) -> Result<Vec<
     let mut changes = found.collect::<Result<Vec<_>, _>>()?;
     changes.sort_unstable();
     Ok(changes)
+}
+
+/// The rows of the memories of all spaces that were erased after the change of that number, each with the number of
+/// that change. O(those).
+pub(crate) fn erased_since(connection: &Connection, change: i64) -> Result<Vec<(i64, i64)>, Fault> {
+    let sql = "SELECT memory, changed FROM erased WHERE changed > ?1 ORDER BY memory";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([change], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// A visible memory as an index keeps it.

@@ -91,7 +91,7 @@ fn name<T, E>(
 }
 
 /// Through whom a memory came in, from the columns `client, token` that start at `first`.
-fn source(row: &Row<'_>, seq: i64, first: usize) -> Result<Source, Fault> {
+pub(crate) fn source(row: &Row<'_>, seq: i64, first: usize) -> Result<Source, Fault> {
     Ok(Source {
         client: name(row, seq, first, "client", ClientName::parse)?,
         token: name(row, seq, first + 1, "token", TokenName::parse)?,

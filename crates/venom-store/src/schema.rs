@@ -177,6 +177,7 @@ CREATE TABLE erased (
     erased_at_us INTEGER NOT NULL,
     changed      INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX erased_by_change ON erased (changed);
 
 ALTER TABLE imports RENAME TO imports_v6;
 CREATE TABLE imports (

@@ -163,12 +163,18 @@ impl Sealed {
 
     /// The slot of a memory that is there, by its row in the database. O(log memories).
     pub(crate) fn slot(&self, row: i64) -> Option<Slot> {
+        let slot = self.slot_in_file(row)?;
+        self.facts[slot].live.then_some(slot)
+    }
+
+    /// The slot of a memory that is in the file, whether it went since or not.
+    pub(crate) fn slot_in_file(&self, row: i64) -> Option<Slot> {
         let row = u32::try_from(row.checked_sub(self.covered().first)?).ok()?;
         let slot = match self.rows.as_slice() {
             [] => row as usize,
             rows => rows.binary_search(&row).ok()?,
         };
-        self.facts.get(slot)?.live.then_some(slot)
+        (slot < self.facts.len()).then_some(slot)
     }
 
     /// The vectors of a slot, by number.

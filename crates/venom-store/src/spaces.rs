@@ -2,15 +2,14 @@
 //! the caller's transaction.
 
 use crate::fault::Fault;
+use crate::versions::keep_version;
 use crate::write::{self, Kind};
 use crate::{read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use venom_core::{
-    Emptied, Memory, Move, Moved, Renamed, RequestKey, SpaceInfo, SpaceName, Timestamp,
+    Cause, Emptied, Memory, Move, Moved, Renamed, Replaced, RequestKey, SpaceInfo, SpaceName,
+    Timestamp,
 };
-
-/// Why a memory has a former version: it moved to another space.
-const CAUSE_MOVED: i64 = 4;
 
 /// The spaces that are there, by name. O(spaces * log memories).
 pub(crate) fn list(connection: &Connection) -> Result<Vec<SpaceInfo>, Fault> {
@@ -154,6 +153,11 @@ pub(crate) fn move_memories(
     request: RequestKey,
 ) -> Result<(Vec<Moved>, Vec<Arrived>), Fault> {
     let to = row(tx, &what.to)?;
+    let replaced = Replaced {
+        at: Timestamp::from_micros(write::now_us()),
+        cause: Cause::Moved,
+        by: what.source.clone(),
+    };
     let (mut answers, mut arrived) = (Vec::with_capacity(what.ids().len()), Vec::new());
     for id in what.ids() {
         let found = write::find(tx, *id)?.filter(|row| !row.forgotten);
@@ -167,7 +171,7 @@ pub(crate) fn move_memories(
         } else if found.space == what.to {
             answers.push(Moved::Already);
         } else {
-            write::keep_version(tx, found.seq, CAUSE_MOVED, &what.source)?;
+            keep_version(tx, found.seq, &replaced, false)?;
             change_space(tx, model, found.seq, to)?;
             write::applied(tx, request, Kind::Update, found.seq, write::now_us())?;
             answers.push(Moved::Moved);

@@ -2,6 +2,7 @@
 //! they change: commit first, index second, both before the next writer.
 
 use crate::block::Block;
+use crate::cleaning::Cleaning;
 use crate::fault::{Doing, Fault};
 use crate::index::{Found, Index, IndexOptions, Obstacle, Work};
 use crate::indexer::{Indexer, Signal};
@@ -10,7 +11,7 @@ use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
 use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
-use crate::{backups, folder, import, load, read, rows, spaces, write};
+use crate::{backups, erase, folder, import, load, read, rows, spaces, versions, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -20,12 +21,14 @@ use std::sync::{
 };
 use std::time::{Duration, Instant};
 use venom_core::embedding::dot;
-use venom_core::ports::{Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search};
+use venom_core::ports::{
+    Inserted, MemoryRecord, MemoryStore, MemoryUpdate, Search, VersionRestore,
+};
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
-    Arrival, Backup, BackupNote, Content, Embedding, Emptied, Hit, Imported, ListPage, ListQuery,
-    Memory, MemoryId, ModelStamp, Move, Moved, Passage, Renamed, RequestKey, SpaceInfo, SpaceName,
-    Stats, StoreError, TakenOver, Verdict, Within,
+    Arrival, Backup, BackupNote, Content, Embedding, Emptied, Erased, Erasures, History, Hit,
+    Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp, Move, Moved, Passage, Renamed,
+    RequestKey, SpaceInfo, SpaceName, Stats, StoreError, TakenOver, Timestamp, Verdict, Within,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -37,7 +40,7 @@ const SEARCH_TRIES_MAX: usize = 100;
 /// So many memories may wait to become a segment before whoever stores has to wait.
 const WAITING_MAX: usize = 32_768;
 /// Where a segment could not be made, it is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Memories that are scanned at a time: writers wait that long.
 const SCANNED_AT_ONCE: usize = 512;
 /// Best memories of a scan that are scored.
@@ -60,12 +63,12 @@ pub struct SqliteStore {
 #[derive(Debug)]
 pub(crate) struct Shared {
     model: ModelStamp,
-    model_row: i64,
+    pub(crate) model_row: i64,
     pub(crate) info: StoreInfo,
     pub(crate) place: Place,
     pub(crate) recipe: Recipe,
     state: Turns<State>,
-    /// The database file, to be read while it stands still. After the connection: see [`Database`].
+    /// The database file, to be read while it stands still and cleaned. After the connection: see [`Database`].
     pub(crate) file: File,
     /// Held by whoever copies the database.
     pub(crate) copying: Mutex<()>,
@@ -80,7 +83,8 @@ pub(crate) struct Shared {
     skipped: Mutex<HashMap<SpaceName, Instant>>,
     /// Why the last segment could not be made.
     indexing: Mutex<Option<String>>,
-    signal: Arc<Signal>,
+    pub(crate) signal: Arc<Signal>,
+    pub(crate) cleaning: Cleaning,
     /// Last, so that the database is closed before the folder is given up.
     _lease: Arc<LeaseFile>,
 }
@@ -92,9 +96,18 @@ pub(crate) struct State {
     failed: Option<String>,
 }
 
+/// What is done in the background.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Make a segment.
+    Make(Work),
+    /// Remove what is left of erased memories from the database file.
+    Clean,
+}
+
 /// What a commit means for the index.
 #[derive(Debug)]
-enum Step {
+pub(crate) enum Step {
     /// A memory came, or one is different now.
     Put {
         seq: i64,
@@ -105,6 +118,8 @@ enum Step {
     Remove { space: SpaceName, seq: i64 },
     /// A space has another name.
     Rename { from: SpaceName, to: SpaceName },
+    /// Memories went for good.
+    Erase { rows: Vec<i64> },
 }
 
 impl SqliteStore {
@@ -140,9 +155,10 @@ impl SqliteStore {
         (model, options): (&ModelStamp, &IndexOptions),
         disk: Arc<dyn Disk>,
     ) -> Result<Self, StoreError> {
+        // Whatever fails, the connection is closed before the file.
         let Database {
-            mut connection,
             file,
+            mut connection,
             place,
             info,
         } = database;
@@ -153,6 +169,10 @@ impl SqliteStore {
             ..Recipe::new(&place.folder, (model_row, model), options)
         };
         let index = load::load(&connection, &recipe).map_err(faulty)?;
+        let is_unclean = erase::mark(&connection, erase::CLEANING)
+            .map_err(faulty)?
+            .is_some();
+        let cleaning = Cleaning::new(is_unclean);
         let signal = Arc::new(Signal::default());
         let shared = Arc::new(Shared {
             model: model.clone(),
@@ -173,6 +193,7 @@ impl SqliteStore {
             skipped: Mutex::default(),
             indexing: Mutex::default(),
             signal: signal.clone(),
+            cleaning,
             _lease: lease.share(),
         });
         signal.wake();
@@ -318,6 +339,10 @@ impl Shared {
                     index.rename(from, to);
                     true
                 }
+                Step::Erase { rows } => {
+                    index.erase(rows);
+                    true
+                }
             };
             if let (false, Step::Put { memory, .. }) = (done, &step) {
                 let reason = format!("{} was stored but cannot be indexed", memory.id);
@@ -360,7 +385,15 @@ impl Shared {
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Step>), Fault>,
     ) -> Result<T, StoreError> {
-        let mut state = self.state()?;
+        self.write_in(&mut *self.state()?, change)
+    }
+
+    /// The same, in a turn that was begun.
+    pub(crate) fn write_in<T>(
+        &self,
+        state: &mut State,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Step>), Fault>,
+    ) -> Result<T, StoreError> {
         if let Some(reason) = state.failed.as_ref().or(self.out_of_step.get()) {
             return Err(StoreError::Failed(reason.clone()));
         }
@@ -411,7 +444,7 @@ impl Shared {
     fn wait_for_room(&self) {
         while self.waiting() > WAITING_MAX
             && self.skipped().is_empty()
-            && self.signal.wait_for_progress()
+            && self.signal.wait_for_progress(None)
         {}
     }
 
@@ -422,10 +455,15 @@ impl Shared {
         skipped.keys().cloned().collect()
     }
 
-    /// What should be done next in the background.
-    pub(crate) fn next_work(&self) -> Option<Work> {
+    /// What should be done next in the background: first what has erased memories in it.
+    pub(crate) fn next_task(&self) -> Option<Task> {
         let skipped = self.skipped();
-        self.index().ok()?.next_work(&skipped)
+        let work = self.index().ok()?.next_work(&skipped);
+        match work {
+            Some(work) if !work.erases && self.cleaning.is_due() => Some(Task::Clean),
+            Some(work) => Some(Task::Make(work)),
+            None => self.cleaning.is_due().then_some(Task::Clean),
+        }
     }
 
     /// Says that the index is not as the database says.
@@ -457,6 +495,7 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let error = error.or_else(|| self.cleaning.error());
         error.map_or(Ok(()), |error| Err(StoreError::Other(error)))
     }
 
@@ -812,6 +851,46 @@ impl MemoryStore for SqliteStore {
             let steps = self.shared.put_all(tx, &restored.rows)?;
             Ok((restored.answers, steps))
         })
+    }
+
+    fn history(&self, id: MemoryId) -> Result<Option<History>, StoreError> {
+        self.shared
+            .read(|connection| versions::history(connection, id))
+    }
+
+    fn restore_version(&self, restore: &VersionRestore) -> Result<Option<Memory>, StoreError> {
+        let shared = &self.shared;
+        for passage in &restore.passages {
+            shared.check_dimensions(&passage.embedding)?;
+        }
+        shared.write(|tx| {
+            let restored = versions::restore(tx, shared.model_row, restore)?;
+            let Some(restored) = restored else {
+                return Ok((None, Vec::new()));
+            };
+            let steps = match &restored.memory {
+                Some(memory) if restored.is_new => vec![shared.put(tx, restored.seq, memory)?],
+                _ => Vec::new(),
+            };
+            Ok((restored.memory, steps))
+        })
+    }
+
+    fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError> {
+        self.shared.erase(ids, now)
+    }
+
+    fn erase_due(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<MemoryId>, StoreError> {
+        self.shared.erase_due(before, now, limit)
+    }
+
+    fn erased(&self, ids: &[MemoryId]) -> Result<Vec<Option<Erased>>, StoreError> {
+        self.shared.erased(ids)
     }
 
     fn quarantined(

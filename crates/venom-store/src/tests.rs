@@ -3,6 +3,7 @@
 mod archive;
 mod crash;
 mod doctor;
+mod erasing;
 mod faults;
 mod format;
 pub(crate) mod fuzzed;

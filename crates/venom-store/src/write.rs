@@ -2,14 +2,16 @@
 
 use crate::fault::Fault;
 use crate::rows::Quarantine;
+use crate::versions::keep_version;
 use crate::{read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{SystemTime, UNIX_EPOCH};
 use venom_core::duplicate::{self, Wording};
 use venom_core::ports::{Inserted, MemoryRecord, MemoryUpdate};
 use venom_core::{
-    ClientName, Content, Duplicates, Memory, MemoryId, Metadata, ModelStamp, Passage, RequestKey,
-    SessionName, Source, SpaceName, Speaker, StoreError, Timestamp, TokenName, Verdict, Within,
+    Cause, ClientName, Content, Duplicates, Memory, MemoryId, Metadata, ModelStamp, Passage,
+    Replaced, RequestKey, SessionName, SpaceName, Speaker, StoreError, Timestamp, TokenName,
+    Verdict, Within,
 };
 
 /// Request keys that are always kept, newest first, for callers that repeat a call.
@@ -92,12 +94,18 @@ fn refresh(
         stored_at: record.memory.stored_at,
         ..old
     };
+    let change = Replaced {
+        at: record.memory.stored_at,
+        cause: Cause::StoredAgain,
+        by: record.memory.source.clone(),
+    };
+    keep_version(tx, seq, &change, false)?;
     rewrite(tx, seq, &memory)?;
     Ok(memory)
 }
 
 /// Writes everything of a visible memory but its passages anew.
-fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
+pub(crate) fn rewrite(tx: &Transaction<'_>, seq: i64, memory: &Memory) -> Result<(), Fault> {
     tx.prepare_cached(
         "UPDATE memories SET stored_at_us = ?2, content = ?3, speaker = ?4, session = ?5,
              occurred_at_us = ?6, fingerprint = ?7, changed = ?8
@@ -212,8 +220,7 @@ pub(crate) fn insert_row(
     passages: &[Passage],
 ) -> Result<i64, Fault> {
     let id = rows::id_column(memory.id);
-    let mut taken = tx.prepare_cached("SELECT 1 FROM memories WHERE id = ?1")?;
-    if taken.exists([id])? {
+    if is_taken(tx, memory.id)? {
         return Err(Fault::Store(StoreError::DuplicateId(memory.id)));
     }
     let space = count_in_space(tx, &memory.space, passages.len())?;
@@ -241,6 +248,13 @@ pub(crate) fn insert_row(
     insert_passages(tx, model, seq, passages)?;
     insert_words(tx, seq, memory)?;
     Ok(seq)
+}
+
+/// Whether an id is or was that of a memory. O(log memories).
+pub(crate) fn is_taken(connection: &Connection, id: MemoryId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM memories WHERE id = ?1 UNION ALL SELECT 1 FROM erased WHERE id = ?1";
+    let mut taken = connection.prepare_cached(sql)?;
+    Ok(taken.exists([rows::id_column(id)])?)
 }
 
 fn set_quarantine(tx: &Transaction<'_>, seq: i64, state: Quarantine) -> Result<(), Fault> {
@@ -305,6 +319,16 @@ pub(crate) fn update(
     if was_applied(tx, update.request, Kind::Update, seq)? {
         return Ok(Some((seq, old, false)));
     }
+    let replaced = Replaced {
+        at: update.stored_at,
+        cause: Cause::Updated,
+        by: change.source.clone(),
+    };
+    let gets_another_text = change
+        .content
+        .as_ref()
+        .is_some_and(|new| *new != old.content);
+    keep_version(tx, seq, &replaced, gets_another_text)?;
     let memory = Memory {
         content: change.content.clone().unwrap_or(old.content),
         tags: change.tags.clone().unwrap_or(old.tags),
@@ -314,14 +338,30 @@ pub(crate) fn update(
     };
     rewrite(tx, seq, &memory)?;
     if change.content.is_some() {
-        count_passages(tx, model, seq, -1)?;
-        tx.prepare_cached("DELETE FROM passages WHERE memory = ?1")?
-            .execute([seq])?;
-        insert_passages(tx, model, seq, &update.passages)?;
-        count_passages(tx, model, seq, 1)?;
+        replace_passages(tx, model, seq, &update.passages)?;
     }
     applied(tx, update.request, Kind::Update, seq, now_us())?;
     Ok(Some((seq, memory, true)))
+}
+
+/// Gives a visible memory other vectors.
+pub(crate) fn replace_passages(
+    tx: &Transaction<'_>,
+    model: i64,
+    seq: i64,
+    passages: &[Passage],
+) -> Result<(), Fault> {
+    count_passages(tx, model, seq, -1)?;
+    delete_passages(tx, seq)?;
+    insert_passages(tx, model, seq, passages)?;
+    count_passages(tx, model, seq, 1)
+}
+
+/// Removes the vectors of a memory, of every model. O(those): the index of passages begins with the model.
+pub(crate) fn delete_passages(tx: &Transaction<'_>, seq: i64) -> Result<(), Fault> {
+    let sql = "DELETE FROM passages WHERE model IN (SELECT model FROM models) AND memory = ?1";
+    tx.prepare_cached(sql)?.execute([seq])?;
+    Ok(())
 }
 
 /// A memory as the calls that hide, show and move need to know it.
@@ -329,7 +369,7 @@ pub(crate) struct Row {
     pub(crate) seq: i64,
     /// Or hidden by quarantine.
     pub(crate) forgotten: bool,
-    quarantine: Option<Quarantine>,
+    pub(crate) quarantine: Option<Quarantine>,
     pub(crate) space: SpaceName,
 }
 
@@ -432,9 +472,16 @@ pub(crate) fn judge(
         answers.push(state.is_some_and(|state| state.hides() || state == decided));
         if let Some(row) = row.filter(|row| row.quarantine.is_some_and(Quarantine::hides)) {
             set_quarantine(tx, row.seq, decided)?;
-            if verdict == Verdict::Release {
-                show(tx, model, row.seq)?;
-                shown.push((row.space, row.seq));
+            match verdict {
+                Verdict::Release => {
+                    show(tx, model, row.seq)?;
+                    shown.push((row.space, row.seq));
+                }
+                // From then on it is kept for as long as what is forgotten.
+                Verdict::Discard => {
+                    tx.prepare_cached("UPDATE memories SET forgotten_at_us = ?2 WHERE seq = ?1")?
+                        .execute([row.seq, now_us()])?;
+                }
             }
         }
     }
@@ -454,7 +501,7 @@ pub(crate) fn hide(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fau
     count_passages(tx, model, seq, -1)
 }
 
-fn show(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
+pub(crate) fn show(tx: &Transaction<'_>, model: i64, seq: i64) -> Result<(), Fault> {
     tx.prepare_cached("UPDATE memories SET forgotten_at_us = NULL, changed = ?2 WHERE seq = ?1")?
         .execute([seq, next_change(tx)?])?;
     insert_words(tx, seq, &read::memory_in_row(tx, seq)?)?;
@@ -486,33 +533,6 @@ pub(crate) fn count_visible(
     )?
     .execute([seq, sign])?;
     count_passages(tx, model, seq, sign)
-}
-
-/// Keeps a memory as it is now as a former version, before a change of that cause that leaves its text.
-pub(crate) fn keep_version(
-    tx: &Transaction<'_>,
-    seq: i64,
-    cause: i64,
-    source: &Source,
-) -> Result<(), Fault> {
-    tx.prepare_cached(
-        "INSERT INTO versions (memory, version, replaced_at_us, cause, client, token, space, stored_at_us, content,
-             tags, speaker, session, occurred_at_us)
-         SELECT m.seq, (SELECT count(*) FROM versions AS v WHERE v.memory = m.seq) + 1, ?2, ?3, ?4, ?5, m.space,
-             m.stored_at_us, NULL,
-             (SELECT json_group_array(t.tag) FROM
-                 (SELECT tag FROM tags WHERE memory = m.seq ORDER BY position) AS t),
-             m.speaker, m.session, m.occurred_at_us
-         FROM memories AS m WHERE m.seq = ?1",
-    )?
-    .execute(params![
-        seq,
-        now_us(),
-        cause,
-        source.client.as_ref().map(ClientName::as_str),
-        source.token.as_ref().map(TokenName::as_str),
-    ])?;
-    Ok(())
 }
 
 /// Adds (1) or takes away (-1) a memory's passages in the count of its space.

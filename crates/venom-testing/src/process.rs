@@ -29,6 +29,7 @@ impl Command {
             "VENOM_DUPLICATES",
             "VENOM_SECRETS",
             "VENOM_QUARANTINE",
+            "VENOM_ERASE_AFTER",
             "VENOM_CONNECTOR_TOOLS",
             "VENOM_LANGUAGE",
             "HOST",

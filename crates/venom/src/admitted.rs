@@ -3,6 +3,7 @@
 //! The only way from a door to the memories: every call is held against the caller's rights here, and
 //! what it changed is told to the audit log, so that no door can forget either.
 
+mod past;
 mod spaces;
 
 use crate::access_file::AccessFile;
@@ -94,7 +95,9 @@ impl<'a> Admitted<'a> {
     /// Changes a memory.
     pub(crate) async fn update(&self, change: MemoryChange) -> Result<Changed, Failure> {
         self.may_write()?;
-        let changed = self.hub.update(change, self.within()).await?;
+        let id = change.id;
+        let changed = self.hub.update(change, self.within()).await;
+        let changed = self.or_erased(id, changed).await?;
         self.note(Event::Updated, changed.memory.id);
         Ok(changed)
     }
@@ -113,13 +116,15 @@ impl<'a> Admitted<'a> {
 
     /// One memory. One in a space that the caller may not touch is as good as none.
     pub(crate) async fn show(&self, id: MemoryId) -> Result<Memory, Failure> {
-        self.reachable(self.hub.show(id).await?)
+        let memory = self.or_erased(id, self.hub.show(id).await).await?;
+        self.reachable(memory)
     }
 
     /// Hides a memory.
     pub(crate) async fn forget(&self, id: MemoryId) -> Result<(), Failure> {
         self.may_write()?;
-        self.hub.forget(id, self.within()).await?;
+        let forgotten = self.hub.forget(id, self.within()).await;
+        self.or_erased(id, forgotten).await?;
         self.note(Event::Forgotten, id);
         Ok(())
     }
@@ -127,7 +132,8 @@ impl<'a> Admitted<'a> {
     /// Shows a forgotten memory again.
     pub(crate) async fn restore(&self, id: MemoryId) -> Result<Memory, Failure> {
         self.may_write()?;
-        let memory = self.hub.restore(id, self.within()).await?;
+        let restored = self.hub.restore(id, self.within()).await;
+        let memory = self.or_erased(id, restored).await?;
         self.note(Event::Restored, id);
         self.reachable(memory)
     }

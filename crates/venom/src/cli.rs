@@ -9,6 +9,7 @@ mod handshake;
 mod healthcheck;
 mod import;
 mod output;
+mod past;
 mod quarantine;
 mod spaces;
 mod words;

@@ -1,6 +1,7 @@
 //! From texts to a valid configuration: every value parsed, every mistake reported at once.
 
 use crate::addresses::{Network, PublicUrl};
+use crate::age::Age;
 use crate::backup::{self, BackupSettings};
 use crate::settings::{Given, Values};
 use std::net::IpAddr;
@@ -53,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) duplicates: Duplicates,
     /// What is done about new texts before they are kept.
     pub(crate) rules: Rules,
+    /// How long what was forgotten is kept; `None` for ever.
+    pub(crate) erase_after: Option<Age>,
     /// How words become terms of the full text.
     pub(crate) stemming: Stemming,
     /// When the tools that connectors need are listed.
@@ -208,6 +211,7 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
                 Ok(Quarantine::parse(if is_none { "" } else { text }))
             }),
         },
+        erase_after: parsed(values, "erase-after", "30d", &mut note, parse_erase_after),
         stemming: parsed(values, "language", "english", &mut note, Stemming::parse),
         connector_tools: parsed(values, "connector-tools", "auto", &mut note, |text| {
             let known = [
@@ -267,6 +271,14 @@ pub(crate) fn parse(values: &Values, around: &Surroundings) -> (Config, Vec<Stri
         }),
     };
     (config, problems)
+}
+
+fn parse_erase_after(text: &str) -> Result<Option<Age>, String> {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(None);
+    }
+    let expected = || "expected a time such as 30d, 12h or 4w, or never".to_owned();
+    Age::parse(text).map(Some).ok_or_else(expected)
 }
 
 /// The sentence for a value that cannot be taken.
@@ -468,6 +480,7 @@ mod tests {
             ("log", "loud"),
             ("duplicates", "maybe"),
             ("secrets", "hide"),
+            ("erase-after", "soon"),
             ("language", "klingon"),
             ("connector-tools", "sometimes"),
             ("space", " "),

@@ -62,6 +62,7 @@ const fn row(kind: ErrorKind) -> Row {
         ErrorKind::TooLarge => ("too_large", 413, 2),
         ErrorKind::Forbidden => ("forbidden", 403, 77),
         ErrorKind::NotFound => ("not_found", 404, 1),
+        ErrorKind::Gone => ("gone", 410, 1),
         ErrorKind::Overloaded => ("overloaded", 429, 75),
         ErrorKind::NotReady => ("not_ready", 503, 69),
         ErrorKind::Internal => ("internal", 500, 70),

@@ -10,11 +10,12 @@ mod engine;
 mod link;
 mod predecessor;
 mod queue;
+mod retention;
 mod socket;
 mod spaces;
 mod wire;
 
-pub(crate) use calls::{Answer, BackupCall, Call};
+pub(crate) use calls::{Answer, BackupCall, Call, Past};
 pub(crate) use engine::preflight;
 pub(crate) use spaces::{SpaceAnswer, SpaceCall};
 
@@ -28,9 +29,9 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use venom_core::{
-    Backup, BackupNote, Changed, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange,
-    MemoryId, NewConversation, NewImport, NewMemory, RecallQuery, Remembered,
-    RememberedConversation, RequestKey, SpaceName, Stats, Verdict, Within,
+    Backup, BackupNote, Changed, Erased, Erasures, History, Hit, Imported, ListPage, ListQuery,
+    Memory, MemoryChange, MemoryId, NewConversation, NewImport, NewMemory, RecallQuery, Remembered,
+    RememberedConversation, RequestKey, Source, SpaceName, Stats, Verdict, Within,
 };
 use venom_store::{DatabaseFacts, Holder, Lease, LeaseError};
 
@@ -170,6 +171,32 @@ impl Hub {
     /// Shows a forgotten memory in one of these spaces again.
     pub(crate) async fn restore(&self, id: MemoryId, within: Within) -> Result<Memory, Failure> {
         self.call(Call::Restore(id, within)).await?.memory()
+    }
+
+    /// What a memory was and is.
+    pub(crate) async fn history(&self, id: MemoryId) -> Result<History, Failure> {
+        self.call(Call::Past(Past::History(id))).await?.history()
+    }
+
+    /// Brings a version of a memory back.
+    pub(crate) async fn restore_version(
+        &self,
+        id: MemoryId,
+        version: u32,
+        source: Source,
+    ) -> Result<Memory, Failure> {
+        let past = Past::RestoreVersion(id, version, source);
+        self.call(Call::Past(past)).await?.memory()
+    }
+
+    /// Erases memories for good.
+    pub(crate) async fn erase(&self, ids: Vec<MemoryId>) -> Result<Erasures, Failure> {
+        self.call(Call::Past(Past::Erase(ids))).await?.erasures()
+    }
+
+    /// What is known of a memory that was erased.
+    pub(crate) async fn erased(&self, id: MemoryId) -> Result<Option<Erased>, Failure> {
+        self.call(Call::Past(Past::Erased(id))).await?.erased()
     }
 
     /// A page of what waits in quarantine, newest first.

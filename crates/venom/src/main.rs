@@ -8,6 +8,7 @@
 mod access_file;
 mod addresses;
 mod admitted;
+mod age;
 mod asked;
 mod backup;
 mod caller;

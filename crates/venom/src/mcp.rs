@@ -7,6 +7,7 @@ mod arguments;
 mod definitions;
 mod depth;
 pub(crate) mod messages;
+mod past;
 mod personas;
 mod source;
 mod spaces;
@@ -15,6 +16,7 @@ mod tools;
 
 pub(crate) use answers::{View, add_masked, excerpt, memory_json, relevance_score, result_json};
 pub(crate) use definitions::writes;
+pub(crate) use past::{made_by, versions_json};
 
 use crate::access_file::AccessFile;
 use crate::admitted::Admitted;

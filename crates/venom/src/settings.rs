@@ -67,6 +67,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
                their names, separated by commas, or * for all but the command line",
     },
     Setting {
+        flag: "erase-after",
+        variables: &["VENOM_ERASE_AFTER"],
+        value: "TIME",
+        default: "30d",
+        help: "How long a forgotten memory can be restored, such as 30d, 12h or 4w; then it is erased for good. With 0d \
+               that is within the hour, with never it stays until venom erase",
+    },
+    Setting {
         flag: "language",
         variables: &["VENOM_LANGUAGE"],
         value: "LANGUAGE",

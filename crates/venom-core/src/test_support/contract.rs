@@ -3,6 +3,7 @@
 //! A suite takes a function that makes a fresh adapter and panics at the first broken promise.
 
 mod backups;
+mod history;
 mod import;
 mod spaces;
 
@@ -37,6 +38,12 @@ pub fn memory_store(make: MakeStore<'_>) {
     import::what_is_imported_is_recognised(make().as_ref());
     import::an_id_belongs_to_one_memory(make().as_ref());
     backups::backups_are_known_until_they_are_gone(make().as_ref());
+    history::every_change_keeps_the_former_version(make().as_ref());
+    history::a_former_version_comes_back_as_a_change(make().as_ref());
+    history::what_is_erased_is_gone(make().as_ref());
+    history::what_was_erased_is_not_imported_again(make().as_ref());
+    history::what_was_forgotten_long_ago_is_erased(make().as_ref());
+    history::a_speaker_that_was_erased_is_no_name(make().as_ref());
     the_same_again_is_kept_once(make().as_ref());
     a_duplicate_is_refreshed_or_nothing_is(make().as_ref());
     a_change_shows_everywhere(make().as_ref());

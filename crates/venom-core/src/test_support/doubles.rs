@@ -1,17 +1,19 @@
 //! In-memory adapters: a store, an embedder, clocks and a source of personas.
 
+mod history;
 mod spaces;
 
 use crate::backup::{Backup, BackupNote};
 use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
+use crate::history::{Cause, Erased, Erasures, History, Replaced, Version};
 use crate::import::{Arrival, Imported};
 use crate::memory::{Duplicates, Memory, MemoryId, RequestKey, SpaceName, Speaker, Verdict};
 use crate::persona::{Persona, PersonaName};
 use crate::ports::{
     Clock, Embedder, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, PersonaSource, Search,
-    Vocabulary,
+    VersionRestore, Vocabulary,
 };
 use crate::query::{Hit, ListPage, ListQuery, Stats};
 use crate::recall::{
@@ -29,6 +31,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct MemoryMap {
     model: ModelStamp,
     kept: Mutex<Kept>,
+    /// What was hidden before counts as hidden then.
+    since: Timestamp,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,6 +43,7 @@ struct Kept {
     changes: BTreeSet<(Kind, u128, MemoryId)>,
     spaces: Spaces,
     backups: BTreeMap<String, Timestamp>,
+    erased: BTreeMap<MemoryId, Erased>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,9 +59,24 @@ struct Entry {
     passages: Vec<Passage>,
     forgotten: bool,
     verdict: Option<Verdict>,
+    /// By the clock of this machine.
+    hidden_at: Option<Timestamp>,
+    /// What it was before, oldest first.
+    versions: Vec<Version>,
 }
 
 impl Entry {
+    fn new(memory: Memory, passages: &[Passage]) -> Self {
+        Self {
+            hidden_at: memory.quarantined.then(history::now),
+            memory,
+            passages: passages.to_vec(),
+            forgotten: false,
+            verdict: None,
+            versions: Vec::new(),
+        }
+    }
+
     fn is_visible(&self) -> bool {
         !self.forgotten && !self.memory.quarantined
     }
@@ -79,9 +99,8 @@ impl Kept {
         by_key.or_else(|| {
             if arrival.keeps_id {
                 let same = self.memories.get(&new.id);
-                return same
-                    .filter(|old| old.memory.content == new.content)
-                    .map(|_| new.id);
+                let is_same = same.is_some_and(|old| old.memory.content == new.content);
+                return (is_same || self.erased.contains_key(&new.id)).then_some(new.id);
             }
             let mut newest_first = self.visible().rev();
             let repeated = newest_first.find(|old| duplicate::repeats(new, &old.memory));
@@ -94,7 +113,7 @@ impl Kept {
         let first = arrival.memory.id.digits();
         let last = first + if arrival.keeps_id { 0 } else { 1_000 };
         let mut ids = (first..=last).filter_map(MemoryId::new);
-        let free = ids.find(|id| !self.memories.contains_key(id));
+        let free = ids.find(|id| !self.is_taken(*id));
         free.unwrap_or(arrival.spare)
     }
 
@@ -119,6 +138,7 @@ impl MemoryMap {
         Self {
             model,
             kept: Mutex::default(),
+            since: history::now(),
         }
     }
 
@@ -150,25 +170,25 @@ impl MemoryStore for MemoryMap {
             let (key, id) = (record.request.0, record.memory.id);
             if let Some(before) = next.inserts.get(&key) {
                 let entry = next.memories.get(before);
-                let entry = entry.expect("a key is kept with its memory, which is never removed");
+                let entry = entry.expect("a key goes with its memory");
                 answers.push(Inserted::Before(entry.memory.clone()));
                 continue;
             }
             if let Some(old) = next.duplicate_of(record) {
+                old.keep_version(Replaced {
+                    at: record.memory.stored_at,
+                    cause: Cause::StoredAgain,
+                    by: record.memory.source.clone(),
+                });
                 old.memory.tags = old.memory.tags.joined(&record.memory.tags);
                 old.memory.stored_at = record.memory.stored_at;
                 answers.push(Inserted::Duplicate(old.memory.clone()));
                 continue;
             }
-            if next.memories.contains_key(&id) {
+            if next.is_taken(id) {
                 return Err(StoreError::DuplicateId(id));
             }
-            let entry = Entry {
-                memory: record.memory.clone(),
-                passages: record.passages.clone(),
-                forgotten: false,
-                verdict: None,
-            };
+            let entry = Entry::new(record.memory.clone(), &record.passages);
             next.spaces.touch(&record.memory.space);
             next.memories.insert(id, entry);
             next.inserts.insert(key, id);
@@ -197,16 +217,12 @@ impl MemoryStore for MemoryMap {
             if known.is_some() {
                 return Imported::Known(id);
             }
-            let entry = Entry {
-                memory: Memory {
-                    id,
-                    ..arrival.memory.clone()
-                },
-                passages: passages.clone(),
-                forgotten: false,
-                verdict: None,
+            let memory = Memory {
+                id,
+                ..arrival.memory.clone()
             };
             kept.spaces.touch(&arrival.memory.space);
+            let entry = Entry::new(memory, passages);
             kept.memories.insert(id, entry);
             Imported::Stored(id)
         };
@@ -236,6 +252,11 @@ impl MemoryStore for MemoryMap {
             return Ok(None);
         };
         if !done {
+            entry.keep_version(Replaced {
+                at: update.stored_at,
+                cause: Cause::Updated,
+                by: change.source.clone(),
+            });
             if let Some(content) = &change.content {
                 entry.memory.content = content.clone();
                 entry.passages.clone_from(&update.passages);
@@ -343,7 +364,10 @@ impl MemoryStore for MemoryMap {
             let done = kept.changes.contains(&(Kind::Forget, request.0, *id));
             match kept.memories.get_mut(id) {
                 Some(entry) if !within.has(&entry.memory.space) => return false,
-                Some(entry) if !done && entry.is_visible() => entry.forgotten = true,
+                Some(entry) if !done && entry.is_visible() => {
+                    entry.forgotten = true;
+                    entry.hidden_at = Some(history::now());
+                }
                 _ => return done,
             }
             kept.changes.insert((Kind::Forget, request.0, *id))
@@ -364,7 +388,7 @@ impl MemoryStore for MemoryMap {
                 Some(entry) if entry.memory.quarantined => return false,
                 Some(entry) if !within.has(&entry.memory.space) => return false,
                 Some(entry) if !done && entry.forgotten => {
-                    entry.forgotten = false;
+                    entry.show();
                     kept.spaces.touch(&entry.memory.space);
                 }
                 found => return found.is_some(),
@@ -372,6 +396,45 @@ impl MemoryStore for MemoryMap {
             kept.changes.insert((Kind::Restore, request.0, *id))
         };
         Ok(ids.iter().map(restore).collect())
+    }
+
+    fn history(&self, id: MemoryId) -> Result<Option<History>, StoreError> {
+        Ok(self.kept().memories.get(&id).map(Entry::history))
+    }
+
+    fn restore_version(&self, restore: &VersionRestore) -> Result<Option<Memory>, StoreError> {
+        for passage in &restore.passages {
+            self.check_dimensions(&passage.embedding)?;
+        }
+        Ok(self.kept().restore_version(restore))
+    }
+
+    fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError> {
+        let mut kept = self.kept();
+        Ok(Erasures {
+            each: ids.iter().map(|id| kept.erase(*id, now)).collect(),
+            is_under_way: false,
+            backups: Vec::new(),
+        })
+    }
+
+    fn erase_due(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<MemoryId>, StoreError> {
+        let mut kept = self.kept();
+        let due = kept.due(before, self.since, limit);
+        for id in &due {
+            kept.erase(*id, now);
+        }
+        Ok(due)
+    }
+
+    fn erased(&self, ids: &[MemoryId]) -> Result<Vec<Option<Erased>>, StoreError> {
+        let kept = self.kept();
+        Ok(ids.iter().map(|id| kept.erased.get(id).cloned()).collect())
     }
 
     fn quarantined(
@@ -395,6 +458,7 @@ impl MemoryStore for MemoryMap {
             };
             if entry.memory.quarantined {
                 entry.memory.quarantined = verdict == Verdict::Discard;
+                entry.hidden_at = (verdict == Verdict::Discard).then(history::now);
                 entry.verdict = Some(verdict);
                 if verdict == Verdict::Release {
                     kept.spaces.touch(&entry.memory.space);

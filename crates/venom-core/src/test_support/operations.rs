@@ -6,11 +6,12 @@ use super::doubles::{HashEmbedder, MemoryMap};
 use super::samples::{self, Rng};
 use crate::backup::{Backup, BackupNote};
 use crate::embedding::{Passage, PassageSpan};
+use crate::history::Cause;
 use crate::memory::{
     Content, Duplicates, MemoryChange, MemoryId, Origin, RequestKey, SessionName, Speaker, Tags,
     Verdict,
 };
-use crate::ports::{MemoryRecord, MemoryStore, MemoryUpdate, Search};
+use crate::ports::{MemoryRecord, MemoryStore, MemoryUpdate, Search, VersionRestore};
 use crate::precautions::Precautions;
 use crate::query::{Filter, ListPage, ListQuery};
 use crate::recall::{Question, mendable_words};
@@ -63,12 +64,20 @@ pub fn random_operations(seed: u64, steps: usize, reopen: Reopen<'_>) {
             0 => run.store = reopen(Some(run.store)),
             1..=6 => run.insert(),
             7 => run.forget(),
-            8 => match run.rng.below(2) {
-                0 => run.restore(),
-                _ => run.judge(),
+            8 => match run.rng.below(5) {
+                0 | 1 => run.restore(),
+                2 | 3 => run.judge(),
+                _ => run.erase(),
             },
-            9..=10 => run.update(),
-            11 => run.get(),
+            9 => run.update(),
+            10 => match run.rng.below(2) {
+                0 => run.update(),
+                _ => run.restore_version(),
+            },
+            11 => match run.rng.below(2) {
+                0 => run.get(),
+                _ => run.history(),
+            },
             12 => run.list(),
             13 => {
                 run.stats();
@@ -252,6 +261,60 @@ impl Run {
         };
         let within = self.within();
         self.same("update", |store| store.update_within(&update, &within));
+    }
+
+    fn restore_version(&mut self) {
+        let Some(id) = self.some_ids().pop() else {
+            return;
+        };
+        let version = u32::try_from(self.rng.below(4)).expect("below 4");
+        let history = self.expected.history(id).ok().flatten();
+        let versions = history.map_or_else(Vec::new, |history| history.versions);
+        let text = versions.iter().find(|it| it.number == version);
+        let end = text.map_or(0, |version| version.content.as_str().len());
+        let restore = VersionRestore {
+            id,
+            version,
+            passages: self.passages(end),
+            stored_at: Timestamp::from_micros(self.time_us()),
+            source: Source::command_line(),
+            request: RequestKey(u128::from(self.rng.bits() % 20)),
+        };
+        self.same("restore version", |store| store.restore_version(&restore));
+    }
+
+    /// The states that a memory went through, as the plain map noted them one by one.
+    fn history(&mut self) {
+        for id in self.some_ids() {
+            self.same("history", |store| {
+                let history = store.history(id)?;
+                Ok(history.map(|mut history| {
+                    // By the clock of this machine.
+                    history.hidden_at = history.hidden_at.map(|_| Timestamp::from_micros(0));
+                    let replaced = history.versions.iter_mut().flat_map(|it| &mut it.replaced);
+                    for moved in replaced.filter(|it| it.cause == Cause::Moved) {
+                        moved.at = Timestamp::from_micros(0);
+                    }
+                    history
+                }))
+            });
+            self.same("erased", |store| store.erased(&[id]));
+        }
+    }
+
+    fn erase(&mut self) {
+        let ids = self.some_ids();
+        let now = Timestamp::from_micros(self.time_us());
+        self.same("erase", |store| store.erase(&ids, now));
+        if self.rng.below(10) == 0 {
+            let end = Timestamp::from_micros(i64::MAX);
+            self.same("erase due", |store| {
+                let mut due = store.erase_due(end, now, 1_000)?;
+                // Those of one call were hidden at about the same time.
+                due.sort();
+                Ok(due)
+            });
+        }
     }
 
     fn get(&mut self) {

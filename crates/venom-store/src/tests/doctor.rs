@@ -90,6 +90,8 @@ fn a_sound_folder_is_found_sound_and_left_as_it_is() {
         "full text",
         "fingerprints",
         "backups",
+        "history",
+        "erased",
         "vectors",
         "index",
         "recall",
@@ -108,7 +110,7 @@ fn a_sound_folder_is_found_sound_and_left_as_it_is() {
         "every page was read; 118 memories, 2 forgotten"
     );
     assert!(
-        found[9]
+        found[11]
             .says
             .starts_with("40 of 40 sampled memories are among"),
         "{found:?}"
@@ -211,7 +213,7 @@ fn what_cannot_be_mended_is_told() {
         found[2].says.contains("or run `venom reembed`"),
         "{found:?}"
     );
-    assert_eq!(found.len(), 7, "vectors of another model are left alone");
+    assert_eq!(found.len(), 9, "vectors of another model are left alone");
     drop(lease);
 
     change(
@@ -290,4 +292,47 @@ fn an_index_that_is_of_no_use_is_told_and_made_anew() {
         settle();
         assert_eq!(index(false).verdict, Verdict::Sound);
     }
+}
+
+#[test]
+fn gaps_in_a_history_and_what_is_left_of_erased_memories_are_told() {
+    let of = |statements: &str, topic: &str| {
+        let folder = Folders::new();
+        let folder = folder.fresh();
+        fill(&folder);
+        change(&folder, statements);
+        let found = examine(&folder, false);
+        let finding = found.into_iter().find(|finding| finding.topic == topic);
+        let finding = finding.expect("every topic is looked at");
+        (finding.verdict, finding.says)
+    };
+    let version = |number| {
+        format!(
+            "INSERT INTO versions SELECT 1, {number}, 9, 1, NULL, NULL, space, 8, NULL, '[]', NULL, NULL, NULL
+             FROM memories WHERE seq = 1;"
+        )
+    };
+    let (verdict, says) = of(&(version(1) + &version(2)), "history");
+    assert_eq!(
+        (verdict, &*says),
+        (Verdict::Sound, "2 former versions, none is missing")
+    );
+    let (verdict, says) = of(&(version(1) + &version(3)), "history");
+    assert_eq!(verdict, Verdict::Trouble);
+    assert!(says.starts_with("former versions of mem_"), "{says}");
+    let erased = "INSERT INTO erased SELECT seq, id, space, 9, 1000 FROM memories WHERE seq = 1;";
+    let (verdict, says) = of(erased, "erased");
+    assert_eq!(
+        (verdict, &*says),
+        (
+            Verdict::Trouble,
+            "row 1 of memories was erased and is still in memories"
+        )
+    );
+    let (verdict, says) = of("INSERT INTO marks VALUES ('cleaning_since', 9)", "erased");
+    assert_eq!(verdict, Verdict::Note);
+    assert!(
+        says.contains("the next start of Venom removes them"),
+        "{says}"
+    );
 }

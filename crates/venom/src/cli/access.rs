@@ -3,6 +3,7 @@
 
 use super::output;
 use crate::access_file::AccessFile;
+use crate::age::Age;
 use crate::asked::{self, SystemClock};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -164,18 +165,9 @@ fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let expected = "90d, 12h, 4w or a date such as 2027-03-01";
     let malformed = || InputError::malformed("expires", expected, text);
     let trimmed = text.trim();
-    let units = [('h', 3_600_i64), ('d', 86_400), ('w', 7 * 86_400)];
-    for (unit, seconds) in units {
-        if let Some(count) = trimmed.strip_suffix(unit) {
-            let count: i64 = count
-                .parse()
-                .ok()
-                .filter(|count| (1..=100_000).contains(count))
-                .ok_or_else(malformed)?;
-            return Ok(Timestamp::from_micros(
-                now.as_micros() + count * seconds * 1_000_000,
-            ));
-        }
+    if let Some(age) = Age::parse(trimmed).filter(|age| age.as_micros() > 0) {
+        let end = now.as_micros() + age.as_micros();
+        return Ok(Timestamp::from_micros(end));
     }
     Ok(Timestamp::parse(trimmed).ok_or_else(malformed)?)
 }

@@ -1,8 +1,9 @@
 //! The commands: the use cases without a server. Where a server owns the folder, through it.
 
-use super::{backup, doctor, export, import, output, quarantine, spaces};
+use super::{backup, doctor, export, import, output, past, quarantine, spaces};
 use crate::access_file::AccessFile;
 use crate::admitted::Admitted;
+use crate::age::Age;
 use crate::asked::{self, FilterWords, OriginWords};
 use crate::caller::Caller;
 use crate::config::Config;
@@ -44,6 +45,10 @@ pub(super) async fn run(
         "model" => return pack_model(arguments, &config),
         "doctor" => return doctor::run(arguments, config).await,
         "quarantine" => return quarantine::run(arguments, config).await,
+        "history" | "erase" => return past::run(name, arguments, config).await,
+        "restore-memory" if text_of(arguments, "version").is_some() => {
+            return past::run(name, arguments, config).await;
+        }
         "import" => return import::run(arguments, config).await,
         "space" => return spaces::run(arguments, config).await,
         "export" => return export::run(arguments, config).await,
@@ -84,7 +89,7 @@ enum Command {
     Search { query: RecallQuery, json: bool },
     List { query: ListQuery, json: bool },
     Show { id: MemoryId, json: bool },
-    Forget { id: MemoryId },
+    Forget { id: MemoryId, kept: Option<Age> },
     Restore { id: MemoryId, json: bool },
     Stats { config: Arc<Config>, json: bool },
     Embed,
@@ -164,6 +169,7 @@ impl Command {
             },
             "forget" => Self::Forget {
                 id: memory_id(arguments)?,
+                kept: config.erase_after,
             },
             "restore-memory" => Self::Restore {
                 id: memory_id(arguments)?,
@@ -195,9 +201,12 @@ impl Command {
             }
             Self::List { query, json } => output::memories(&admitted.list(query).await?, json),
             Self::Show { id, json } => output::memory(&admitted.show(id).await?, json),
-            Self::Forget { id } => {
+            Self::Forget { id, kept } => {
                 admitted.forget(id).await?;
-                output::line(&format!("Forgot {id}."))
+                let until = kept.map_or_else(String::new, |age| format!(" within {age}"));
+                output::line(&format!(
+                    "Forgot {id}. It can be restored{until}: venom restore-memory {id}"
+                ))
             }
             Self::Restore { id, json } => output::memory(&admitted.restore(id).await?, json),
             Self::Stats { config, json } => {

@@ -28,7 +28,7 @@ pub(super) fn line(line: &str) -> Result<(), Failure> {
     text(&format!("{line}\n"))
 }
 
-fn json_line(value: &Value) -> Result<(), Failure> {
+pub(super) fn json_line(value: &Value) -> Result<(), Failure> {
     line(&format!("{value:#}"))
 }
 
@@ -58,7 +58,7 @@ fn memory_head(memory: &Memory) -> String {
 }
 
 /// Through whom a memory came in, but for the owner's own words at the command line.
-fn via(source: &Source) -> String {
+pub(super) fn via(source: &Source) -> String {
     if source.is_command_line() {
         return String::new();
     }
@@ -71,7 +71,7 @@ fn via(source: &Source) -> String {
     }
 }
 
-fn indented(content: &str) -> String {
+pub(super) fn indented(content: &str) -> String {
     let mut text = String::new();
     for line in visible::text(content).lines() {
         let _ = writeln!(text, "    {line}");

@@ -31,10 +31,9 @@ pub(super) fn command() -> Command {
             Command::new("show").about("Show one memory").arg(memory_id()).arg(json()),
             update(),
             Command::new("forget").about("Hide a memory from every search").arg(memory_id()),
-            Command::new("restore-memory")
-                .about("Show a forgotten memory again")
-                .arg(memory_id())
-                .arg(json()),
+            history(),
+            restore_memory(),
+            erase(),
             quarantine(),
             import(),
             export(),
@@ -165,6 +164,51 @@ fn list() -> Command {
         .arg(limit("20", "Most memories, 1 to 1000"))
         .arg(before())
         .args(filters())
+        .arg(json())
+}
+
+fn history() -> Command {
+    Command::new("history")
+        .about("Show what a memory was before each change, oldest first")
+        .arg(memory_id())
+        .arg(json())
+}
+
+fn restore_memory() -> Command {
+    Command::new("restore-memory")
+        .about("Show a forgotten memory again, or bring a former version back")
+        .arg(memory_id())
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .value_name("NUMBER")
+                .allow_negative_numbers(true)
+                .help(
+                    "The version whose text, tags and origin come back: venom history shows them",
+                ),
+        )
+        .arg(json())
+}
+
+fn erase() -> Command {
+    Command::new("erase")
+        .about("Erase memories for good, with everything that was made of them")
+        .after_help(
+            "This cannot be undone. Copies elsewhere stay as they are: backups, exports, the chats of assistants.",
+        )
+        .arg(
+            Arg::new("id")
+                .required(true)
+                .value_name("ID")
+                .num_args(1..)
+                .help("The memories, such as mem_1795447200000000"),
+        )
+        .arg(
+            Arg::new("yes")
+                .long("yes")
+                .action(ArgAction::SetTrue)
+                .help("Do not ask"),
+        )
         .arg(json())
 }
 

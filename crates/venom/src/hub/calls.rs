@@ -1,5 +1,9 @@
 //! The calls that doors make and the answers they get, in domain types.
 
+mod past;
+
+pub(crate) use past::{Past, PastAnswer};
+
 use super::spaces::{self, SpaceAnswer, SpaceCall};
 use crate::failure::Failure;
 use std::path::Path;
@@ -44,6 +48,8 @@ pub(crate) enum Call {
     Import(Vec<NewImport>),
     /// What would become of memories from elsewhere.
     LookAtImport(Vec<NewImport>),
+    /// What memories were, and erasing them.
+    Past(Past),
     /// What concerns spaces as such.
     Spaces(SpaceCall),
     /// Something about backups.
@@ -90,6 +96,8 @@ pub(crate) enum Answer {
     Snapshot(DatabaseFacts),
     /// Backups, oldest first.
     Backups(Vec<Backup>),
+    /// What memories were, and erasing them.
+    Past(PastAnswer),
 }
 
 /// Carries out a call on this thread.
@@ -129,6 +137,7 @@ pub(super) fn carry_out(
         }
         Call::Import(batch) => Answer::Imported(venom.import(batch, None)?),
         Call::LookAtImport(batch) => Answer::Imported(venom.look_at_import(batch, None)?),
+        Call::Past(past) => past::carry_out(venom, past, key)?,
         Call::Spaces(call) => Answer::Spaces(spaces::carry_out(venom, call, key)?),
         Call::Backup(call) => carry_out_backup(venom, store, call)?,
     })

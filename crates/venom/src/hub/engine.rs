@@ -3,6 +3,7 @@
 use super::calls::{Answer, BackupCall, Call, carry_out};
 use super::predecessor;
 use super::queue::{Lane, Queue, Refused};
+use super::retention::Retention;
 use super::socket::Listener;
 use super::spaces::SpaceCall;
 use crate::asked::SystemClock;
@@ -27,6 +28,8 @@ pub(super) struct Engine {
     /// Looks at the store that do not go through the queue; each may hang as long as a disk does.
     looks: Arc<Semaphore>,
     listener: Mutex<Option<Listener>>,
+    /// Erases what was forgotten long ago.
+    retention: Option<Retention>,
 }
 
 /// What a call is carried out with. Cheap to clone.
@@ -54,11 +57,14 @@ impl Engine {
             .map_err(|e| Failure::internal(format!("opening failed: {e}")))??;
         let queue = Queue::start(config.workers, config.queue_calls_max)
             .map_err(|e| Failure::not_ready(format!("worker threads cannot be started: {e}")))?;
+        let queue = Arc::new(queue);
+        let retention = Retention::start(&config, &parts.venom, &queue);
         let engine = Arc::new(Self {
             venom: RwLock::new(Some(parts)),
-            queue: Arc::new(queue),
+            queue,
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             listener: Mutex::new(None),
+            retention,
         });
         match Listener::start(&config.data, engine.clone(), lease) {
             Ok(listener) => *engine.listener.lock().await = Some(listener),
@@ -86,6 +92,7 @@ impl Engine {
             | Call::Import(_)
             | Call::Spaces(_)
             | Call::Backup(BackupCall::Note(_)) => Some(Lane::Bulk),
+            Call::Past(ref past) => Some(past.lane()),
             // The first two are asked by health checks and must be answered when the queue is full, too. A copy of the
             // database takes long and needs no model: no worker is kept busy with it.
             Call::Stats(_)
@@ -136,6 +143,9 @@ impl Engine {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        if let Some(retention) = &self.retention {
+            retention.close().await;
+        }
         listener.release();
     }
 }

@@ -6,6 +6,7 @@
 
 mod backup;
 mod import;
+mod past;
 mod source;
 mod spaces;
 
@@ -13,6 +14,7 @@ use super::calls::{Answer, Call};
 use crate::failure::{Failure, WireFailure};
 use backup::{WireBackup, WireBackupCall, WireFacts};
 use import::{WireImport, WireImported};
+use past::{WirePast, WirePastAnswer};
 use serde::{Deserialize, Serialize};
 use source::{WirePrecautions, WireSource, kinds, names};
 use spaces::{WireSpaceAnswer, WireSpaceCall, WireWithin};
@@ -132,6 +134,7 @@ enum WireCall {
         call: WireSpaceCall,
     },
     Backup(WireBackupCall),
+    Past(WirePast),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -187,6 +190,7 @@ enum WireAnswer {
     Spaces(WireSpaceAnswer),
     Snapshot(WireFacts),
     Backups(Vec<WireBackup>),
+    Past(WirePastAnswer),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -308,6 +312,7 @@ impl CallLine {
             },
             Call::Spaces(call) => WireCall::Spaces { call: call.into() },
             Call::Backup(call) => WireCall::Backup(call.into()),
+            Call::Past(past) => WireCall::Past(past.into()),
         };
         Self {
             id,
@@ -321,8 +326,14 @@ impl CallLine {
         let key = u128::from_str_radix(&self.key, 16).map_err(|_| {
             Failure::invalid("the request key is malformed: expected 32 hex digits")
         })?;
-        let call = match self.call {
-            WireCall::Remember {
+        Ok((RequestKey(key), self.call.parse()?))
+    }
+}
+
+impl WireCall {
+    fn parse(self) -> Result<Call, Failure> {
+        Ok(match self {
+            Self::Remember {
                 space,
                 content,
                 tags,
@@ -339,7 +350,7 @@ impl CallLine {
                 precautions: precautions.into(),
                 duplicates: duplicates(merge),
             }),
-            WireCall::RememberConversation {
+            Self::RememberConversation {
                 space,
                 session,
                 source,
@@ -354,7 +365,7 @@ impl CallLine {
                 )?;
                 Call::RememberConversation(new.from_source(source.parse()?, precautions.into()))
             }
-            WireCall::Update {
+            Self::Update {
                 memory_id,
                 content,
                 tags,
@@ -373,7 +384,7 @@ impl CallLine {
                 };
                 Call::Update(change, spaces::parsed_within(within)?)
             }
-            WireCall::Recall {
+            Self::Recall {
                 query,
                 limit,
                 filter,
@@ -386,7 +397,7 @@ impl CallLine {
                 similarity_min: similarity_min.map(cosine).transpose()?,
                 explain,
             }),
-            WireCall::List {
+            Self::List {
                 limit,
                 before,
                 filter,
@@ -395,29 +406,29 @@ impl CallLine {
                 limit: ListPage::parse(limit)?,
                 before: before.map(|id| MemoryId::parse(&id)).transpose()?,
             }),
-            WireCall::Show { memory_id } => Call::Show(MemoryId::parse(&memory_id)?),
-            WireCall::Forget { memory_id, within } => {
+            Self::Show { memory_id } => Call::Show(MemoryId::parse(&memory_id)?),
+            Self::Forget { memory_id, within } => {
                 Call::Forget(MemoryId::parse(&memory_id)?, spaces::parsed_within(within)?)
             }
-            WireCall::Restore { memory_id, within } => {
+            Self::Restore { memory_id, within } => {
                 Call::Restore(MemoryId::parse(&memory_id)?, spaces::parsed_within(within)?)
             }
-            WireCall::Quarantined { before, limit } => Call::Quarantined(
+            Self::Quarantined { before, limit } => Call::Quarantined(
                 before.map(|id| MemoryId::parse(&id)).transpose()?,
                 ListPage::parse(limit)?,
             ),
-            WireCall::Judge { memory_id, release } => {
+            Self::Judge { memory_id, release } => {
                 Call::Judge(MemoryId::parse(&memory_id)?, verdict(release))
             }
-            WireCall::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
-            WireCall::Check => Call::Check,
-            WireCall::Embed { texts } => Call::Embed(texts),
-            WireCall::Import { batch } => Call::Import(import::parsed_all(batch)?),
-            WireCall::LookAtImport { batch } => Call::LookAtImport(import::parsed_all(batch)?),
-            WireCall::Spaces { call } => Call::Spaces(call.parse()?),
-            WireCall::Backup(call) => Call::Backup(call.parse()?),
-        };
-        Ok((RequestKey(key), call))
+            Self::Stats { space } => Call::Stats(SpaceName::parse(&space)?),
+            Self::Check => Call::Check,
+            Self::Embed { texts } => Call::Embed(texts),
+            Self::Import { batch } => Call::Import(import::parsed_all(batch)?),
+            Self::LookAtImport { batch } => Call::LookAtImport(import::parsed_all(batch)?),
+            Self::Spaces { call } => Call::Spaces(call.parse()?),
+            Self::Backup(call) => Call::Backup(call.parse()?),
+            Self::Past(past) => Call::Past(past.parse()?),
+        })
     }
 }
 
@@ -470,6 +481,7 @@ impl ReplyLine {
             WireAnswer::Backups(all) => {
                 Answer::Backups(all.into_iter().map(WireBackup::parse).collect())
             }
+            WireAnswer::Past(past) => Answer::Past(past.parse()?),
         })
     }
 }
@@ -504,6 +516,7 @@ impl From<Answer> for WireAnswer {
             Answer::Spaces(answer) => Self::Spaces(answer.into()),
             Answer::Snapshot(facts) => Self::Snapshot(facts.into()),
             Answer::Backups(all) => Self::Backups(all.into_iter().map(Into::into).collect()),
+            Answer::Past(past) => Self::Past(past.into()),
         }
     }
 }

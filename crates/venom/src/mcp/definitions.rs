@@ -235,6 +235,7 @@ fn get_memory() -> Tool {
     let input = json!({
         "memory_id": text(),
         "offset": meaning(json!({"type": "integer", "minimum": 0}), "next_offset of a long text"),
+        "history": {"type": "boolean"},
         "max_tokens": {"type": "integer"}
     });
     tool(
@@ -269,7 +270,7 @@ fn forget_memory() -> Tool {
     tool(
         ("forget_memory", "Forget a memory"),
         Effect::Changes,
-        "Hide a memory at once, when the user wants it forgotten.",
+        "Hide a memory at once, when the user wants it forgotten. It is erased later; undo until then.",
         &of(&json!({"memory_id": text(), "undo": undo}), &["memory_id"]),
         Some(some_object()),
     )

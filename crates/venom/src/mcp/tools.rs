@@ -9,6 +9,7 @@ use super::arguments::{
     required_text,
 };
 use super::definitions;
+use super::past::versions_json;
 use crate::admitted::Admitted;
 use crate::asked::{self, texts};
 use crate::caller::Caller;
@@ -261,7 +262,11 @@ impl VenomServer {
         } else {
             hub.forget(id).await?;
         }
-        Ok(json!({"memory_id": id.to_string(), "forgotten": !undo}))
+        let mut answer = json!({"memory_id": id.to_string(), "forgotten": !undo});
+        if let Some(age) = self.config.erase_after.filter(|_| !undo) {
+            answer["erased_after"] = json!(age.to_string());
+        }
+        Ok(answer)
     }
 
     /// The connector's search: what it finds is fetched one by one.
@@ -310,6 +315,13 @@ async fn get_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value,
     answer["content"] = json!(part);
     if start + part.len() < content.len() {
         answer["next_offset"] = json!(offset + part.chars().count());
+    }
+    if flag(arguments, "history")? {
+        let mut versions = versions_json(&hub.history(id).await?, View::Shown);
+        // The answer is what it is now; of what it was the newest matters most.
+        versions.pop();
+        versions.reverse();
+        answer["versions"] = json!(budget.fitting(versions));
     }
     Ok(answer)
 }

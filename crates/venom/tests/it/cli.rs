@@ -83,7 +83,7 @@ fn store_search_list_show_forget_stats() {
 
     assert_eq!(
         venom(&folder, ["forget", &id]).run().success(),
-        format!("Forgot {id}.\n")
+        format!("Forgot {id}. It can be restored within 30 days: venom restore-memory {id}\n")
     );
     let gone = venom(&folder, ["show", &id]).run().failure(1);
     assert_eq!(gone, format!("venom: memory {id} was not found\n"));

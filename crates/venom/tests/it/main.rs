@@ -20,6 +20,7 @@ mod durability;
 mod faults;
 mod guarded;
 mod hardening;
+mod history;
 mod load;
 mod memories;
 mod models;

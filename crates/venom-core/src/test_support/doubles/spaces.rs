@@ -1,6 +1,7 @@
 //! Spaces of the store over plain maps.
 
-use super::{Kept, Kind};
+use super::{Kept, Kind, history};
+use crate::history::{Cause, Replaced};
 use crate::memory::{RequestKey, SpaceName};
 use crate::spaces::{Emptied, Move, Moved, Renamed, SpaceInfo};
 
@@ -75,8 +76,16 @@ impl Kept {
             return Renamed::Taken;
         }
         let of_space = self.memories.values_mut();
-        for entry in of_space.filter(|entry| entry.memory.space == *from) {
-            entry.memory.space = to.clone();
+        for entry in of_space {
+            let former = entry.versions.iter_mut().map(|version| &mut version.space);
+            let named = former.chain([&mut entry.memory.space]);
+            named
+                .filter(|space| **space == *from)
+                .for_each(|space| *space = to.clone());
+        }
+        let erased = self.erased.values_mut();
+        for erased in erased.filter(|erased| erased.space == *from) {
+            erased.space = to.clone();
         }
         self.spaces.deleted.remove(from);
         self.spaces.touch(to);
@@ -96,6 +105,11 @@ impl Kept {
                 Some(_) if self.changes.contains(&change) => Moved::Moved,
                 Some(entry) if entry.memory.space == what.to => Moved::Already,
                 Some(entry) => {
+                    entry.keep_version(Replaced {
+                        at: history::now(),
+                        cause: Cause::Moved,
+                        by: what.source.clone(),
+                    });
                     entry.memory.space = what.to.clone();
                     self.changes.insert(change);
                     Moved::Moved
@@ -116,6 +130,7 @@ impl Kept {
         let forgotten = super::count(shown.len());
         for entry in shown {
             entry.forgotten = true;
+            entry.hidden_at = Some(history::now());
         }
         if left == 0 {
             self.spaces.deleted.insert(space.clone(), true);

@@ -1,0 +1,301 @@
+//! After memories were erased: until no byte of them is in the files of the data folder.
+//!
+//! The transaction that erases notes that there is something to clean, so that whatever is cut short goes on at the
+//! next opening. The thread that makes segments does it: it makes those anew that have erased memories, merges the
+//! full-text index, and zeroes what belongs to nothing in the database file, a slice at a time, between the calls of
+//! others.
+
+use crate::erase;
+use crate::fault::{Doing, Fault};
+use crate::indexer::Signal;
+use crate::scrub::Scrubber;
+use crate::store::{RETRY_AFTER, Shared, Step};
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use venom_core::{Erased, Erasures, MemoryId, StoreError, Timestamp};
+
+/// Pages of the full-text index that are merged in a transaction: writers wait that long at most.
+const MERGED_PAGES: i64 = 64;
+/// Pages of the file that are looked at in a turn.
+const SCRUBBED_PAGES: usize = 1_024;
+/// Whoever erases waits so long at most until the files are clean; then it goes on without them.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// How far the cleaning is.
+#[derive(Debug)]
+pub(crate) struct Cleaning {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Goes up with every call that erased something.
+    wanted: u64,
+    /// What was wanted when the last cleaning that came to its end began.
+    done: u64,
+    /// Why the last one did not, and when that was.
+    failed: Option<(String, Instant)>,
+}
+
+impl Cleaning {
+    /// Goes on with what was cut short, if that was wanted before.
+    pub(crate) fn new(was_wanted: bool) -> Self {
+        let state = State {
+            wanted: u64::from(was_wanted),
+            ..State::default()
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn want(&self) {
+        self.state().wanted += 1;
+    }
+
+    /// Whether there is something to clean and it is not put off.
+    pub(crate) fn is_due(&self) -> bool {
+        let state = self.state();
+        let put_off = |(_, at): &(String, Instant)| at.elapsed() < RETRY_AFTER;
+        state.wanted > state.done && !state.failed.as_ref().is_some_and(put_off)
+    }
+
+    /// Whether everything is clean.
+    pub(crate) fn is_done(&self) -> bool {
+        let state = self.state();
+        state.wanted == state.done
+    }
+
+    /// Why it does not get on.
+    pub(crate) fn error(&self) -> Option<String> {
+        self.state()
+            .failed
+            .as_ref()
+            .map(|(reason, _)| reason.clone())
+    }
+}
+
+impl Shared {
+    /// Erases memories, and waits until they are out of the files, but not for ever.
+    pub(crate) fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError> {
+        let backups = self.read(|connection| erase::backups_of(connection, ids))?;
+        let each = self.erase_rows(now, |_| Ok(ids.to_vec()))?.1;
+        Ok(Erasures {
+            each,
+            is_under_way: !self.wait_until_clean(),
+            backups,
+        })
+    }
+
+    /// Erases what was hidden before a moment. The files are cleaned in the background.
+    pub(crate) fn erase_due(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<MemoryId>, StoreError> {
+        if self
+            .read(|connection| erase::due(connection, before, limit))?
+            .is_empty()
+        {
+            return Ok(Vec::new());
+        }
+        let due = |connection: &Connection| erase::due(connection, before, limit);
+        Ok(self.erase_rows(now, due)?.0)
+    }
+
+    fn erase_rows(
+        &self,
+        now: Timestamp,
+        which: impl FnOnce(&Connection) -> Result<Vec<MemoryId>, Fault>,
+    ) -> Result<(Vec<MemoryId>, Vec<venom_core::Erasure>), StoreError> {
+        let mut state = self.state()?;
+        let foreign_keys = |state: &crate::store::State, on: bool| {
+            let set = state.connection.pragma_update(None, "foreign_keys", on);
+            set.map_err(|error| Fault::from(error).into_store(&self.place.folder, Doing::Reading))
+        };
+        foreign_keys(&state, false)?;
+        let erased = self.write_in(&mut state, |tx| {
+            let ids = which(tx)?;
+            let done = erase::erase(tx, self.model_row, &ids, now)?;
+            let steps = if done.rows.is_empty() {
+                Vec::new()
+            } else {
+                vec![Step::Erase { rows: done.rows }]
+            };
+            let any = !steps.is_empty();
+            Ok(((ids, done.each, any), steps))
+        });
+        foreign_keys(&state, true)?;
+        let (ids, each, any) = erased?;
+        if any {
+            // Before the turn ends, so that no cleaning that ends now takes it for done.
+            self.cleaning.want();
+        }
+        drop(state);
+        self.signal.wake();
+        Ok((ids, each))
+    }
+
+    /// What is known of memories that were erased.
+    pub(crate) fn erased(&self, ids: &[MemoryId]) -> Result<Vec<Option<Erased>>, StoreError> {
+        self.read(|connection| {
+            ids.iter()
+                .map(|id| erase::erased(connection, *id))
+                .collect()
+        })
+    }
+
+    /// `false` if that cannot be had now, or would take too long.
+    fn wait_until_clean(&self) -> bool {
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            if self.is_clean() {
+                return true;
+            }
+            if !self.signal.wait_for_progress(Some(until)) {
+                return self.is_clean();
+            }
+        }
+    }
+
+    /// Whether no byte of what was erased is in the files.
+    fn is_clean(&self) -> bool {
+        self.cleaning.is_done() && self.index().is_ok_and(|index| !index.has_erased())
+    }
+
+    /// Merges the full-text index and zeroes what belongs to nothing. Called when no segment has erased memories.
+    pub(crate) fn clean(&self, signal: &Signal) {
+        let wanted = self.cleaning.state().wanted;
+        let outcome = self.try_clean(signal, wanted);
+        let mut state = self.cleaning.state();
+        match outcome {
+            Ok(true) => {
+                state.done = wanted;
+                state.failed = None;
+            }
+            // The thread is to stop: the mark stays.
+            Ok(false) => {}
+            Err(error) => state.failed = Some((error.to_string(), Instant::now())),
+        }
+    }
+
+    /// `false` if it was cut short.
+    fn try_clean(&self, signal: &Signal, wanted: u64) -> Result<bool, StoreError> {
+        // What becomes free from now on is zeroed by SQLite: it may be where nobody looks any more.
+        self.secure_delete(true)?;
+        let cleaned = self
+            .purge_words(signal)
+            .and_then(|go_on| Ok(go_on && self.scrub(signal)?));
+        self.secure_delete(false)?;
+        if !cleaned? {
+            return Ok(false);
+        }
+        let mut state = self.state()?;
+        // Whoever erased meanwhile wants it all again.
+        if self.cleaning.state().wanted == wanted {
+            self.write_in(&mut state, |tx| {
+                Ok((erase::remove_mark(tx, erase::CLEANING)?, Vec::new()))
+            })?;
+        }
+        Ok(true)
+    }
+
+    fn secure_delete(&self, on: bool) -> Result<(), StoreError> {
+        self.read(|connection| Ok(connection.pragma_update(None, "secure_delete", on)?))
+    }
+
+    fn purge_words(&self, signal: &Signal) -> Result<bool, StoreError> {
+        let mut is_first = true;
+        loop {
+            if signal.stops() {
+                return Ok(false);
+            }
+            let mut state = self.state()?;
+            let has_more = self.write_in(&mut state, |tx| {
+                Ok((erase::purge_words(tx, MERGED_PAGES, is_first)?, Vec::new()))
+            })?;
+            is_first = false;
+            if !has_more {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// A turn at a time, in the order of pages: first what is free, so that what is taken from there is zero.
+    fn scrub(&self, signal: &Signal) -> Result<bool, StoreError> {
+        let mut next = Some(0);
+        let mut is_first = true;
+        while let Some(after) = next {
+            if signal.stops() {
+                return Ok(false);
+            }
+            // A copy that is being made reads the file as it stands.
+            let _no_copy = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = self.state()?;
+            next = self.scrub_some(&state.connection, is_first, after)?;
+            is_first = false;
+        }
+        Ok(true)
+    }
+
+    /// Returns the last page that was looked at, `None` at the end.
+    fn scrub_some(
+        &self,
+        connection: &Connection,
+        is_first: bool,
+        after: u32,
+    ) -> Result<Option<u32>, StoreError> {
+        let faulty = |fault: Fault| fault.into_store(&self.place.folder, Doing::Reading);
+        empty_log(connection).map_err(faulty)?;
+        let roots = erase::roots(connection).map_err(faulty)?;
+        // What SQLite holds of pages would come back with the next change of them.
+        connection
+            .execute_batch("PRAGMA shrink_memory")
+            .map_err(|error| faulty(error.into()))?;
+        let scrubbed = scrub_pages(&self.file, &roots, is_first, after);
+        scrubbed.map_err(|error| {
+            let folder = self.place.folder.display();
+            StoreError::Other(format!(
+                "what was erased cannot be removed from {folder}: {error}"
+            ))
+        })
+    }
+}
+
+fn scrub_pages(file: &File, roots: &[u32], is_first: bool, after: u32) -> io::Result<Option<u32>> {
+    let scrubber = Scrubber::new(file)?;
+    if is_first {
+        scrubber.free_pages()?;
+    }
+    let pages: BTreeSet<u32> = scrubber.trees(roots)?;
+    let rest = pages.range((Bound::Excluded(after), Bound::Unbounded));
+    let mut last = None;
+    for page in rest.take(SCRUBBED_PAGES) {
+        scrubber.tree_page(*page)?;
+        last = Some(*page);
+    }
+    file.sync_data()?;
+    Ok(last)
+}
+
+/// Moves everything from the log into the database file; a rollback journal is empty between transactions.
+fn empty_log(connection: &Connection) -> Result<(), Fault> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let is_busy: bool = connection.query_row(sql, [], |row| row.get(0))?;
+    if is_busy {
+        return Err(Fault::Store(StoreError::Other(
+            "the log cannot be emptied: expected no other reader".to_owned(),
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Erasing memories: the statements, and what is known of those that were erased.
+
+use crate::fault::Fault;
+use crate::rows::Quarantine;
+use crate::{rows, write};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::path::Path;
+use venom_core::{Erased, Erasure, MadeBackup, MemoryId, SpaceName, StoreError, Timestamp};
+
+/// The mark of a database whose files may still hold bytes of what was erased.
+pub(crate) const CLEANING: &str = "cleaning_since";
+/// The mark of the moment before which nothing counts as hidden.
+const ERASING: &str = "erasing_since";
+
+/// What erasing did to the database.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) each: Vec<Erasure>,
+    /// The rows of what was erased now.
+    pub(crate) rows: Vec<i64>,
+}
+
+/// Erases memories. The caller has turned foreign keys off: SQLite would look through whole tables for rows that
+/// belong to a memory, and those that do are deleted here.
+pub(crate) fn erase(
+    tx: &Transaction<'_>,
+    model: i64,
+    ids: &[MemoryId],
+    now: Timestamp,
+) -> Result<Done, Fault> {
+    let mut done = Done::default();
+    for id in ids {
+        done.each.push(match write::find(tx, *id)? {
+            Some(row) => {
+                erase_row(tx, model, &row, now)?;
+                done.rows.push(row.seq);
+                Erasure::Erased
+            }
+            None => erased(tx, *id)?.map_or(Erasure::Unknown, |it| Erasure::Before(it.at)),
+        });
+    }
+    if !done.rows.is_empty() {
+        let sql = "DELETE FROM requests WHERE memory IN (SELECT memory FROM erased)";
+        tx.execute(sql, [])?;
+        set_mark(tx, CLEANING, now)?;
+    }
+    Ok(done)
+}
+
+fn erase_row(
+    tx: &Transaction<'_>,
+    model: i64,
+    row: &write::Row,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let seq = row.seq;
+    if !row.forgotten {
+        write::hide(tx, model, seq)?;
+    }
+    tx.prepare_cached(
+        "INSERT INTO erased (memory, id, space, erased_at_us, changed)
+         SELECT seq, id, space, ?2, ?3 FROM memories WHERE seq = ?1",
+    )?
+    .execute(params![seq, now.as_micros(), write::next_change(tx)?])?;
+    tx.prepare_cached(
+        "UPDATE spaces SET forgotten = forgotten - 1
+         WHERE space = (SELECT space FROM memories WHERE seq = ?1)",
+    )?
+    .execute([seq])?;
+    write::delete_passages(tx, seq)?;
+    for sql in [
+        "DELETE FROM tags WHERE memory = ?1",
+        "DELETE FROM versions WHERE memory = ?1",
+        "DELETE FROM memories WHERE seq = ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([seq])?;
+    }
+    Ok(())
+}
+
+/// Up to `limit` memories that were hidden before a moment and do not wait for the owner, those hidden first.
+pub(crate) fn due(
+    connection: &Connection,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<MemoryId>, Fault> {
+    if mark(connection, ERASING)?.is_some_and(|since| since >= before) {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT id FROM memories INDEXED BY memories_by_forgetting
+               WHERE forgotten_at_us < ?1 AND quarantine IS NOT ?2 ORDER BY forgotten_at_us, id LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let values = params![
+        before.as_micros(),
+        Quarantine::Waits as i64,
+        rows::count_column(limit)
+    ];
+    let found = statement.query_map(values, |row| row.get(0))?;
+    found.map(|id| rows::memory_id(id?)).collect()
+}
+
+/// What is known of a memory that was erased.
+pub(crate) fn erased(connection: &Connection, id: MemoryId) -> Result<Option<Erased>, Fault> {
+    let sql = "SELECT s.name, e.erased_at_us FROM erased AS e JOIN spaces AS s USING (space) WHERE e.id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([rows::id_column(id)], |row| {
+        Ok((row.get::<_, String>(0)?, row.get(1)?))
+    });
+    let Some((name, at)) = found.optional()? else {
+        return Ok(None);
+    };
+    let space = SpaceName::parse(&name)
+        .map_err(|_| StoreError::Corrupt(format!("a space has the name {name:?}")))?;
+    let at = Timestamp::from_micros(at);
+    Ok(Some(Erased { space, at }))
+}
+
+/// Backups that may hold one of these memories, newest first: made since the first of them was stored, and not known to
+/// be gone. Asked before the memories are erased, as only their rows tell when that was.
+pub(crate) fn backups_of(
+    connection: &Connection,
+    ids: &[MemoryId],
+) -> Result<Vec<MadeBackup>, Fault> {
+    let sql = "SELECT min(m.stored_at_us, coalesce(
+                   (SELECT min(v.stored_at_us) FROM versions AS v WHERE v.memory = m.seq), m.stored_at_us))
+               FROM memories AS m WHERE m.id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut first = i64::MAX;
+    for id in ids {
+        let column = rows::id_column(*id);
+        let stored: Option<i64> = statement.query_row([column], |row| row.get(0)).optional()?;
+        // An id tells the moment, unless it came from elsewhere.
+        first = first.min(column).min(stored.unwrap_or(i64::MAX));
+    }
+    backups_since(connection, Timestamp::from_micros(first))
+}
+
+/// Backups that were begun at a moment or later and are not known to be gone, newest first.
+fn backups_since(connection: &Connection, since: Timestamp) -> Result<Vec<MadeBackup>, Fault> {
+    let sql = "SELECT path, made_at_us FROM backups WHERE made_at_us >= ?1 ORDER BY made_at_us DESC, path";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([since.as_micros()], |row| {
+        Ok(MadeBackup {
+            path: row.get(0)?,
+            made_at: Timestamp::from_micros(row.get(1)?),
+        })
+    })?;
+    let mut backups = found.collect::<Result<Vec<_>, _>>()?;
+    // Where that cannot be told it may be there.
+    backups.retain(|backup| Path::new(&backup.path).try_exists().unwrap_or(true));
+    Ok(backups)
+}
+
+/// The moment of a mark.
+pub(crate) fn mark(connection: &Connection, name: &str) -> Result<Option<Timestamp>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT at_us FROM marks WHERE name = ?1")?;
+    let found: Option<i64> = statement.query_row([name], |row| row.get(0)).optional()?;
+    Ok(found.map(Timestamp::from_micros))
+}
+
+fn set_mark(tx: &Transaction<'_>, name: &str, at: Timestamp) -> Result<(), Fault> {
+    let sql = "INSERT OR REPLACE INTO marks (name, at_us) VALUES (?1, ?2)";
+    tx.prepare_cached(sql)?
+        .execute(params![name, at.as_micros()])?;
+    Ok(())
+}
+
+pub(crate) fn remove_mark(tx: &Transaction<'_>, name: &str) -> Result<(), Fault> {
+    tx.prepare_cached("DELETE FROM marks WHERE name = ?1")?
+        .execute([name])?;
+    Ok(())
+}
+
+/// Merges some of the full-text index, so that the words of what went leave it: SQLite only notes that they went.
+/// `false` if there was nothing left to merge. `first` begins with all there is.
+pub(crate) fn purge_words(tx: &Transaction<'_>, pages: i64, first: bool) -> Result<bool, Fault> {
+    let before: i64 = tx.query_row("SELECT total_changes()", [], |row| row.get(0))?;
+    let amount = if first { -pages } else { pages };
+    tx.prepare_cached("INSERT INTO memories_fts (memories_fts, rank) VALUES ('merge', ?1)")?
+        .execute([amount])?;
+    let after: i64 = tx.query_row("SELECT total_changes()", [], |row| row.get(0))?;
+    // Less than two: nothing but the command itself.
+    Ok(after - before >= 2)
+}
+
+/// The first pages of all tables and indexes.
+pub(crate) fn roots(connection: &Connection) -> Result<Vec<u32>, Fault> {
+    let sql = "SELECT 1 UNION SELECT rootpage FROM sqlite_schema WHERE rootpage > 0";
+    let mut statement = connection.prepare(sql)?;
+    let found = statement.query_map([], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// How many memories were erased. For people.
+pub(crate) fn count(connection: &Connection) -> Result<u64, Fault> {
+    let count = connection.query_row("SELECT count(*) FROM erased", [], |row| row.get(0));
+    Ok(count?)
+}
+
+/// The row of the first memory of which something is left although it was erased, and where.
+pub(crate) fn leftover(connection: &Connection) -> Result<Option<(i64, &'static str)>, Fault> {
+    for (table, sql) in [
+        (
+            "memories",
+            "SELECT seq FROM memories WHERE seq IN (SELECT memory FROM erased) LIMIT 1",
+        ),
+        (
+            "memories",
+            "SELECT seq FROM memories WHERE id IN (SELECT id FROM erased) LIMIT 1",
+        ),
+        (
+            "tags",
+            "SELECT memory FROM tags WHERE memory IN (SELECT memory FROM erased) LIMIT 1",
+        ),
+        (
+            "passages",
+            "SELECT memory FROM passages WHERE memory IN (SELECT memory FROM erased) LIMIT 1",
+        ),
+        (
+            "versions",
+            "SELECT memory FROM versions WHERE memory IN (SELECT memory FROM erased) LIMIT 1",
+        ),
+        (
+            "requests",
+            "SELECT memory FROM requests WHERE memory IN (SELECT memory FROM erased) LIMIT 1",
+        ),
+        (
+            "memories_fts",
+            "SELECT id FROM memories_fts_docsize WHERE id IN (SELECT memory FROM erased) LIMIT 1",
+        ),
+    ] {
+        let found = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+        if let Some(seq) = found {
+            return Ok(Some((seq, table)));
+        }
+    }
+    Ok(None)
+}
+
+/// A memory whose former versions have gaps in their numbers.
+pub(crate) fn broken_history(connection: &Connection) -> Result<Option<MemoryId>, Fault> {
+    let sql =
+        "SELECT m.id FROM versions AS v JOIN memories AS m ON m.seq = v.memory GROUP BY v.memory
+               HAVING min(v.version) <> 1 OR max(v.version) <> count(*) LIMIT 1";
+    let found: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    found.map(rows::memory_id).transpose()
+}

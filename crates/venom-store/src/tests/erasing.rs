@@ -1,0 +1,339 @@
+//! What is erased is in no file: every byte of the data folder is searched for it.
+
+use super::{Folders, open, open_archived, open_with_rollback};
+use crate::erase;
+use crate::store::SqliteStore;
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::path::Path;
+use venom_core::ports::{MemoryRecord, MemoryStore, MemoryUpdate};
+use venom_core::test_support::samples::{
+    DIMENSIONS, Rng, id, nearest, record, said, space, tagged, vector, waiting,
+};
+use venom_core::{
+    Content, Erasure, Filter, MemoryChange, MemoryId, Origin, Precautions, RequestKey, Source,
+    Tags, Timestamp, Verdict,
+};
+
+const NOW: Timestamp = Timestamp::from_micros(5_000_000);
+/// Bytes that are compared first.
+const START: usize = 8;
+
+/// A word that shares its start with no other.
+fn word(what: &str, digits: u64) -> String {
+    let salt: u64 = what.bytes().map(u64::from).sum();
+    let mut rng = Rng::new(digits * 1_000 + salt);
+    format!("{:016x}{:016x}", rng.bits(), rng.bits())
+}
+
+fn direction(digits: u64, what: &str) -> Vec<f32> {
+    let mut rng = Rng::new(digits * 1_000 + what.len() as u64);
+    let raw = [(); DIMENSIONS].map(|()| rng.below(2_000_001) as f32 - 1_000_000.0);
+    vector(&raw).as_slice().to_vec()
+}
+
+/// A text of its own, every seventh longer than some pages of the file.
+fn text(what: &str, digits: u64) -> String {
+    let more = if digits.is_multiple_of(7) {
+        2_000
+    } else {
+        digits % 40
+    };
+    let mut words = vec![word(what, digits)];
+    words.extend((0..more).map(|n| format!("{}{n}", word(what, digits))));
+    words.join(" ")
+}
+
+fn memory(digits: u64) -> MemoryRecord {
+    let mut record = record(digits, &text("first", digits), &direction(digits, "first"));
+    if digits.is_multiple_of(2) {
+        record = said(record, &word("speaker", digits), &word("session", digits));
+    }
+    if digits.is_multiple_of(3) {
+        record = tagged(record, &[&word("tag", digits)]);
+    }
+    if digits.is_multiple_of(11) {
+        record = waiting(record);
+    }
+    record
+}
+
+/// Gives a memory another text and tag, which are its third ones where it has its second.
+fn change(store: &SqliteStore, digits: u64, what: &str) {
+    let text = text(what, digits);
+    let updated = store.update(&MemoryUpdate {
+        passages: record(digits, &text, &direction(digits, what)).passages,
+        change: MemoryChange {
+            id: id(digits),
+            content: Content::parse(&text).ok(),
+            tags: Tags::parse(&[word(&format!("{what} tag"), digits)]).ok(),
+            origin: Origin::default(),
+            source: Source::default(),
+            precautions: Precautions::NONE,
+        },
+        stored_at: Timestamp::from_micros(9),
+        request: RequestKey(u128::from(digits) << 64 | what.len() as u128),
+    });
+    assert_eq!(updated.unwrap().is_some(), !digits.is_multiple_of(11));
+}
+
+const CHANGES: [&str; 2] = ["second", "last one"];
+
+/// Stores memories with all that they may have, and changes some, in an order that moves rows about.
+fn fill(store: &SqliteStore, count: u64) {
+    for digits in 1..=count {
+        store.insert(&[memory(digits)]).unwrap();
+    }
+    for (number, what) in CHANGES.into_iter().enumerate() {
+        for digits in (1..=count).rev().filter(|n| n % (number as u64 + 3) == 1) {
+            change(store, digits, what);
+        }
+    }
+    for digits in (1..=count).filter(|n| n.is_multiple_of(5)) {
+        store.forget(&[id(digits)], RequestKey(2)).unwrap();
+    }
+    for digits in (1..=count).filter(|n| n.is_multiple_of(22)) {
+        store.judge(&[id(digits)], Verdict::Discard).unwrap();
+    }
+    store.settle().unwrap();
+}
+
+/// Everything that tells of a memory, as it would be in a file.
+fn needles(digits: u64) -> Vec<Vec<u8>> {
+    let vector = |what| {
+        let vector = direction(digits, what).into_iter();
+        vector.flat_map(f32::to_le_bytes).collect::<Vec<u8>>()
+    };
+    let mut words = vec![
+        word("speaker", digits),
+        word("session", digits),
+        word("tag", digits),
+    ];
+    let mut needles = vec![vector("first")];
+    words.push(word("first", digits));
+    for what in CHANGES {
+        needles.push(vector(what));
+        words.push(word(what, digits));
+        words.push(word(&format!("{what} tag"), digits));
+    }
+    // Full text leaves out of a word what it shares with the one before.
+    needles.extend(words.iter().map(|word| word.as_bytes()[6..24].to_vec()));
+    needles
+}
+
+/// In which files any of these are; sorted, each once.
+fn found(folder: &Path, needles: &[Vec<u8>]) -> Vec<String> {
+    let mut by_start: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
+    for needle in needles {
+        by_start.entry(&needle[..START]).or_default().push(needle);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let bytes = std::fs::read(entry.path()).unwrap();
+            let is_there = (0..bytes.len().saturating_sub(START)).any(|at| {
+                let needles = by_start.get(&bytes[at..at + START]);
+                needles.is_some_and(|all| all.iter().any(|it| bytes[at..].starts_with(it)))
+            });
+            if is_there {
+                found.push(entry.file_name().into_string().unwrap());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Those that are erased in these tests: visible, forgotten, waiting and discarded ones.
+fn goes(digits: u64) -> bool {
+    digits % 4 < 2
+}
+
+fn needles_of(digits: impl Iterator<Item = u64>) -> Vec<Vec<u8>> {
+    digits.flat_map(needles).collect()
+}
+
+#[track_caller]
+fn assert_gone(folder: &Path, count: u64) {
+    let gone = needles_of((1..=count).filter(|n| goes(*n)));
+    assert_eq!(found(folder, &gone), Vec::<String>::new());
+}
+
+/// Whatever stays is as it was, and the file is sound.
+#[track_caller]
+fn assert_whole(store: &SqliteStore, count: u64) {
+    for digits in (1..=count).filter(|n| !goes(*n)) {
+        let history = store.history(id(digits)).unwrap().unwrap();
+        assert_eq!(history.versions[0].content.as_str(), text("first", digits));
+    }
+    let stays = (1..=count).filter(|n| !goes(*n) && n % 5 != 0 && n % 11 != 0);
+    let everything = Filter::everything_in(space("default"));
+    for digits in stays.step_by(7) {
+        let memory = store.get(&[id(digits)]).unwrap().remove(0).unwrap();
+        let last = memory.content.as_str();
+        let what = ["first", "second", "last one"]
+            .into_iter()
+            .find(|what| text(what, digits) == last);
+        let query = vector(&direction(digits, what.unwrap()));
+        let hits = nearest(store, &query, &everything, 3).unwrap();
+        assert!(hits.iter().any(|hit| hit.memory == memory), "{digits}");
+    }
+    store.with_connection(|connection| {
+        let sound: String = connection
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(sound, "ok");
+        let check = "INSERT INTO memories_fts (memories_fts) VALUES ('integrity-check')";
+        connection.execute(check, []).unwrap();
+        let broken = connection
+            .prepare("PRAGMA foreign_key_check")
+            .unwrap()
+            .exists([])
+            .unwrap();
+        assert!(!broken);
+        assert_eq!(erase::leftover(connection).unwrap(), None);
+        assert_eq!(erase::mark(connection, erase::CLEANING).unwrap(), None);
+    });
+}
+
+#[track_caller]
+fn check(open_it: fn(&Path) -> SqliteStore, count: u64) {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open_it(&folder);
+    fill(&store, count);
+    for digits in [1, 4, 8] {
+        assert_ne!(
+            found(&folder, &needles(digits)),
+            Vec::<String>::new(),
+            "{digits}"
+        );
+    }
+    let ids: Vec<MemoryId> = (1..=count).filter(|n| goes(*n)).map(id).collect();
+    for some in ids.chunks(ids.len() / 3) {
+        let erasures = store.erase(some, NOW).unwrap();
+        assert!(erasures.each.iter().all(|it| *it == Erasure::Erased));
+        assert!(!erasures.is_under_way);
+        let gone: Vec<Vec<u8>> = needles_of(some.iter().map(|id| id.digits()));
+        assert_eq!(found(&folder, &gone), Vec::<String>::new());
+        // Life goes on, and moves things about.
+        let next = some[0].digits() + 100_000;
+        store.insert(&[memory(next)]).unwrap();
+        change(&store, next, "last one");
+    }
+    assert_gone(&folder, count);
+    assert_whole(&store, count);
+    drop(store);
+    assert_gone(&folder, count);
+    let store = open_it(&folder);
+    assert_whole(&store, count);
+    assert_gone(&folder, count);
+}
+
+#[test]
+fn nothing_of_an_erased_memory_is_in_the_database() {
+    check(open, 240);
+}
+
+#[test]
+fn nothing_of_an_erased_memory_is_in_a_database_with_a_rollback_journal() {
+    check(open_with_rollback, 120);
+}
+
+#[test]
+fn nothing_of_an_erased_memory_is_in_segments() {
+    check(open_archived, 400);
+}
+
+/// Commits an erasing as [`SqliteStore`] does, and dies.
+fn erase_and_die(folder: &Path, count: u64) {
+    let mut connection = Connection::open(folder.join("venom.db")).unwrap();
+    connection
+        .pragma_update(None, "foreign_keys", false)
+        .unwrap();
+    let tx = connection.transaction().unwrap();
+    let ids: Vec<MemoryId> = (1..=count).filter(|n| goes(*n)).map(id).collect();
+    erase::erase(&tx, 1, &ids, NOW).unwrap();
+    tx.commit().unwrap();
+}
+
+#[test]
+fn what_a_kill_cut_short_is_finished_at_the_next_opening() {
+    for (open_it, count) in [
+        (open as fn(&Path) -> SqliteStore, 100),
+        (open_archived, 400),
+    ] {
+        let folders = Folders::new();
+        let folder = folders.fresh();
+        let store = open_it(&folder);
+        fill(&store, count);
+        drop(store);
+        erase_and_die(&folder, count);
+        let gone = needles_of((1..=count).filter(|n| goes(*n)));
+        assert_ne!(found(&folder, &gone), Vec::<String>::new());
+        let store = open_it(&folder);
+        store.settle().unwrap();
+        assert_gone(&folder, count);
+        assert_whole(&store, count);
+    }
+}
+
+#[test]
+fn residues_of_older_folders_go_with_the_first_erasing() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open(&folder);
+    fill(&store, 60);
+    drop(store);
+    // As a version did that kept no former texts: they are in free pages and between cells.
+    let connection = Connection::open(folder.join("venom.db")).unwrap();
+    connection.execute_batch("DELETE FROM versions").unwrap();
+    drop(connection);
+    let changed = (1..=60).filter(|n| n % 3 == 1 && !goes(*n) && n % 11 != 0);
+    let former = changed.map(|digits| word("first", digits).as_bytes()[6..24].to_vec());
+    let former: Vec<Vec<u8>> = former.collect();
+    assert_ne!(found(&folder, &former), Vec::<String>::new());
+    let store = open(&folder);
+    store.erase(&[id(1)], NOW).unwrap();
+    assert_eq!(found(&folder, &former), Vec::<String>::new());
+    drop(store);
+    assert_eq!(found(&folder, &former), Vec::<String>::new());
+}
+
+#[test]
+fn backups_that_may_hold_a_memory_are_named() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open(&folder);
+    store
+        .insert(&[record(100, "one", &[1.0]), record(500, "two", &[1.0])])
+        .unwrap();
+    let kept = folders.fresh();
+    std::fs::create_dir_all(&kept).unwrap();
+    let kept = kept.to_str().unwrap().to_owned();
+    store.with_connection(|connection| {
+        let sql = "INSERT INTO backups VALUES (?1, 50), (?2, 200), (?3, 300), (?4, 600)";
+        let paths = [
+            format!("{kept}/."),
+            kept.clone(),
+            format!("{kept}/gone"),
+            format!("{kept}/.."),
+        ];
+        connection
+            .execute(sql, rusqlite::params_from_iter(paths))
+            .unwrap();
+    });
+    let named = |digits: u64| {
+        let backups = store.erase(&[id(digits)], NOW).unwrap().backups;
+        let made = backups.into_iter().map(|it| it.made_at.as_micros());
+        made.collect::<Vec<_>>()
+    };
+    assert_eq!(named(500), [600]);
+    assert_eq!(named(100), [600, 200]);
+}

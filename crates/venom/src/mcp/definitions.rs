@@ -328,9 +328,9 @@ mod tests {
 
     #[test]
     fn the_tool_list_costs_less_than_eighteen_hundred_tokens() {
-        // Measured with o200k_base, the tokenizer of a chat model: 1,714 tokens in 7,059 bytes.
+        // Measured with o200k_base, the tokenizer of a chat model: 1,730 tokens in 7,125 bytes.
         let json = serde_json::to_string(&list(false)).unwrap();
-        assert!(json.len() < 7_100, "the tool list has {} bytes", json.len());
+        assert!(json.len() < 7_150, "the tool list has {} bytes", json.len());
     }
 
     #[test]

@@ -28,7 +28,6 @@ pub use grants::{
     REFRESH_SECONDS, Redeemed, Refusal,
 };
 pub use passkeys::{PASSKEYS_MAX, Passkey};
-pub use renames::Widened;
 pub use rights::{Rights, SPACES_MAX, Spaces};
 pub use secret::{Secret, SecretHash, equal};
 pub use sessions::{SESSION_SECONDS, SESSIONS_MAX, Session};

@@ -1,6 +1,5 @@
-//! Rights follow a space to its new name. The space has its name in another file, so this is done in two steps around
-//! it: the new name is added before, the old one is taken away after. In between nobody may do more than before, since
-//! no space has the other name.
+//! Rights follow a space to its new name. The space has its name in another file and gets the new one first: in between,
+//! what is bound to it reaches nothing, and nobody more than before.
 
 use crate::rights::{Rights, Spaces};
 use crate::{Access, AccessError};
@@ -10,58 +9,20 @@ use venom_core::SpaceName;
 /// The tables whose rows are bound to spaces, each with its key.
 const BOUND: [(&str, &str); 3] = [("tokens", "token"), ("grants", "id"), ("codes", "rowid")];
 
-/// What got a new name in addition: tables and keys, to take it back.
-#[derive(Debug, Default)]
-pub struct Widened(Vec<(usize, i64)>);
-
 impl Access {
-    /// Lets everything that is bound to the space `from` reach `to`, too.
+    /// Has everything that is bound to the space `from` reach `to` instead. May be repeated.
     ///
     /// # Errors
     /// [`AccessError::Failed`]; then nothing is changed.
-    pub fn widen(&self, from: &SpaceName, to: &SpaceName) -> Result<Widened, AccessError> {
+    pub fn follow_rename(&self, from: &SpaceName, to: &SpaceName) -> Result<(), AccessError> {
         self.write(|transaction| {
-            let mut widened = Widened::default();
-            rebind(transaction, |place, spaces| {
-                if !spaces.contains(from) || spaces.contains(to) {
-                    return false;
+            rebind(transaction, |spaces| {
+                let is_bound = spaces.contains(from) && from != to;
+                if is_bound {
+                    spaces.retain(|name| name != from && name != to);
+                    spaces.push(to.clone());
                 }
-                spaces.push(to.clone());
-                widened.0.push(place);
-                true
-            })?;
-            Ok(widened)
-        })
-    }
-
-    /// Takes a name away from all that got it by [`Self::widen`], as the space did not get it.
-    ///
-    /// # Errors
-    /// [`AccessError::Failed`]; then nothing is changed.
-    pub fn narrow(&self, widened: &Widened, to: &SpaceName) -> Result<(), AccessError> {
-        self.write(|transaction| {
-            rebind(transaction, |place, spaces| {
-                let goes = widened.0.contains(&place) && spaces.contains(to);
-                if goes {
-                    spaces.retain(|name| name != to);
-                }
-                goes
-            })
-        })
-    }
-
-    /// Takes the name `from` away from all that may reach `to`, as the space has that name now.
-    ///
-    /// # Errors
-    /// [`AccessError::Failed`]; then nothing is changed.
-    pub fn settle_rename(&self, from: &SpaceName, to: &SpaceName) -> Result<(), AccessError> {
-        self.write(|transaction| {
-            rebind(transaction, |_, spaces| {
-                let goes = spaces.contains(from) && spaces.contains(to) && from != to;
-                if goes {
-                    spaces.retain(|name| name != from);
-                }
-                goes
+                is_bound
             })
         })
     }
@@ -71,9 +32,9 @@ impl Access {
 /// alone.
 fn rebind(
     transaction: &Transaction<'_>,
-    mut change: impl FnMut((usize, i64), &mut Vec<SpaceName>) -> bool,
+    mut change: impl FnMut(&mut Vec<SpaceName>) -> bool,
 ) -> Result<(), AccessError> {
-    for (number, (table, key)) in BOUND.into_iter().enumerate() {
+    for (table, key) in BOUND {
         let select = format!("SELECT {key}, spaces FROM {table} WHERE spaces IS NOT NULL");
         let mut statement = transaction.prepare(&select)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -83,7 +44,7 @@ fn rebind(
             let Spaces::Only(spaces) = &mut rights.spaces else {
                 continue;
             };
-            if change((number, row), spaces) {
+            if change(spaces) {
                 spaces.sort_unstable();
                 let update = format!("UPDATE {table} SET spaces = ?2 WHERE {key} = ?1");
                 transaction.execute(&update, params![row, rights.spaces_column()])?;
@@ -133,22 +94,9 @@ mod tests {
             };
             access.create_token(&new, at(0), "test").unwrap();
         }
-        let before = bound(access);
         let (old, new) = (space("old"), space("new"));
-        let widened = access.widen(&old, &new).unwrap();
-        let both = [
-            ("all", "all spaces"),
-            ("both", "new, old"),
-            ("one", "new, old"),
-            ("other", "x"),
-        ];
-        assert_eq!(bound(access), named(both));
-        access.narrow(&widened, &new).unwrap();
-        assert_eq!(bound(access), before);
-        access.widen(&old, &new).unwrap();
-        access.widen(&old, &new).unwrap();
         for _ in 0..2 {
-            access.settle_rename(&old, &new).unwrap();
+            access.follow_rename(&old, &new).unwrap();
             let after = [
                 ("all", "all spaces"),
                 ("both", "new"),

@@ -1,5 +1,6 @@
 //! What a memory was before, and what became of one that was erased.
 
+use crate::backup::Backup;
 use crate::memory::{Content, MemoryId, Origin, SpaceName, Tags};
 use crate::source::Source;
 use crate::time::Timestamp;
@@ -98,15 +99,6 @@ pub enum Erasure {
     Unknown,
 }
 
-/// A copy of the data folder that was made some time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MadeBackup {
-    /// Where.
-    pub path: String,
-    /// When it was begun.
-    pub made_at: Timestamp,
-}
-
 /// What came of erasing memories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasures {
@@ -116,7 +108,7 @@ pub struct Erasures {
     pub is_under_way: bool,
     /// Backups that may still hold one of them, newest first: made while it was there, and still in their place as far
     /// as can be told.
-    pub backups: Vec<MadeBackup>,
+    pub backups: Vec<Backup>,
 }
 
 /// What is still known of a memory that was erased.

@@ -31,7 +31,7 @@ pub use backup::{Backup, BackupNote};
 pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
-pub use history::{Cause, Erased, Erasure, Erasures, History, MadeBackup, Replaced, Version};
+pub use history::{Cause, Erased, Erasure, Erasures, History, Replaced, Version};
 pub use import::{Arrival, ImportKey, Imported, Metadata, NewImport};
 pub use memory::{
     Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey,

@@ -193,6 +193,14 @@ impl SpaceName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Names for a deleted space of this name when another is to have it, to be tried in this order.
+    pub fn put_away(&self) -> impl Iterator<Item = Self> {
+        let kept: String = self.0.chars().take(limits::NAME_CHARS_MAX - 32).collect();
+        let first = format!("{kept} (deleted)");
+        let others = (2_u32..).map(move |number| format!("{kept} (deleted {number})"));
+        std::iter::once(first).chain(others).map(Self)
+    }
 }
 
 /// A name of at most [`limits::NAME_CHARS_MAX`] characters without control characters, trimmed.

@@ -371,8 +371,8 @@ pub trait MemoryStore: Send + Sync {
     fn rename_space(&self, from: &SpaceName, to: &SpaceName) -> Result<Renamed, StoreError>;
 
     /// Moves memories to another space, in one transaction, durable on return; one answer for each id, in order.
-    /// [`Moved::Moved`] also where a call with the same key moved it before. The space is there afterwards, even if
-    /// nothing came.
+    /// [`Moved::Moved`] also where a call with the same key moved it before. The space is made, or back, if
+    /// anything came.
     ///
     /// # Errors
     /// [`StoreError`]; then none of them is moved.

@@ -151,12 +151,17 @@ fn plain_path(name: &str) -> Option<PathBuf> {
     if name.contains(['\\', '\0']) {
         return None;
     }
-    let path = Path::new(name);
-    let is_plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let mut path = PathBuf::new();
+    for part in Path::new(name).components() {
+        match part {
+            Component::Normal(part) => path.push(part),
+            // Some programs begin every name with a dot.
+            Component::CurDir => {}
+            _ => return None,
+        }
+    }
     let depth = path.components().count();
-    (is_plain && (1..=DEPTH_MAX).contains(&depth)).then(|| path.to_owned())
+    (depth <= DEPTH_MAX).then_some(path)
 }
 
 /// Whether some kind of import reads a file of that name.
@@ -287,7 +292,7 @@ mod tests {
         );
         let notes: &[(&str, &[u8])] = &[
             ("vault/a.md", b"Ana sails."),
-            ("vault/deep/b.md", b"Ben runs."),
+            ("./vault/deep/b.md", b"Ben runs."),
             ("vault/picture.png", b"\x89PNG"),
             ("__MACOSX/vault/a.md", b"no note"),
             ("vault/.trash/old.md", b"no note"),

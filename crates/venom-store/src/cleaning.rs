@@ -7,6 +7,7 @@
 
 use crate::erase;
 use crate::fault::{Doing, Fault};
+use crate::folder;
 use crate::indexer::Signal;
 use crate::scrub::Scrubber;
 use crate::store::{RETRY_AFTER, Shared, Step};
@@ -21,6 +22,10 @@ use venom_core::{Erased, Erasures, MemoryId, StoreError, Timestamp};
 
 /// Pages of the full-text index that are merged in a transaction: writers wait that long at most.
 const MERGED_PAGES: i64 = 64;
+/// Each turn merges more than the one before by one in so many.
+const MERGED_SLOWER: i64 = 8;
+/// Passes over the file beside which others may write; the next is one turn, for which they wait.
+const PASSES_MAX: usize = 3;
 /// Pages of the file that are looked at in a turn.
 const SCRUBBED_PAGES: usize = 1_024;
 /// Whoever erases waits so long at most until the files are clean; then it goes on without them.
@@ -69,6 +74,11 @@ impl Cleaning {
         state.wanted > state.done && !state.failed.as_ref().is_some_and(put_off)
     }
 
+    /// How long to wait at most for other work before what failed is tried again.
+    pub(crate) fn again_after(&self) -> Option<Duration> {
+        self.state().failed.as_ref().map(|_| RETRY_AFTER)
+    }
+
     /// Whether everything is clean.
     pub(crate) fn is_done(&self) -> bool {
         let state = self.state();
@@ -87,7 +97,14 @@ impl Cleaning {
 impl Shared {
     /// Erases memories, and waits until they are out of the files, but not for ever.
     pub(crate) fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError> {
-        let backups = self.read(|connection| erase::backups_of(connection, ids))?;
+        let folder = &self.place.folder;
+        // What cannot be removed is told.
+        let _ = folder::remove_left_copies(folder);
+        let (mut backups, is_imported) = self.read(|connection| {
+            let is_imported = erase::is_any_imported(connection, ids)?;
+            Ok((erase::backups_of(connection, ids)?, is_imported))
+        })?;
+        backups.extend(erase::copies_beside(folder, is_imported));
         let each = self.erase_rows(now, |_| Ok(ids.to_vec()))?.1;
         Ok(Erasures {
             each,
@@ -215,24 +232,46 @@ impl Shared {
     }
 
     fn purge_words(&self, signal: &Signal) -> Result<bool, StoreError> {
-        let mut is_first = true;
+        let mut pages = MERGED_PAGES;
         loop {
             if signal.stops() {
                 return Ok(false);
             }
             let mut state = self.state()?;
             let has_more = self.write_in(&mut state, |tx| {
-                Ok((erase::purge_words(tx, MERGED_PAGES, is_first)?, Vec::new()))
+                Ok((erase::purge_words(tx, pages)?, Vec::new()))
             })?;
-            is_first = false;
             if !has_more {
                 return Ok(true);
             }
+            // Whoever stores meanwhile has some of it done again: each turn does more, so that one is the last.
+            pages += (pages / MERGED_SLOWER).max(1);
         }
     }
 
-    /// A turn at a time, in the order of pages: first what is free, so that what is taken from there is zero.
+    /// Passes over the file until nobody wrote meanwhile: SQLite may move what was not looked at yet to where that was
+    /// done already.
     fn scrub(&self, signal: &Signal) -> Result<bool, StoreError> {
+        for pass in 0..=PASSES_MAX {
+            let written = self.read(erase::written)?;
+            let pages = if pass < PASSES_MAX {
+                SCRUBBED_PAGES
+            } else {
+                usize::MAX
+            };
+            if !self.scrub_once(signal, pages)? {
+                return Ok(false);
+            }
+            if self.read(erase::written)? == written {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// A turn of so many pages at a time, in the order of pages: first what is free, so that what is taken from there is
+    /// zero.
+    fn scrub_once(&self, signal: &Signal, pages: usize) -> Result<bool, StoreError> {
         let mut next = Some(0);
         let mut is_first = true;
         while let Some(after) = next {
@@ -242,7 +281,7 @@ impl Shared {
             // A copy that is being made reads the file as it stands.
             let _no_copy = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
             let state = self.state()?;
-            next = self.scrub_some(&state.connection, is_first, after)?;
+            next = self.scrub_some(&state.connection, is_first, (after, pages))?;
             is_first = false;
         }
         Ok(true)
@@ -253,7 +292,7 @@ impl Shared {
         &self,
         connection: &Connection,
         is_first: bool,
-        after: u32,
+        (after, pages): (u32, usize),
     ) -> Result<Option<u32>, StoreError> {
         let faulty = |fault: Fault| fault.into_store(&self.place.folder, Doing::Reading);
         empty_log(connection).map_err(faulty)?;
@@ -262,7 +301,7 @@ impl Shared {
         connection
             .execute_batch("PRAGMA shrink_memory")
             .map_err(|error| faulty(error.into()))?;
-        let scrubbed = scrub_pages(&self.file, &roots, is_first, after);
+        let scrubbed = scrub_pages(&self.file, &roots, is_first, (after, pages));
         scrubbed.map_err(|error| {
             let folder = self.place.folder.display();
             StoreError::Other(format!(
@@ -272,7 +311,12 @@ impl Shared {
     }
 }
 
-fn scrub_pages(file: &File, roots: &[u32], is_first: bool, after: u32) -> io::Result<Option<u32>> {
+fn scrub_pages(
+    file: &File,
+    roots: &[u32],
+    is_first: bool,
+    (after, most): (u32, usize),
+) -> io::Result<Option<u32>> {
     let scrubber = Scrubber::new(file)?;
     if is_first {
         scrubber.free_pages()?;
@@ -280,7 +324,7 @@ fn scrub_pages(file: &File, roots: &[u32], is_first: bool, after: u32) -> io::Re
     let pages: BTreeSet<u32> = scrubber.trees(roots)?;
     let rest = pages.range((Bound::Excluded(after), Bound::Unbounded));
     let mut last = None;
-    for page in rest.take(SCRUBBED_PAGES) {
+    for page in rest.take(most) {
         scrubber.tree_page(*page)?;
         last = Some(*page);
     }

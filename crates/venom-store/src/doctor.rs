@@ -146,11 +146,25 @@ pub fn examine_folder(folder: &Path) -> Vec<Finding> {
 
 /// What there is to say of the backups that are known, oldest first.
 pub fn about_backups(known: &[Backup]) -> Finding {
-    let says = match known.last() {
-        Some(last) => format!("the last was made at {} in {}", last.made_at, last.path),
-        None => "none was made of this folder yet: see docs/backup.md".to_owned(),
+    let is_there = |backup: &&Backup| Path::new(&backup.path).exists();
+    let (verdict, says) = match (known.iter().rev().find(is_there), known.last()) {
+        (Some(last), _) => (
+            Verdict::Sound,
+            format!("the last was made at {} in {}", last.made_at, last.path),
+        ),
+        (None, Some(last)) => (
+            Verdict::Note,
+            format!(
+                "none is where it was made; the last was begun at {} in {}",
+                last.made_at, last.path
+            ),
+        ),
+        (None, None) => (
+            Verdict::Sound,
+            "none was made of this folder yet: see docs/backup.md".to_owned(),
+        ),
     };
-    Finding::new("backups", Verdict::Sound, says)
+    Finding::new("backups", verdict, says)
 }
 
 fn free_space(bytes: Option<u64>) -> Finding {

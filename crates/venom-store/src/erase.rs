@@ -2,13 +2,18 @@
 
 use crate::fault::Fault;
 use crate::rows::Quarantine;
-use crate::{rows, write};
+use crate::{folder, restore, rows, write};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::path::Path;
-use venom_core::{Erased, Erasure, MadeBackup, MemoryId, SpaceName, StoreError, Timestamp};
+use std::time::UNIX_EPOCH;
+use venom_core::{Backup, Erased, Erasure, MemoryId, SpaceName, StoreError, Timestamp};
 
 /// The mark of a database whose files may still hold bytes of what was erased.
 pub(crate) const CLEANING: &str = "cleaning_since";
+/// The predecessor's database.
+const PREDECESSOR: &str = "chroma.sqlite3";
+/// A copy of the database is made so long after its backup was begun at most: an hour.
+const COPIED_WITHIN_US: i64 = 60 * 60 * 1_000_000;
 /// The mark of the moment before which nothing counts as hidden.
 const ERASING: &str = "erasing_since";
 
@@ -117,10 +122,7 @@ pub(crate) fn erased(connection: &Connection, id: MemoryId) -> Result<Option<Era
 
 /// Backups that may hold one of these memories, newest first: made since the first of them was stored, and not known to
 /// be gone. Asked before the memories are erased, as only their rows tell when that was.
-pub(crate) fn backups_of(
-    connection: &Connection,
-    ids: &[MemoryId],
-) -> Result<Vec<MadeBackup>, Fault> {
+pub(crate) fn backups_of(connection: &Connection, ids: &[MemoryId]) -> Result<Vec<Backup>, Fault> {
     let sql = "SELECT min(m.stored_at_us, coalesce(
                    (SELECT min(v.stored_at_us) FROM versions AS v WHERE v.memory = m.seq), m.stored_at_us))
                FROM memories AS m WHERE m.id = ?1";
@@ -132,15 +134,55 @@ pub(crate) fn backups_of(
         // An id tells the moment, unless it came from elsewhere.
         first = first.min(column).min(stored.unwrap_or(i64::MAX));
     }
+    // A backup is noted with the moment at which it was begun; its copy is made later.
+    let first = first.saturating_sub(COPIED_WITHIN_US);
     backups_since(connection, Timestamp::from_micros(first))
 }
 
+/// Whether one of these memories came from elsewhere. O(imports).
+pub(crate) fn is_any_imported(connection: &Connection, ids: &[MemoryId]) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM imports WHERE memory = (SELECT seq FROM memories WHERE id = ?1)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for id in ids {
+        if statement.exists([rows::id_column(*id)])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What else in a data folder may hold memories: what a restore moved aside, a copy that is being made, and for memories
+/// that were imported the predecessor's database. Nothing of it is ever changed.
+pub(crate) fn copies_beside(folder: &Path, is_imported: bool) -> Vec<Backup> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut copies: Vec<Backup> = entries
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with(restore::ASIDE_BEGIN)
+                || name == folder::BACKUP_STAGING
+                || (is_imported && name == PREDECESSOR)
+        })
+        .map(|entry| {
+            let changed = entry.metadata().and_then(|found| found.modified()).ok();
+            let since = changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let at_us = since.map_or(0, |it| i64::try_from(it.as_micros()).unwrap_or(i64::MAX));
+            Backup {
+                path: entry.path().display().to_string(),
+                made_at: Timestamp::from_micros(at_us),
+            }
+        })
+        .collect();
+    copies.sort_by(|a, b| a.path.cmp(&b.path));
+    copies
+}
+
 /// Backups that were begun at a moment or later and are not known to be gone, newest first.
-fn backups_since(connection: &Connection, since: Timestamp) -> Result<Vec<MadeBackup>, Fault> {
+fn backups_since(connection: &Connection, since: Timestamp) -> Result<Vec<Backup>, Fault> {
     let sql = "SELECT path, made_at_us FROM backups WHERE made_at_us >= ?1 ORDER BY made_at_us DESC, path";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map([since.as_micros()], |row| {
-        Ok(MadeBackup {
+        Ok(Backup {
             path: row.get(0)?,
             made_at: Timestamp::from_micros(row.get(1)?),
         })
@@ -165,6 +207,11 @@ fn set_mark(tx: &Transaction<'_>, name: &str, at: Timestamp) -> Result<(), Fault
     Ok(())
 }
 
+/// Has what is hidden count as hidden now, if it was hidden before.
+pub(crate) fn keep_hidden_from(tx: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
+    set_mark(tx, ERASING, now)
+}
+
 pub(crate) fn remove_mark(tx: &Transaction<'_>, name: &str) -> Result<(), Fault> {
     tx.prepare_cached("DELETE FROM marks WHERE name = ?1")?
         .execute([name])?;
@@ -172,15 +219,21 @@ pub(crate) fn remove_mark(tx: &Transaction<'_>, name: &str) -> Result<(), Fault>
 }
 
 /// Merges some of the full-text index, so that the words of what went leave it: SQLite only notes that they went.
-/// `false` if there was nothing left to merge. `first` begins with all there is.
-pub(crate) fn purge_words(tx: &Transaction<'_>, pages: i64, first: bool) -> Result<bool, Fault> {
-    let before: i64 = tx.query_row("SELECT total_changes()", [], |row| row.get(0))?;
-    let amount = if first { -pages } else { pages };
-    tx.prepare_cached("INSERT INTO memories_fts (memories_fts, rank) VALUES ('merge', ?1)")?
-        .execute([amount])?;
-    let after: i64 = tx.query_row("SELECT total_changes()", [], |row| row.get(0))?;
-    // Less than two: nothing but the command itself.
-    Ok(after - before >= 2)
+/// `false` if there was nothing left to merge: all is one segment.
+pub(crate) fn purge_words(tx: &Transaction<'_>, pages: i64) -> Result<bool, Fault> {
+    // Below zero all segments are taken together. Else what others store between two turns could end it: a few small
+    // segments are left alone then. The second look tells, before others store again, whether that was all.
+    let sql = "INSERT INTO memories_fts (memories_fts, rank) VALUES ('merge', ?1)";
+    let mut merge = tx.prepare_cached(sql)?;
+    for _ in 0..2 {
+        let before = written(tx)?;
+        merge.execute([-pages])?;
+        // Less than two: nothing but the command itself.
+        if written(tx)? - before < 2 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The first pages of all tables and indexes.
@@ -189,6 +242,11 @@ pub(crate) fn roots(connection: &Connection) -> Result<Vec<u32>, Fault> {
     let mut statement = connection.prepare(sql)?;
     let found = statement.query_map([], |row| row.get(0))?;
     Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Goes up with every row that is written.
+pub(crate) fn written(connection: &Connection) -> Result<i64, Fault> {
+    Ok(connection.query_row("SELECT total_changes()", [], |row| row.get(0))?)
 }
 
 /// How many memories were erased. For people.

@@ -1,10 +1,29 @@
 //! The data folder: making it, what file system it lies on, how much room is left.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use venom_core::StoreError;
+
+/// In a data folder: the lock of whoever backs it up.
+pub const BACKUP_LOCK: &str = "backup.lock";
+/// In a data folder: copies that are to be encrypted, so that none lies elsewhere in the open.
+pub const BACKUP_STAGING: &str = "backup.partial";
+
+/// Removes copies that a killed backup left in a data folder. `false` if one is being made now.
+pub(crate) fn remove_left_copies(data: &Path) -> io::Result<bool> {
+    let staging = data.join(BACKUP_STAGING);
+    if std::fs::symlink_metadata(&staging).is_err() {
+        return Ok(true);
+    }
+    // Held for as long as it takes, so that nobody begins meanwhile.
+    let lock = private_file().create(true).open(data.join(BACKUP_LOCK))?;
+    if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(false);
+    }
+    std::fs::remove_dir_all(&staging).map(|()| true)
+}
 
 /// Makes the folder (mode 0700) with those above it, durably; leaves one that exists as it is.
 /// Returns its absolute path.

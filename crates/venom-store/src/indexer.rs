@@ -13,7 +13,7 @@ use crate::{folder, load, read};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use venom_core::StoreError;
 use venom_core::recall::SectionBuilder;
 
@@ -92,13 +92,18 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits for work; `false` if there shall be none any more.
-    fn wait(&self) -> bool {
+    /// Waits for work, but no longer than that; `false` if there shall be none any more.
+    fn wait(&self, most: Option<Duration>) -> bool {
         self.set(|wanted| wanted.busy = false);
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |wanted: &mut Wanted| !wanted.work && !wanted.stop;
-        let wanted = self.changed.wait_while(wanted, idle);
-        let mut wanted = wanted.unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = if let Some(most) = most {
+            let changed = self.changed.wait_timeout_while(wanted, most, idle);
+            changed.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            let changed = self.changed.wait_while(wanted, idle);
+            changed.unwrap_or_else(PoisonError::into_inner)
+        };
         wanted.work = false;
         wanted.busy = true;
         !wanted.stop
@@ -121,7 +126,7 @@ impl Indexer {
         let ending = Ending(signal.clone());
         let run = move || {
             let seen = &ending.0;
-            while seen.wait() {
+            while seen.wait(shared.cleaning.again_after()) {
                 while let Some(task) = shared.next_task() {
                     match task {
                         Task::Make(work) => {

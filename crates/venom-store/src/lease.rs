@@ -167,6 +167,11 @@ impl Lease {
         self.file.write(&Holder::this_process(Some(socket)))
     }
 
+    /// Whether the file system has locks, so that nobody else can use the folder now.
+    pub fn is_exclusive(&self) -> bool {
+        self.file.locked
+    }
+
     /// The data folder, as an absolute path.
     pub fn folder(&self) -> &Path {
         &self.file.folder

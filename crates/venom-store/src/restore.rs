@@ -7,14 +7,15 @@
 //! synced, since a log beside another database would be replayed into it.
 
 use crate::fault::Fault;
-use crate::folder;
 use crate::lease::Lease;
 use crate::open;
 use crate::snapshot::{self, DatabaseFacts};
+use crate::{backups, erase, folder};
+use rusqlite::Connection;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use venom_core::StoreError;
+use venom_core::{Backup, BackupNote, StoreError, Timestamp};
 
 /// Where what is new is written.
 const PARTIAL: &str = "restore.partial";
@@ -23,7 +24,9 @@ const READY: &str = "restore.ready";
 /// A file beside what is new: the name of the folder for what was there.
 const ASIDE: &str = "aside";
 /// What such a name begins with.
-const ASIDE_BEGIN: &str = "before-restore-";
+pub(crate) const ASIDE_BEGIN: &str = "before-restore-";
+/// The version of the schema from which on there are marks and backups.
+const FIRST_WITH_MARKS: i64 = 7;
 /// Longest such name, in bytes.
 const ASIDE_BYTES_MAX: usize = 100;
 
@@ -99,6 +102,37 @@ impl<'a> Restore<'a> {
         mark().map_err(|error| folder::unusable(data, &error))?;
         finish(data)
     }
+}
+
+/// Readies a database that is to be restored: what was forgotten counts as forgotten now, so that it can be brought back
+/// for as long as if it had been; and it knows these backups, which it cannot know from the time of its copy.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be written.
+pub fn make_ready(copy: &Path, now: Timestamp, known: &[Backup]) -> Result<(), StoreError> {
+    let write = || {
+        let mut connection = Connection::open(copy)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let schema: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        // Older ones get their mark, and a place for backups, when they are brought up to date.
+        if schema < FIRST_WITH_MARKS {
+            return Ok(());
+        }
+        let tx = connection.transaction()?;
+        erase::keep_hidden_from(&tx, now)?;
+        let note = BackupNote {
+            made: known.to_vec(),
+            removed: Vec::new(),
+        };
+        backups::note(&tx, &note)?;
+        tx.commit()?;
+        connection
+            .close()
+            .map_err(|(_, error)| Fault::Sqlite(error))
+    };
+    write().map_err(|fault: Fault| {
+        fault.into_store(copy.parent().unwrap_or(copy), crate::fault::Doing::Writing)
+    })
 }
 
 impl Drop for Restore<'_> {
@@ -229,8 +263,9 @@ mod tests {
     use super::*;
     use crate::store::SqliteStore;
     use std::cell::Cell;
+    use venom_core::RequestKey;
     use venom_core::ports::MemoryStore as _;
-    use venom_core::test_support::samples::{model, record, space};
+    use venom_core::test_support::samples::{id, model, record, space};
 
     const NAME: &str = "before-restore-20261126T090000Z";
 
@@ -341,6 +376,38 @@ mod tests {
         assert_eq!(in_place(&data), ["venom.db"]);
         drop(lease);
         assert_eq!(count(&data), 1);
+    }
+
+    /// Of a backup that is older than the time for which the forgotten are kept, they can be brought back all the same.
+    #[test]
+    fn what_was_forgotten_is_kept_from_the_restore_on() {
+        let root = tempfile::tempdir().unwrap();
+        let (source, data) = (root.path().join("source"), root.path().join("data"));
+        let store = open(&source);
+        store.insert(&[record(1, "one", &[1.0])]).unwrap();
+        store.forget(&[id(1)], RequestKey(1)).unwrap();
+        let copy = root.path().join("copy.db");
+        store.snapshot(&copy).unwrap();
+        let later = |days: i64| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            let now_us = i64::try_from(now.unwrap().as_micros()).unwrap();
+            Timestamp::from_micros(now_us + days * 24 * 3_600 * 1_000_000)
+        };
+        let backup = Backup {
+            path: "/b".to_owned(),
+            made_at: later(0),
+        };
+        make_ready(&copy, later(60), std::slice::from_ref(&backup)).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        std::fs::rename(&copy, data.join(open::FILE_NAME)).unwrap();
+        let restored = SqliteStore::open(&Lease::try_acquire(&data).unwrap(), &model()).unwrap();
+        assert_eq!(restored.backups().unwrap(), [backup]);
+        let due = restored.erase_due(later(31), later(61), 10).unwrap();
+        assert_eq!(due, [], "a day after the restore");
+        assert_eq!(restored.restore(&[id(1)], RequestKey(2)).unwrap(), [true]);
+        restored.forget(&[id(1)], RequestKey(3)).unwrap();
+        let due = restored.erase_due(later(61), later(91), 10).unwrap();
+        assert_eq!(due, [id(1)]);
     }
 
     #[test]

@@ -73,18 +73,21 @@ impl Shared {
         let _one_at_a_time = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         let facts = match self.info.journal {
             Journal::WriteAhead => {
-                let (facts, bytes) = self.with_sound_state(|connection| {
+                let begun = self.with_sound_state(|connection| {
                     let facts = facts(connection)?;
                     stand_still(connection)?;
                     Ok((facts, bytes(connection)?))
-                })?;
-                let copied = transfer(&self.file, copy, bytes);
+                });
+                let copied = begun.and_then(|(facts, bytes)| {
+                    let copied = transfer(&self.file, copy, bytes);
+                    copied.map_err(|error| unwritable(to, &error))?;
+                    Ok(facts)
+                });
                 // Whatever became of the copy, the log must not grow for ever.
-                self.with_sound_state(|connection| {
+                self.read(|connection| {
                     Ok(connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?)
                 })?;
-                copied.map_err(|error| unwritable(to, &error))?;
-                facts
+                copied?
             }
             Journal::Rollback => self.with_sound_state(|connection| {
                 let facts = facts(connection)?;

@@ -57,10 +57,10 @@ fn row(tx: &Transaction<'_>, space: &SpaceName) -> Result<i64, Fault> {
     Ok(statement.query_row([space.as_str()], |row| row.get(0))?)
 }
 
-/// What notes that a space was renamed, so that repeating it after a lost answer says the same. Names have no control
-/// characters.
-fn mark(from: &SpaceName, to: &SpaceName) -> String {
-    format!("renamed\n{}\n{}", from.as_str(), to.as_str())
+/// What notes that the space in a row was renamed, so that repeating it after a lost answer says the same. Names have no
+/// control characters.
+fn mark(from: &SpaceName, to: &SpaceName, space: i64) -> String {
+    format!("renamed\n{}\n{}\n{space}", from.as_str(), to.as_str())
 }
 
 /// What became of a space that was to be renamed, as the index has to know it.
@@ -92,11 +92,15 @@ pub(crate) fn rename(
 ) -> Result<Rename, Fault> {
     let (old, new) = (find(tx, from)?, find(tx, to)?);
     let Some((space, false)) = old else {
+        let Some((space, false)) = new else {
+            return Ok(Rename::Missing);
+        };
         let sql = "SELECT 1 FROM marks WHERE name = ?1";
-        let was_done = tx.prepare_cached(sql)?.exists([mark(from, to)])?;
-        return Ok(match new {
-            Some((_, false)) if was_done => Rename::Before,
-            _ => Rename::Missing,
+        let was_done = tx.prepare_cached(sql)?.exists([mark(from, to, space)])?;
+        return Ok(if was_done {
+            Rename::Before
+        } else {
+            Rename::Missing
         });
     };
     if from == to {
@@ -104,7 +108,7 @@ pub(crate) fn rename(
     }
     match new {
         None => {}
-        Some((deleted, true)) if !has_memories(tx, deleted)? => merge_deleted(tx, deleted, space)?,
+        Some((deleted, true)) if !has_memories(tx, deleted)? => put_away(tx, deleted, to)?,
         Some(_) => return Ok(Rename::Taken),
     }
     tx.prepare_cached("UPDATE spaces SET name = ?2 WHERE space = ?1")?
@@ -112,7 +116,7 @@ pub(crate) fn rename(
     tx.prepare_cached(
         "INSERT INTO marks (name, at_us) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at_us = excluded.at_us",
     )?
-    .execute(params![mark(from, to), write::now_us()])?;
+    .execute(params![mark(from, to, space), write::now_us()])?;
     Ok(Rename::Now)
 }
 
@@ -124,15 +128,16 @@ fn has_memories(tx: &Transaction<'_>, space: i64) -> Result<bool, Fault> {
         .query_row([space], |row| row.get(0))?)
 }
 
-/// Removes the row of a deleted space without memories, for another space to have its name: what is told of memories
-/// that were there once is told of that name still. O(former versions).
-fn merge_deleted(tx: &Transaction<'_>, deleted: i64, into: i64) -> Result<(), Fault> {
-    for table in ["versions", "erased"] {
-        let sql = format!("UPDATE {table} SET space = ?2 WHERE space = ?1");
-        tx.prepare_cached(&sql)?.execute([deleted, into])?;
+/// Gives a deleted space without memories a name that is free, for another space to have its own. What is told of
+/// memories that were there once must not be told to those who may see the other.
+fn put_away(tx: &Transaction<'_>, deleted: i64, name: &SpaceName) -> Result<(), Fault> {
+    for other in name.put_away() {
+        if find(tx, &other)?.is_none() {
+            tx.prepare_cached("UPDATE spaces SET name = ?2 WHERE space = ?1")?
+                .execute(params![deleted, other.as_str()])?;
+            return Ok(());
+        }
     }
-    tx.prepare_cached("DELETE FROM spaces WHERE space = ?1")?
-        .execute([deleted])?;
     Ok(())
 }
 
@@ -152,7 +157,7 @@ pub(crate) fn move_memories(
     what: &Move,
     request: RequestKey,
 ) -> Result<(Vec<Moved>, Vec<Arrived>), Fault> {
-    let to = row(tx, &what.to)?;
+    let mut to = None;
     let replaced = Replaced {
         at: Timestamp::from_micros(write::now_us()),
         cause: Cause::Moved,
@@ -171,6 +176,11 @@ pub(crate) fn move_memories(
         } else if found.space == what.to {
             answers.push(Moved::Already);
         } else {
+            // Made, or brought back, by the first that comes.
+            let to = match to {
+                Some(to) => to,
+                None => *to.insert(row(tx, &what.to)?),
+            };
             keep_version(tx, found.seq, &replaced, false)?;
             change_space(tx, model, found.seq, to)?;
             write::applied(tx, request, Kind::Update, found.seq, write::now_us())?;

@@ -145,6 +145,8 @@ impl SqliteStore {
         options: &IndexOptions,
     ) -> Result<Self, StoreError> {
         load::expect_ends(lease.folder());
+        // What is left is told by whoever erases; it is no reason not to open.
+        let _ = folder::remove_left_copies(lease.folder());
         let database = open::open(&lease.share(), lease.folder())?;
         Self::with(database, lease, (model, options), Arc::new(RealDisk))
     }

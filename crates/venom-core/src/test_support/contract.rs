@@ -57,6 +57,7 @@ pub fn memory_store(make: MakeStore<'_>) {
     pages_lose_and_repeat_nothing(make().as_ref());
     stats_count(make().as_ref());
     wrong_dimensions_are_refused(make().as_ref());
+    spaces::a_name_that_is_given_again_tells_nothing_of_the_space_before(make().as_ref());
     spaces::spaces_are_there_until_they_are_deleted(make().as_ref());
     spaces::a_space_is_emptied_step_by_step(make().as_ref());
     spaces::a_renamed_space_keeps_everything(make().as_ref());

@@ -6,6 +6,7 @@ use crate::store::SqliteStore;
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use venom_core::ports::{MemoryRecord, MemoryStore, MemoryUpdate};
 use venom_core::test_support::samples::{
     DIMENSIONS, Rng, id, nearest, record, said, space, tagged, vector, waiting,
@@ -306,19 +307,26 @@ fn residues_of_older_folders_go_with_the_first_erasing() {
     assert_eq!(found(&folder, &former), Vec::<String>::new());
 }
 
+/// In microseconds.
+const HOUR: u64 = 3_600_000_000;
+
 #[test]
 fn backups_that_may_hold_a_memory_are_named() {
     let folders = Folders::new();
     let folder = folders.fresh();
     let store = open(&folder);
     store
-        .insert(&[record(100, "one", &[1.0]), record(500, "two", &[1.0])])
+        .insert(&[
+            record(10 * HOUR, "one", &[1.0]),
+            record(50 * HOUR, "two", &[1.0]),
+        ])
         .unwrap();
     let kept = folders.fresh();
     std::fs::create_dir_all(&kept).unwrap();
     let kept = kept.to_str().unwrap().to_owned();
     store.with_connection(|connection| {
-        let sql = "INSERT INTO backups VALUES (?1, 50), (?2, 200), (?3, 300), (?4, 600)";
+        let sql = "INSERT INTO backups SELECT column1, column2 * 3600000000
+                   FROM (VALUES (?1, 5), (?2, 20), (?3, 30), (?4, 60))";
         let paths = [
             format!("{kept}/."),
             kept.clone(),
@@ -331,9 +339,96 @@ fn backups_that_may_hold_a_memory_are_named() {
     });
     let named = |digits: u64| {
         let backups = store.erase(&[id(digits)], NOW).unwrap().backups;
-        let made = backups.into_iter().map(|it| it.made_at.as_micros());
-        made.collect::<Vec<_>>()
+        let made = backups.into_iter();
+        made.map(|it| it.made_at.as_micros() / HOUR.cast_signed())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(named(500), [600]);
-    assert_eq!(named(100), [600, 200]);
+    assert_eq!(named(50 * HOUR), [60]);
+    assert_eq!(named(10 * HOUR), [60, 20]);
+}
+
+/// Words of these memories that are in the blocks of the full-text index.
+fn words_left(store: &SqliteStore, of: &[u64]) -> usize {
+    let blocks: Vec<Vec<u8>> = store.with_connection(|connection| {
+        let sql = "SELECT block FROM memories_fts_data";
+        let mut statement = connection.prepare(sql).unwrap();
+        let found = statement.query_map([], |row| row.get(0)).unwrap();
+        found.map(Result::unwrap).collect()
+    });
+    let is_there = |needle: &&Vec<u8>| {
+        let mut blocks = blocks.iter();
+        blocks.any(|block| {
+            block
+                .windows(needle.len())
+                .any(|it| it == needle.as_slice())
+        })
+    };
+    let words = of.iter().flat_map(|digits| needles(*digits));
+    let words: Vec<Vec<u8>> = words.filter(|needle| needle.len() < 100).collect();
+    words.iter().filter(is_there).count()
+}
+
+/// The merging of words goes on to its end, whatever is stored between its turns, and however often that was done before.
+#[test]
+fn storing_between_the_turns_of_a_merge_leaves_no_word() {
+    let folders = Folders::new();
+    let store = open(&folders.fresh());
+    fill(&store, 200);
+    let all: Vec<u64> = (1..=200).filter(|n| goes(*n)).collect();
+    let mut next = 1_000;
+    for some in all.chunks(50) {
+        store.with_connection(|connection| {
+            connection
+                .pragma_update(None, "foreign_keys", false)
+                .unwrap();
+            let tx = connection.unchecked_transaction().unwrap();
+            let ids: Vec<MemoryId> = some.iter().map(|n| id(*n)).collect();
+            erase::erase(&tx, 1, &ids, NOW).unwrap();
+            tx.commit().unwrap();
+        });
+        let mut turns = 0;
+        loop {
+            turns += 1;
+            let has_more = store.with_connection(|connection| {
+                let tx = connection.unchecked_transaction().unwrap();
+                let has_more = erase::purge_words(&tx, 8 + turns).unwrap();
+                tx.commit().unwrap();
+                has_more
+            });
+            if !has_more {
+                break;
+            }
+            store
+                .insert(&[record(next, "plain words", &[1.0])])
+                .unwrap();
+            next += 1;
+        }
+        assert!(turns > 2, "it was not done in one turn");
+        assert_eq!(words_left(&store, some), 0);
+    }
+}
+
+#[test]
+fn erasing_beside_others_that_store_leaves_nothing() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open(&folder);
+    fill(&store, 200);
+    let stop = AtomicBool::new(false);
+    let ids: Vec<MemoryId> = (1..=200).filter(|n| goes(*n)).map(id).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut next = 1_000;
+            while !stop.load(Ordering::Relaxed) {
+                store
+                    .insert(&[record(next, "plain words", &[1.0])])
+                    .unwrap();
+                next += 1;
+            }
+        });
+        let erasures = store.erase(&ids, NOW);
+        stop.store(true, Ordering::Relaxed);
+        assert!(!erasures.unwrap().is_under_way);
+    });
+    assert_gone(&folder, 200);
 }

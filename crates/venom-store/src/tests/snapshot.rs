@@ -166,3 +166,25 @@ fn what_is_no_copy_is_refused_in_a_sentence() {
     assert_eq!(inspect(&copy).unwrap().memories, 1);
     assert!(Lease::try_acquire(&folder).is_ok());
 }
+
+/// However a copy ends, the log is written back as before.
+#[test]
+fn a_copy_that_fails_leaves_no_log_that_grows() {
+    let folders = Folders::new();
+    let store = open(&folders.fresh());
+    store.insert(&[record(1, "one", &[1.0])]).unwrap();
+    let pages = || {
+        store.with_connection(|connection| {
+            let pages = connection.pragma_query_value(None, "wal_autocheckpoint", |row| row.get(0));
+            pages.unwrap()
+        })
+    };
+    let before: i64 = pages();
+    // A reader keeps the log from being emptied, as a full disk would.
+    let begun = "BEGIN; SELECT count(*) FROM memories";
+    store.with_connection(|connection| connection.execute_batch(begun).unwrap());
+    let copied = store.snapshot(&folders.fresh());
+    assert!(copied.is_err(), "{copied:?}");
+    store.with_connection(|connection| connection.execute_batch("ROLLBACK").unwrap());
+    assert_eq!(pages(), before);
+}

@@ -3,7 +3,7 @@
 use super::Admitted;
 use crate::failure::Failure;
 use venom_access::{Event, Spaces};
-use venom_core::{Error, ErrorKind, InputError, Move, Moved, SpaceInfo, SpaceName, Within};
+use venom_core::{Error, ErrorKind, Move, Moved, SpaceInfo, SpaceName, Within};
 
 impl Admitted<'_> {
     /// The spaces that the caller may touch, by name.
@@ -27,44 +27,21 @@ impl Admitted<'_> {
     /// process that was killed left half done is finished then.
     pub(crate) async fn rename_space(&self, from: SpaceName, to: SpaceName) -> Result<(), Failure> {
         self.may_manage()?;
-        let spaces = self.hub.spaces().await?;
-        let is_there = |name: &SpaceName| spaces.iter().any(|space| space.name == *name);
-        let mut widened = None;
-        if is_there(&from) && from != to {
-            if is_there(&to) {
-                let name = to.as_str().to_owned();
-                return Err(InputError::SpaceTaken { name }.into());
-            }
-            let names = (from.clone(), to.clone());
-            let widen = self
-                .file
-                .ask(move |access| access.widen(&names.0, &names.1));
-            widened = Some(widen.await?);
-            tracing::debug!("rights to the space reach its new name, too");
-        }
-        let renamed = self.hub.rename_space(from.clone(), to.clone()).await;
-        if let (Err(failure), Some(widened)) = (&renamed, widened)
-            && matches!(failure.kind, ErrorKind::InvalidInput | ErrorKind::NotFound)
-        {
-            // Anything else may have been done all the same: repeating it tells.
-            let to = to.clone();
-            let narrow = self.file.ask(move |access| access.narrow(&widened, &to));
-            narrow.await?;
-        }
-        renamed?;
+        self.hub.rename_space(from.clone(), to.clone()).await?;
         tracing::debug!("the space has its new name");
         let names = (from.clone(), to.clone());
-        let settle = move |access: &venom_access::Access| access.settle_rename(&names.0, &names.1);
-        self.file.ask(settle).await.map_err(|failure| {
+        let follow = move |access: &venom_access::Access| access.follow_rename(&names.0, &names.1);
+        self.file.ask(follow).await.map_err(|failure| {
             Failure::new(
                 failure.kind,
                 format!(
-                    "the space is {} now, but rights to its old name could not be taken away: {failure}; do the same \
-                     again to finish it",
+                    "the space is {} now, but what is bound to its old name does not reach it yet: {failure}; do the \
+                     same again to finish it",
                     shown(&to)
                 ),
             )
         })?;
+        tracing::debug!("what is bound to the space follows");
         let subject = format!("{} to {}", shown(&from), shown(&to));
         self.note_space(Event::SpaceRenamed, subject);
         Ok(())
@@ -99,17 +76,24 @@ impl Admitted<'_> {
             return Err(Error::SpaceNotFound(space).into());
         }
         let mut forgotten = 0;
-        loop {
-            let step = self.hub.empty_space(space.clone()).await?;
-            forgotten += step.forgotten;
-            tracing::debug!("hid {forgotten} memories of the space");
-            if step.deleted {
-                break;
+        let outcome = loop {
+            match self.hub.empty_space(space.clone()).await {
+                Ok(step) => {
+                    forgotten += step.forgotten;
+                    tracing::debug!("hid {forgotten} memories of the space");
+                    if step.deleted {
+                        break Ok(forgotten);
+                    }
+                }
+                Err(failure) => break Err(failure),
             }
+        };
+        // What was hidden before a failure is told, too.
+        if outcome.is_ok() || forgotten > 0 {
+            let subject = format!("{}: {forgotten} memories", shown(&space));
+            self.note_space(Event::SpaceDeleted, subject);
         }
-        let subject = format!("{}: {forgotten} memories", shown(&space));
-        self.note_space(Event::SpaceDeleted, subject);
-        Ok(forgotten)
+        outcome
     }
 
     /// The spaces in which the caller may change memories.

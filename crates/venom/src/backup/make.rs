@@ -1,7 +1,7 @@
 //! Making a backup: copies, hashes, a manifest, a second look at all of it, and then its name.
 
 use super::files::{
-    self, Hashed, Lock, check_room, forget_pages, hash, open_plain, unreadable, unwritable,
+    Hashed, Lock, check_room, forget_pages, hash, open_plain, unreadable, unwritable,
 };
 use super::keep::Keep;
 use super::manifest::{self, ACCESS, MEMORIES, Manifest, StoredFile};
@@ -16,11 +16,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use venom_core::{Backup, BackupNote, Timestamp};
 use venom_store::{DatabaseFacts, folder};
-
-/// In the data folder: the lock of whoever backs it up.
-const DATA_LOCK: &str = "backup.lock";
-/// In the data folder: copies that are to be encrypted, so that none lies elsewhere in the open.
-const STAGING: &str = "backup.partial";
 
 /// What is to be made.
 #[derive(Clone, Debug)]
@@ -66,6 +61,14 @@ pub(crate) async fn make(
     let Some(bench) = blocking(move || Bench::set_up(task)).await? else {
         return Ok(None);
     };
+    // Before anything is copied: what is erased from then on may be in it.
+    let begun = BackupNote {
+        made: bench.begun()?,
+        removed: Vec::new(),
+    };
+    if let Err(failure) = hub.note_backups(begun).await {
+        tracing::warn!("that a backup is made cannot be noted in the database: {failure}");
+    }
     let copy = bench.copies().join(MEMORIES);
     let facts = hub.snapshot(text_of(&copy)?).await?;
     tracing::debug!("backup: the memories are copied");
@@ -144,7 +147,7 @@ impl Bench {
         let data = task.data.canonicalize();
         task.data = data.map_err(|error| unreadable(&task.data, &error))?;
         let locks = [
-            lock(&task.data.join(DATA_LOCK), "of this data folder")?,
+            lock(&task.data.join(folder::BACKUP_LOCK), "of this data folder")?,
             lock(&task.shelf.join(shelf::LOCK), "in this folder")?,
         ];
         let found = shelf::look(&task.shelf)?;
@@ -153,11 +156,17 @@ impl Bench {
         {
             return Ok(None);
         }
+        let mut notes = notes(&task, &found.strange);
         for left in &found.partial {
-            remove_all(left)?;
+            if !remove_own(left).map_err(|error| unwritable(left, &error))? {
+                let left = left.display();
+                notes.push(format!(
+                    "{left} stays: it holds what Venom did not put there"
+                ));
+            }
         }
-        remove_all(&task.data.join(STAGING))?;
-        let notes = notes(&task, &found.strange);
+        let staging = task.data.join(folder::BACKUP_STAGING);
+        remove_own(&staging).map_err(|error| unwritable(&staging, &error))?;
         let target = shelf::free_path(&task.shelf, task.now)?;
         let mut bench = Self {
             partial: shelf::beside(&target),
@@ -172,12 +181,26 @@ impl Bench {
         Ok(Some(bench))
     }
 
+    /// What is to be known of it while it is made: where it is now, and where it will be.
+    fn begun(&self) -> Result<Vec<Backup>, Failure> {
+        let backup = |path: &PathBuf| {
+            Ok(Backup {
+                path: text_of(path)?,
+                made_at: self.task.now,
+            })
+        };
+        [&self.partial, &self.target]
+            .into_iter()
+            .map(backup)
+            .collect()
+    }
+
     fn make_folders(&mut self) -> Result<(), Failure> {
         let make =
             |path: &Path| folder::private_folder(path).map_err(|error| unwritable(path, &error));
         make(&self.partial)?;
         if self.task.passphrase.is_some() {
-            let staging = self.task.data.join(STAGING);
+            let staging = self.task.data.join(folder::BACKUP_STAGING);
             make(&staging)?;
             self.staging = Some(staging);
         }
@@ -322,8 +345,8 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         // The next one removes what cannot be removed now.
-        let _ = remove_all(&self.partial);
-        let _ = self.staging.as_deref().map(remove_all);
+        let _ = remove_own(&self.partial);
+        let _ = self.staging.as_deref().map(remove_own);
     }
 }
 
@@ -380,11 +403,27 @@ fn unsound(path: &Path, why: &dyn std::fmt::Display) -> Failure {
     ))
 }
 
-fn remove_all(path: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(files::unwritable(path, &error))
+/// Removes a folder in which backups or copies are made, with what Venom puts there; there may be none. `false` if it
+/// stays, since it holds something else.
+fn remove_own(path: &Path) -> io::Result<bool> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_own = name == manifest::FILE_NAME
+            || [MEMORIES, ACCESS]
+                .iter()
+                .any(|database| name.starts_with(database));
+        if is_own && entry.file_type()?.is_file() {
+            std::fs::remove_file(entry.path())?;
         }
-        _ => Ok(()),
+    }
+    match std::fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        removed => removed.map(|()| true),
     }
 }

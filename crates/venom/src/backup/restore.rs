@@ -10,8 +10,8 @@ use crate::failure::Failure;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use venom_core::{ErrorKind, Timestamp};
-use venom_store::restore::{Restore, in_place};
+use venom_core::{Backup, ErrorKind, Timestamp};
+use venom_store::restore::{Restore, in_place, make_ready};
 use venom_store::{Lease, LeaseError, folder};
 
 /// What somebody wants.
@@ -250,6 +250,20 @@ impl Plan {
         )))
     }
 
+    /// The backups that lie where this one does, itself among them: the database was copied before it knew of them.
+    fn known(&self) -> Vec<Backup> {
+        let beside = self.backup.parent().unwrap_or(&self.backup);
+        let mut known = vec![(self.backup.clone(), self.manifest.made_at)];
+        // What cannot be listed is no reason not to restore.
+        let others = shelf::look(beside).unwrap_or_default().whole;
+        known.extend(others.into_iter().map(|it| (it.path, it.manifest.made_at)));
+        let backup = |(path, made_at): (PathBuf, Timestamp)| {
+            let path = path.to_str()?.to_owned();
+            Some(Backup { path, made_at })
+        };
+        known.into_iter().filter_map(backup).collect()
+    }
+
     /// A name for what is moved aside that is free.
     fn aside(&self, data: &Path) -> String {
         let first = format!("before-restore-{}", shelf::compact(self.wish.now));
@@ -272,6 +286,13 @@ pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Re
     }
     let data = &plan.wish.data;
     let lease = Lease::try_acquire(data).map_err(|error| in_use(data, error))?;
+    if !lease.is_exclusive() && !plan.in_the_way().is_empty() {
+        return Err(Failure::not_ready(format!(
+            "the file system of {} has no locks, so that nobody can tell whether a server uses what is there: expected \
+             an empty data folder (--to)",
+            data.display()
+        )));
+    }
     // A restore that was cut short was finished just now.
     plan.check_in_the_way()?;
     check_room(lease.folder(), total(plan.files()))?;
@@ -280,6 +301,11 @@ pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Re
         plan.bring(file, restore.folder(), passphrase)?;
         tracing::debug!("restore: {} is brought", file.database);
     }
+    make_ready(
+        &restore.folder().join(MEMORIES),
+        plan.wish.now,
+        &plan.known(),
+    )?;
     tracing::debug!("restore: everything is checked");
     let aside = restore.commit(&plan.aside(lease.folder()))?;
     tracing::debug!("restore: everything is in place");

@@ -57,7 +57,7 @@ struct Tally {
 pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
     let asked = parse(arguments)?;
     commands::with_memories(&config, async |admitted, _| {
-        carry_out(admitted, asked, &config.space).await
+        carry_out(admitted, asked, &config).await
     })
     .await
 }
@@ -116,7 +116,8 @@ fn which(arguments: &ArgMatches, to: &SpaceName) -> Result<Which, Failure> {
     Ok(Which::Found(filter))
 }
 
-async fn carry_out(hub: &Admitted<'_>, asked: Asked, usual: &SpaceName) -> Result<(), Failure> {
+async fn carry_out(hub: &Admitted<'_>, asked: Asked, config: &Config) -> Result<(), Failure> {
+    let usual = &config.space;
     match asked {
         Asked::List { json } => list(&hub.spaces().await?, usual, json),
         Asked::Create(space) => {
@@ -147,7 +148,7 @@ async fn carry_out(hub: &Admitted<'_>, asked: Asked, usual: &SpaceName) -> Resul
             };
             tell_moved(&tally, &to, dry_run)
         }
-        Asked::Delete { space, yes } => delete(hub, space, yes, usual).await,
+        Asked::Delete { space, yes } => delete(hub, space, yes, config).await,
     }
 }
 
@@ -298,7 +299,7 @@ async fn delete(
     hub: &Admitted<'_>,
     space: SpaceName,
     yes: bool,
-    usual: &SpaceName,
+    config: &Config,
 ) -> Result<(), Failure> {
     let spaces = hub.spaces().await?;
     let Some(info) = spaces.into_iter().find(|it| it.name == space) else {
@@ -309,11 +310,14 @@ async fn delete(
     }
     let forgotten = hub.delete_space(space.clone()).await?;
     output::line(&format!(
-        "Deleted the space {}: hid {}. venom restore-memory ID brings one back, and the space with it.",
+        "Deleted the space {}: hid {}. venom restore-memory ID brings one back, and the space with it{}.",
         shown(&space),
-        memories(forgotten)
+        memories(forgotten),
+        config.erase_after.map_or_else(String::new, |age| format!(
+            ", until they are erased after {age}"
+        ))
     ))?;
-    if space == *usual {
+    if space == config.space {
         output::line(
             "It is the space of calls that name none (COLLECTION_NAME): the next memory that they store makes it anew.",
         )?;

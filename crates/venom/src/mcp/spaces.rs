@@ -111,7 +111,11 @@ impl VenomServer {
                     )));
                 }
                 let hidden = hub.delete_space(space).await?;
-                Ok(json!({"deleted": true, "hidden_memories": hidden}))
+                let mut answer = json!({"deleted": true, "hidden_memories": hidden});
+                if let Some(age) = self.config.erase_after {
+                    answer["erased_after"] = json!(age.to_string());
+                }
+                Ok(answer)
             }
             other => Err(InputError::malformed("action", "create, rename or delete", other).into()),
         }

@@ -327,3 +327,39 @@ fn what_cannot_be_backed_up_is_told_in_a_sentence() {
     );
     inside.success();
 }
+
+/// Wherever a memory may still lie that Venom knows of, erasing it says so; what a killed backup left is removed.
+#[test]
+fn erasing_names_every_copy_that_is_known() {
+    let folder = Folder::new();
+    let erased = |id: &str, data: &str| {
+        let command = venom(&folder, ["erase", id, "--yes"]).env("VENOM_DATA", folder.join(data));
+        command.run().success()
+    };
+    let id = {
+        let stored = venom(&folder, ["store", "The harbour is closed", "--json"]);
+        let stored: Value = serde_json::from_str(&stored.run().success()).expect("JSON");
+        stored["memory_id"].as_str().expect("an id").to_owned()
+    };
+    let first = path_of(&back_up(&folder, []));
+    let second = path_of(&back_up(&folder, []));
+    for backup in [&first, &second] {
+        restore(&folder, backup, "other")
+            .args(["--replace"])
+            .run()
+            .success();
+    }
+    let left = folder.join("other/backup.partial");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("venom.db"), "a copy of the memories").unwrap();
+    let said = erased(&id, "other");
+    let names = |path: &Path| said.contains(&path.display().to_string());
+    assert!(names(&first) && names(&second), "{said}");
+    assert!(said.contains("other/before-restore-"), "{said}");
+    assert!(!left.exists() && !said.contains("backup.partial"), "{said}");
+    // One that is gone is not named; the doctor says that it is.
+    std::fs::remove_dir_all(folder.join("backups")).unwrap();
+    let doctor = venom(&folder, ["doctor"]).run().success();
+    assert!(doctor.contains("none is where it was made"), "{doctor}");
+    assert!(!erased(&id, "data").contains("may still hold"));
+}

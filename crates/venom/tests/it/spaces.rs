@@ -272,7 +272,10 @@ fn tools_manage_spaces() {
     );
     let delete = json!({"action": "delete", "space": "office", "confirm": "office"});
     let deleted = tool_json(&ask("manage_space", delete));
-    assert_eq!(deleted, json!({"deleted": true, "hidden_memories": 1}));
+    assert_eq!(
+        deleted,
+        json!({"deleted": true, "hidden_memories": 1, "erased_after": "30 days"})
+    );
     let gone = tool_error(&ask("get_memory", json!({"memory_id": second})));
     assert_eq!(gone, format!("memory {second} was not found"));
     ask("forget_memory", json!({"memory_id": second, "undo": true}));
@@ -462,10 +465,10 @@ fn a_rename_that_is_killed_gives_nobody_more_and_is_finished_by_the_next() {
     venom(&folder, create).run().success();
     let mut names = ["venom_memories".to_owned(), String::new()];
     let stages = [
-        "rights to the space",
+        "the model was loaded",
         "the space has its new name",
-        "loading",
-        "rights",
+        "at once",
+        "what is bound to the space follows",
     ];
     for round in 0..ROUNDS {
         names[1] = format!("name {round}");
@@ -481,8 +484,10 @@ fn a_rename_that_is_killed_gives_nobody_more_and_is_finished_by_the_next() {
         let home: Vec<String> = spaces(&folder).into_keys().collect();
         assert!(home == names[..1] || home == names[1..], "{home:?}");
         let reaches = tokens(&folder)["laptop"].clone();
+        let one = |name: &str| format!("[{name:?}]");
+        let may_lag = home == names[1..] && reaches == one(&names[0]);
         assert!(
-            reaches.contains(&format!("{:?}", home[0])),
+            reaches == one(&home[0]) || may_lag,
             "{reaches} has {home:?}"
         );
         rename().run().success();

@@ -225,9 +225,9 @@ pub(super) fn a_moved_memory_keeps_everything_else(store: &dyn MemoryStore) {
     assert_eq!(moved(store, &[1], "default", 62), [yes]);
     assert_eq!(moved(store, &[1], "there", 61), [yes]);
     assert_eq!(found(store, "default"), [1]);
-    // A space that only a move names is there afterwards.
+    // Where nothing comes there is no space.
     assert_eq!(moved(store, &[9], "new", 63), [no]);
-    assert_eq!(spaces(store)[1], brief("new", 0, 0));
+    assert_eq!(spaces(store)[1].0, "there");
     // What was moved is forgotten and restored where it is.
     moved(store, &[1], "new", 64);
     store.forget(&[id(1)], RequestKey(65)).expect("no error");
@@ -302,4 +302,35 @@ pub(super) fn nothing_is_changed_out_of_reach(store: &dyn MemoryStore) {
             .map(|it| it.tags.is_empty()),
         Some(true)
     );
+}
+
+pub(super) fn a_name_that_is_given_again_tells_nothing_of_the_space_before(
+    store: &dyn MemoryStore,
+) {
+    let mut first = record(1, "one", &[1.0]);
+    first.memory.space = space("private");
+    insert(store, &[first]);
+    moved(store, &[1], "team", 70);
+    let emptied = store.empty_space(&space("private"), 10).expect("no error");
+    assert!(emptied.expect("a space").deleted);
+    store.create_space(&space("crew")).expect("no error");
+    let rename = |from: &str, to: &str| {
+        let renamed = store.rename_space(&space(from), &space(to));
+        renamed.expect("no error")
+    };
+    assert_eq!(rename("crew", "private"), Renamed::Done);
+    let history = store.history(id(1)).expect("no error").expect("a memory");
+    let spaces: Vec<&str> = history
+        .versions
+        .iter()
+        .map(|it| it.space.as_str())
+        .collect();
+    assert_eq!(spaces, ["private (deleted)", "team"]);
+    // What was renamed once is no reason to say so of another space of that name.
+    store.create_space(&space("a")).expect("no error");
+    assert_eq!(rename("a", "b"), Renamed::Done);
+    assert_eq!(rename("a", "b"), Renamed::Done, "it may be repeated");
+    assert_eq!(rename("b", "c"), Renamed::Done);
+    store.create_space(&space("b")).expect("no error");
+    assert_eq!(rename("a", "b"), Renamed::Missing);
 }

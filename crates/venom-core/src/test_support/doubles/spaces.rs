@@ -5,29 +5,56 @@ use crate::history::{Cause, Replaced};
 use crate::memory::{RequestKey, SpaceName};
 use crate::spaces::{Emptied, Move, Moved, Renamed, SpaceInfo};
 
+/// A space that is or was.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// Which it is, whatever its name.
+    number: usize,
+    deleted: bool,
+}
+
 /// What is known of spaces besides their memories.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spaces {
-    /// Each that ever was, and whether it was deleted.
-    deleted: std::collections::BTreeMap<SpaceName, bool>,
-    /// Old and new names.
-    renamed: std::collections::BTreeSet<(SpaceName, SpaceName)>,
+    known: std::collections::BTreeMap<SpaceName, Known>,
+    count: usize,
+    /// Old and new names, each with the space.
+    renamed: std::collections::BTreeSet<(SpaceName, SpaceName, usize)>,
 }
 
 impl Spaces {
     /// A memory came into a space.
     pub(super) fn touch(&mut self, space: &SpaceName) {
-        self.deleted.insert(space.clone(), false);
+        let number = self.known.get(space).map_or(self.count, |it| it.number);
+        self.count += usize::from(number == self.count);
+        let known = Known {
+            number,
+            deleted: false,
+        };
+        self.known.insert(space.clone(), known);
     }
 
     /// Those that are there, sorted.
     pub(super) fn there(&self) -> impl Iterator<Item = &SpaceName> {
-        let there = self.deleted.iter().filter(|(_, deleted)| !**deleted);
+        let there = self.known.iter().filter(|(_, known)| !known.deleted);
         there.map(|(name, _)| name)
     }
 
+    /// The number of a space that is there.
+    fn number(&self, space: &SpaceName) -> Option<usize> {
+        let known = self.known.get(space).filter(|known| !known.deleted);
+        known.map(|known| known.number)
+    }
+
     fn is_there(&self, space: &SpaceName) -> bool {
-        self.deleted.get(space) == Some(&false)
+        self.number(space).is_some()
+    }
+
+    /// Gives a space another name, whatever became of it.
+    fn rename(&mut self, from: &SpaceName, to: &SpaceName) {
+        if let Some(known) = self.known.remove(from) {
+            self.known.insert(to.clone(), known);
+        }
     }
 }
 
@@ -61,8 +88,11 @@ impl Kept {
 
     pub(super) fn rename_space(&mut self, from: &SpaceName, to: &SpaceName) -> Renamed {
         if !self.spaces.is_there(from) {
-            let names = (from.clone(), to.clone());
-            let is_done = self.spaces.is_there(to) && self.spaces.renamed.contains(&names);
+            let number = self.spaces.number(to);
+            let is_done = number.is_some_and(|number| {
+                let renamed = (from.clone(), to.clone(), number);
+                self.spaces.renamed.contains(&renamed)
+            });
             return if is_done {
                 Renamed::Done
             } else {
@@ -75,8 +105,23 @@ impl Kept {
         if self.spaces.is_there(to) || self.has_any_in(to) {
             return Renamed::Taken;
         }
-        let of_space = self.memories.values_mut();
-        for entry in of_space {
+        if self.spaces.known.contains_key(to) {
+            let mut names = to.put_away();
+            let free = names.find(|name| !self.spaces.known.contains_key(name));
+            if let Some(free) = free {
+                self.give_name(to, &free);
+            }
+        }
+        self.give_name(from, to);
+        if let Some(number) = self.spaces.number(to) {
+            let renamed = (from.clone(), to.clone(), number);
+            self.spaces.renamed.insert(renamed);
+        }
+        Renamed::Done
+    }
+
+    fn give_name(&mut self, from: &SpaceName, to: &SpaceName) {
+        for entry in self.memories.values_mut() {
             let former = entry.versions.iter_mut().map(|version| &mut version.space);
             let named = former.chain([&mut entry.memory.space]);
             named
@@ -87,14 +132,10 @@ impl Kept {
         for erased in erased.filter(|erased| erased.space == *from) {
             erased.space = to.clone();
         }
-        self.spaces.deleted.remove(from);
-        self.spaces.touch(to);
-        self.spaces.renamed.insert((from.clone(), to.clone()));
-        Renamed::Done
+        self.spaces.rename(from, to);
     }
 
     pub(super) fn move_memories(&mut self, what: &Move, request: RequestKey) -> Vec<Moved> {
-        self.spaces.touch(&what.to);
         let mut answers = Vec::new();
         for id in what.ids() {
             let change = (Kind::Update, request.0, *id);
@@ -111,6 +152,7 @@ impl Kept {
                         by: what.source.clone(),
                     });
                     entry.memory.space = what.to.clone();
+                    self.spaces.touch(&what.to);
                     self.changes.insert(change);
                     Moved::Moved
                 }
@@ -120,7 +162,7 @@ impl Kept {
     }
 
     pub(super) fn empty_space(&mut self, space: &SpaceName, most: usize) -> Option<Emptied> {
-        let deleted = *self.spaces.deleted.get(space)?;
+        let deleted = self.spaces.known.get(space)?.deleted;
         let of_space = self.memories.values_mut();
         let mut shown: Vec<_> = of_space
             .filter(|entry| entry.memory.space == *space && entry.is_visible())
@@ -133,7 +175,8 @@ impl Kept {
             entry.hidden_at = Some(history::now());
         }
         if left == 0 {
-            self.spaces.deleted.insert(space.clone(), true);
+            let known = self.spaces.known.get_mut(space);
+            known?.deleted = true;
         }
         Some(Emptied {
             forgotten,

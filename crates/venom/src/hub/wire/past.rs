@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::hub::calls::{Past, PastAnswer};
 use serde::{Deserialize, Serialize};
 use venom_core::{
-    Cause, Content, Erased, Erasure, Erasures, History, MadeBackup, MemoryId, Replaced, SpaceName,
+    Backup, Cause, Content, Erased, Erasure, Erasures, History, MemoryId, Replaced, SpaceName,
     Tags, Timestamp, Version,
 };
 
@@ -170,7 +170,7 @@ impl WirePastAnswer {
                 is_under_way,
                 backups: backups
                     .into_iter()
-                    .map(|(path, at)| MadeBackup {
+                    .map(|(path, at)| Backup {
                         path,
                         made_at: Timestamp::from_micros(at),
                     })
@@ -314,7 +314,7 @@ mod tests {
                 Erasure::Unknown,
             ],
             is_under_way: true,
-            backups: vec![MadeBackup {
+            backups: vec![Backup {
                 path: "/b/größe".to_owned(),
                 made_at: Timestamp::from_micros(8),
             }],

@@ -7,10 +7,10 @@
 
 use crate::erase;
 use crate::fault::{Doing, Fault};
-use crate::folder;
 use crate::indexer::Signal;
 use crate::scrub::Scrubber;
 use crate::store::{RETRY_AFTER, Shared, Step};
+use crate::{folder, marks, open};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -221,7 +221,7 @@ impl Shared {
         // Whoever erased meanwhile wants it all again.
         if self.cleaning.state().wanted == wanted {
             self.write_in(&mut state, |tx| {
-                Ok((erase::remove_mark(tx, erase::CLEANING)?, Vec::new()))
+                Ok((marks::remove(tx, erase::CLEANING)?, Vec::new()))
             })?;
         }
         Ok(true)
@@ -295,7 +295,7 @@ impl Shared {
         (after, pages): (u32, usize),
     ) -> Result<Option<u32>, StoreError> {
         let faulty = |fault: Fault| fault.into_store(&self.place.folder, Doing::Reading);
-        empty_log(connection).map_err(faulty)?;
+        open::empty_log(connection).map_err(faulty)?;
         let roots = erase::roots(connection).map_err(faulty)?;
         // What SQLite holds of pages would come back with the next change of them.
         connection
@@ -330,16 +330,4 @@ fn scrub_pages(
     }
     file.sync_data()?;
     Ok(last)
-}
-
-/// Moves everything from the log into the database file; a rollback journal is empty between transactions.
-fn empty_log(connection: &Connection) -> Result<(), Fault> {
-    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-    let is_busy: bool = connection.query_row(sql, [], |row| row.get(0))?;
-    if is_busy {
-        return Err(Fault::Store(StoreError::Other(
-            "the log cannot be emptied: expected no other reader".to_owned(),
-        )));
-    }
-    Ok(())
 }

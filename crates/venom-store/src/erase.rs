@@ -2,11 +2,12 @@
 
 use crate::fault::Fault;
 use crate::rows::Quarantine;
-use crate::{folder, restore, rows, write};
+use crate::{backups, folder, marks, restore, rows, write};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::cmp::Reverse;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
-use venom_core::{Backup, Erased, Erasure, MemoryId, SpaceName, StoreError, Timestamp};
+use venom_core::{Backup, Erased, Erasure, MemoryId, Timestamp};
 
 /// The mark of a database whose files may still hold bytes of what was erased.
 pub(crate) const CLEANING: &str = "cleaning_since";
@@ -47,7 +48,7 @@ pub(crate) fn erase(
     if !done.rows.is_empty() {
         let sql = "DELETE FROM requests WHERE memory IN (SELECT memory FROM erased)";
         tx.execute(sql, [])?;
-        set_mark(tx, CLEANING, now)?;
+        marks::set(tx, CLEANING, now)?;
     }
     Ok(done)
 }
@@ -89,7 +90,7 @@ pub(crate) fn due(
     before: Timestamp,
     limit: usize,
 ) -> Result<Vec<MemoryId>, Fault> {
-    if mark(connection, ERASING)?.is_some_and(|since| since >= before) {
+    if marks::at(connection, ERASING)?.is_some_and(|since| since >= before) {
         return Ok(Vec::new());
     }
     let sql = "SELECT id FROM memories INDEXED BY memories_by_forgetting
@@ -114,8 +115,7 @@ pub(crate) fn erased(connection: &Connection, id: MemoryId) -> Result<Option<Era
     let Some((name, at)) = found.optional()? else {
         return Ok(None);
     };
-    let space = SpaceName::parse(&name)
-        .map_err(|_| StoreError::Corrupt(format!("a space has the name {name:?}")))?;
+    let space = rows::space_name(&name)?;
     let at = Timestamp::from_micros(at);
     Ok(Some(Erased { space, at }))
 }
@@ -135,8 +135,13 @@ pub(crate) fn backups_of(connection: &Connection, ids: &[MemoryId]) -> Result<Ve
         first = first.min(column).min(stored.unwrap_or(i64::MAX));
     }
     // A backup is noted with the moment at which it was begun; its copy is made later.
-    let first = first.saturating_sub(COPIED_WITHIN_US);
-    backups_since(connection, Timestamp::from_micros(first))
+    let since = Timestamp::from_micros(first.saturating_sub(COPIED_WITHIN_US));
+    let mut backups = backups::all(connection)?;
+    // Where it cannot be told whether one is there it may be.
+    let may_be_there = |path: &str| Path::new(path).try_exists().unwrap_or(true);
+    backups.retain(|backup| backup.made_at >= since && may_be_there(&backup.path));
+    backups.sort_by_key(|backup| Reverse(backup.made_at));
+    Ok(backups)
 }
 
 /// Whether one of these memories came from elsewhere. O(imports).
@@ -177,45 +182,9 @@ pub(crate) fn copies_beside(folder: &Path, is_imported: bool) -> Vec<Backup> {
     copies
 }
 
-/// Backups that were begun at a moment or later and are not known to be gone, newest first.
-fn backups_since(connection: &Connection, since: Timestamp) -> Result<Vec<Backup>, Fault> {
-    let sql = "SELECT path, made_at_us FROM backups WHERE made_at_us >= ?1 ORDER BY made_at_us DESC, path";
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map([since.as_micros()], |row| {
-        Ok(Backup {
-            path: row.get(0)?,
-            made_at: Timestamp::from_micros(row.get(1)?),
-        })
-    })?;
-    let mut backups = found.collect::<Result<Vec<_>, _>>()?;
-    // Where that cannot be told it may be there.
-    backups.retain(|backup| Path::new(&backup.path).try_exists().unwrap_or(true));
-    Ok(backups)
-}
-
-/// The moment of a mark.
-pub(crate) fn mark(connection: &Connection, name: &str) -> Result<Option<Timestamp>, Fault> {
-    let mut statement = connection.prepare_cached("SELECT at_us FROM marks WHERE name = ?1")?;
-    let found: Option<i64> = statement.query_row([name], |row| row.get(0)).optional()?;
-    Ok(found.map(Timestamp::from_micros))
-}
-
-fn set_mark(tx: &Transaction<'_>, name: &str, at: Timestamp) -> Result<(), Fault> {
-    let sql = "INSERT OR REPLACE INTO marks (name, at_us) VALUES (?1, ?2)";
-    tx.prepare_cached(sql)?
-        .execute(params![name, at.as_micros()])?;
-    Ok(())
-}
-
 /// Has what is hidden count as hidden now, if it was hidden before.
 pub(crate) fn keep_hidden_from(tx: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
-    set_mark(tx, ERASING, now)
-}
-
-pub(crate) fn remove_mark(tx: &Transaction<'_>, name: &str) -> Result<(), Fault> {
-    tx.prepare_cached("DELETE FROM marks WHERE name = ?1")?
-        .execute([name])?;
-    Ok(())
+    marks::set(tx, ERASING, now)
 }
 
 /// Merges some of the full-text index, so that the words of what went leave it: SQLite only notes that they went.

@@ -18,6 +18,7 @@ mod index;
 mod indexer;
 mod lease;
 mod load;
+mod marks;
 mod open;
 pub mod pages;
 pub mod quantised;

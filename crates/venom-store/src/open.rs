@@ -255,6 +255,18 @@ pub(crate) fn connect_to_look(path: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
+/// Moves everything from the write-ahead log into the database file. A rollback journal is empty between transactions.
+pub(crate) fn empty_log(connection: &Connection) -> Result<(), Fault> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let is_busy: bool = connection.query_row(sql, [], |row| row.get(0))?;
+    if is_busy {
+        return Err(Fault::Store(StoreError::Other(
+            "the write-ahead log cannot be written back: expected no other reader".to_owned(),
+        )));
+    }
+    Ok(())
+}
+
 /// Takes the file lock for good, migrates, and checks small databases.
 fn prepare(connection: &mut Connection, bytes: u64) -> Result<(), Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;

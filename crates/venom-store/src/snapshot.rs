@@ -110,14 +110,7 @@ impl Shared {
 /// Writes everything into the database file, and nothing more from then on.
 fn stand_still(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-    let is_busy: bool = connection.query_row(sql, [], |row| row.get(0))?;
-    if is_busy {
-        return Err(Fault::Store(StoreError::Other(
-            "the write-ahead log cannot be written back: another process reads it".to_owned(),
-        )));
-    }
-    Ok(())
+    open::empty_log(connection)
 }
 
 /// Size of the database as SQLite sees it, in bytes.

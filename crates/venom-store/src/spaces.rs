@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 use crate::versions::keep_version;
 use crate::write::{self, Kind};
-use crate::{read, rows};
+use crate::{marks, read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use venom_core::{
     Cause, Emptied, Memory, Move, Moved, Renamed, Replaced, RequestKey, SpaceInfo, SpaceName,
@@ -95,9 +95,7 @@ pub(crate) fn rename(
         let Some((space, false)) = new else {
             return Ok(Rename::Missing);
         };
-        let sql = "SELECT 1 FROM marks WHERE name = ?1";
-        let was_done = tx.prepare_cached(sql)?.exists([mark(from, to, space)])?;
-        return Ok(if was_done {
+        return Ok(if marks::at(tx, &mark(from, to, space))?.is_some() {
             Rename::Before
         } else {
             Rename::Missing
@@ -113,10 +111,8 @@ pub(crate) fn rename(
     }
     tx.prepare_cached("UPDATE spaces SET name = ?2 WHERE space = ?1")?
         .execute(params![space, to.as_str()])?;
-    tx.prepare_cached(
-        "INSERT INTO marks (name, at_us) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at_us = excluded.at_us",
-    )?
-    .execute(params![mark(from, to, space), write::now_us()])?;
+    let now = Timestamp::from_micros(write::now_us());
+    marks::set(tx, &mark(from, to, space), now)?;
     Ok(Rename::Now)
 }
 

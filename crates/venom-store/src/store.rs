@@ -11,7 +11,7 @@ use crate::load::Recipe;
 use crate::open::{self, Database, Place, StoreInfo};
 use crate::pages::{Disk, RealDisk};
 use crate::turns::{Turn, Turns};
-use crate::{backups, erase, folder, import, load, read, rows, spaces, versions, write};
+use crate::{backups, erase, folder, import, load, marks, read, rows, spaces, versions, write};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -171,7 +171,7 @@ impl SqliteStore {
             ..Recipe::new(&place.folder, (model_row, model), options)
         };
         let index = load::load(&connection, &recipe).map_err(faulty)?;
-        let is_unclean = erase::mark(&connection, erase::CLEANING)
+        let is_unclean = marks::at(&connection, erase::CLEANING)
             .map_err(faulty)?
             .is_some();
         let cleaning = Cleaning::new(is_unclean);

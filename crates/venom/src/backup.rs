@@ -20,6 +20,7 @@ mod shelf;
 pub(crate) use files::megabytes;
 pub(crate) use keep::Keep;
 pub(crate) use make::{Made, Task, make};
+pub(crate) use manifest::Manifest;
 pub(crate) use passphrase::{Passphrase, Prompt};
 pub(crate) use restore::{Plan, Restored, Wish, look, restore};
 pub(crate) use schedule::{Schedule, start as start_schedule};

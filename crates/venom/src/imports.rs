@@ -1,5 +1,6 @@
 //! Importing batch by batch: how large a batch is, what came of it, how far it is.
 
+use std::fmt::Display;
 use std::time::Instant;
 use venom_core::limits::IMPORT_BATCH_MAX;
 use venom_core::{Imported, MemoryId, NewImport};
@@ -116,9 +117,14 @@ impl Tally {
                     }
                 }
                 Imported::Known(_) => self.known += 1,
-                Imported::Refused(why) => self.leave_out(format!("record {number}: {why}")),
+                Imported::Refused(why) => self.refused(*number, why),
             }
         }
+    }
+
+    /// Counts a record that must not be kept.
+    pub(crate) fn refused(&mut self, number: u64, why: &dyn Display) {
+        self.leave_out(format!("record {number}: {why}"));
     }
 
     fn leave_out(&mut self, reason: String) {

@@ -4,6 +4,7 @@ use super::{Patient, Verdict};
 use crate::archive::Segment;
 use crate::index::IndexOptions;
 use crate::load::{self, Recipe};
+use crate::marks;
 use crate::{erase, read};
 use venom_core::StoreError;
 
@@ -41,7 +42,7 @@ impl Patient<'_> {
     /// Whether the database file or a segment may have bytes of what was erased.
     fn is_unclean(&self, options: &IndexOptions) -> Result<bool, StoreError> {
         if self
-            .read(|connection| erase::mark(connection, erase::CLEANING))?
+            .read(|connection| marks::at(connection, erase::CLEANING))?
             .is_some()
         {
             return Ok(true);

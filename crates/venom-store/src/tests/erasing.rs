@@ -1,8 +1,8 @@
 //! What is erased is in no file: every byte of the data folder is searched for it.
 
 use super::{Folders, open, open_archived, open_with_rollback};
-use crate::erase;
 use crate::store::SqliteStore;
+use crate::{erase, marks};
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::path::Path;
@@ -199,7 +199,7 @@ fn assert_whole(store: &SqliteStore, count: u64) {
             .unwrap();
         assert!(!broken);
         assert_eq!(erase::leftover(connection).unwrap(), None);
-        assert_eq!(erase::mark(connection, erase::CLEANING).unwrap(), None);
+        assert_eq!(marks::at(connection, erase::CLEANING).unwrap(), None);
     });
 }
 

@@ -5,7 +5,8 @@ use super::output;
 use crate::access_file::AccessFile;
 use crate::asked::SystemClock;
 use crate::backup::{
-    self, Keep, Made, Passphrase, Plan, Prompt, Restored, Task, Wish, megabytes, parse_kept,
+    self, Keep, Made, Manifest, Passphrase, Plan, Prompt, Restored, Task, Wish, megabytes,
+    parse_kept,
 };
 use crate::caller::Caller;
 use crate::config::Config;
@@ -102,20 +103,10 @@ fn made_json(made: &Made) -> Value {
 fn made_text(made: &Made) -> String {
     let manifest = &made.manifest;
     let mut text = format!(
-        "Backed up {} memories to {}: {}{}, verified.\n",
+        "Backed up {} memories to {}: {}, verified.\n",
         manifest.facts.memories,
         made.path.display(),
-        files(
-            manifest
-                .files
-                .iter()
-                .map(|file| (file.database, file.bytes))
-        ),
-        if manifest.encrypted {
-            ", encrypted"
-        } else {
-            ""
-        }
+        files(manifest)
     );
     for path in &made.removed {
         let _ = writeln!(text, "Removed the backup {}.", path.display());
@@ -123,9 +114,15 @@ fn made_text(made: &Made) -> String {
     text
 }
 
-fn files<'a>(files: impl Iterator<Item = (&'a str, u64)>) -> String {
-    let named = files.map(|(name, bytes)| format!("{name} {}", megabytes(bytes)));
-    named.collect::<Vec<_>>().join(", ")
+fn files(manifest: &Manifest) -> String {
+    let files = manifest.files.iter();
+    let mut named: Vec<String> = files
+        .map(|file| format!("{} {}", file.database, megabytes(file.bytes)))
+        .collect();
+    if manifest.encrypted {
+        named.push("encrypted".to_owned());
+    }
+    named.join(", ")
 }
 
 /// Restores a backup, or says what that would do.
@@ -246,24 +243,14 @@ fn described(plan: &Plan) -> String {
     let manifest = &plan.manifest;
     let facts = &manifest.facts;
     format!(
-        "{}, made at {} by Venom {}: {} memories in {} spaces, {} hidden; {}{}",
+        "{}, made at {} by Venom {}: {} memories in {} spaces, {} hidden; {}",
         plan.backup.display(),
         manifest.made_at,
         visible::line(&manifest.made_by),
         facts.memories,
         facts.spaces,
         facts.hidden,
-        files(
-            manifest
-                .files
-                .iter()
-                .map(|file| (file.database, file.bytes))
-        ),
-        if manifest.encrypted {
-            ", encrypted"
-        } else {
-            ""
-        }
+        files(manifest)
     )
 }
 

@@ -13,11 +13,9 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use venom_core::{Imported, MemoryId, NewImport, visible};
+use venom_core::{NewImport, visible};
 use venom_import::{Kind, Options, Records, Unusable};
 
-/// Stands for the id that a memory would get.
-const NO_ID: MemoryId = MemoryId::new(0).expect("0 is an id");
 /// Records that are named with the reason why they were left out.
 const REASONS_SHOWN_MAX: usize = 20;
 
@@ -85,17 +83,16 @@ async fn look(
         let first = all.filter(|(_, new)| seen.insert(new.key()));
         let (numbers, new): (Vec<u64>, Vec<NewImport>) = first.unzip();
         tally.known += (read - new.len()) as u64;
-        let answers = if let Some(admitted) = admitted {
-            admitted.look_at_import(new).await?
-        } else {
-            // That of a new folder: no memory has an id yet.
-            let answer = |new: NewImport| match new.screened(config.rules.secrets) {
-                Ok(_) => Imported::Stored(NO_ID),
-                Err(error) => Imported::Refused(error.to_string()),
-            };
-            new.into_iter().map(answer).collect()
-        };
-        tally.came(&numbers, &answers);
+        if let Some(admitted) = admitted {
+            tally.came(&numbers, &admitted.look_at_import(new).await?);
+            continue;
+        }
+        for (number, new) in numbers.into_iter().zip(new) {
+            match new.screened(config.rules.secrets) {
+                Ok(_) => tally.stored += 1,
+                Err(error) => tally.refused(number, &error),
+            }
+        }
     }
     Ok(tally)
 }

@@ -6,6 +6,7 @@ pub(crate) use past::{Past, PastAnswer};
 
 use super::spaces::{self, SpaceAnswer, SpaceCall};
 use crate::failure::Failure;
+use std::fmt::Debug;
 use std::path::Path;
 use venom_core::use_cases::Venom;
 use venom_core::{
@@ -155,7 +156,7 @@ fn carry_out_backup(venom: &Venom, store: &SqliteStore, call: BackupCall) -> Res
 }
 
 /// An answer of another kind than its call: only a bug on the other side of a socket makes one.
-pub(super) fn unexpected<T>(answer: &Answer) -> Result<T, Failure> {
+pub(super) fn unexpected<T>(answer: &impl Debug) -> Result<T, Failure> {
     Err(Failure::internal(format!(
         "the owner answered another question: {answer:?}"
     )))

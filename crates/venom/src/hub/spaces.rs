@@ -1,5 +1,6 @@
 //! The calls about spaces as such.
 
+use super::calls::unexpected;
 use super::{Answer, Call, Hub};
 use crate::failure::Failure;
 use venom_core::use_cases::Venom;
@@ -102,13 +103,7 @@ impl Hub {
     async fn ask(&self, call: SpaceCall) -> Result<SpaceAnswer, Failure> {
         match self.call(Call::Spaces(call)).await? {
             Answer::Spaces(answer) => Ok(answer),
-            other => super::calls::unexpected(&other),
+            other => unexpected(&other),
         }
     }
-}
-
-fn unexpected<T>(answer: &SpaceAnswer) -> Result<T, Failure> {
-    Err(Failure::internal(format!(
-        "the owner answered another question: {answer:?}"
-    )))
 }

@@ -62,6 +62,12 @@ impl Elements {
                 return Ok(None);
             } else {
                 self.number += 1;
+                if byte == b'}' {
+                    // It ends each element in front of it, so nothing else would ever pass it.
+                    self.reader.consume(1);
+                    let bad = Element::Bad("it is no JSON: } closes nothing".to_owned());
+                    return Ok(Some((self.number, bad)));
+                }
                 return Ok(Some((self.number, self.element()?)));
             }
         }
@@ -185,7 +191,11 @@ mod tests {
         }
 
         #[test]
-        fn strange_bytes_come_to_an_end(text in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn strange_bytes_come_to_an_end(
+            text in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"[]{},\"\\1 "[..])], 0..64),
+            is_a_list: bool,
+        ) {
+            let text = [if is_a_list { &b"["[..] } else { b"" }, &text].concat();
             let mut elements = elements(&text);
             let mut count = 0;
             while let Ok(Some(_)) = elements.next() {
@@ -193,5 +203,15 @@ mod tests {
                 prop_assert!(count <= text.len() + 1);
             }
         }
+    }
+
+    #[test]
+    fn what_closes_nothing_is_one_bad_element() {
+        let mut elements = elements(br#"[{"a": 1}}, } , {"b": 2}]"#);
+        let mut found = Vec::new();
+        while let Some((number, element)) = elements.next().expect("it can be read") {
+            found.push((number, matches!(element, Element::Value(_))));
+        }
+        assert_eq!(found, [(1, true), (2, false), (3, false), (4, true)]);
     }
 }

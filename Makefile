@@ -2,6 +2,7 @@
 #   make run     get the embedding model, build, serve on 127.0.0.1:8000
 #   make test    get what the tests need and run all of them
 #   make fuzz    mutated inputs for every parser: SECONDS=600 for ten minutes of all targets together
+#   make explore the unit and property tests with inputs that no run had before, SEED=N with those of an earlier one
 # In a container, on Debian or Ubuntu as root (elsewhere: docker build -t venom .):
 #   make image         build the image and its bill of materials into target/image
 #   make test-image    build the image and run it as people do
@@ -11,7 +12,7 @@ PYTHON ?= python3
 ARGS ?=
 SECONDS ?= 60
 
-.PHONY: help packed-model bundle run build model test fuzz lint deny image test-image clean
+.PHONY: help packed-model bundle run build model test fuzz explore lint deny image test-image clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,11 +47,15 @@ test-image:
 
 # Each target gets its share of the time. What is found is kept in tests/corpus. With SEED=N the inputs of an earlier
 # run come again.
-fuzz: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+fuzz explore: SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 fuzz:
 	targets=$$(grep -rE 'fn fuzz_[a-z_]+\(\)' crates --include='*.rs' | wc -l) && \
 	VENOM_FUZZ_MS=$$(($(SECONDS) * 1000 / targets)) VENOM_FUZZ_SEED=$(SEED) \
 	    cargo test --workspace --all-features --lib --bins fuzz_ -- --show-output
+
+# `make test` has the same properties tried with the same inputs each time, so that it tells what a change did.
+explore: model
+	PROPTEST_RNG_SEED=$(SEED) cargo test --workspace --all-features --lib --bins
 
 lint:
 	cargo fmt --all --check

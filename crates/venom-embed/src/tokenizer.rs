@@ -219,7 +219,7 @@ fn is_space(c: char) -> bool {
 
 /// Whether a character is as if it were not there: controls, formats, those for private use, and the one
 /// that stands for what could not be read.
-fn is_removed(c: char) -> bool {
+pub(crate) fn is_removed(c: char) -> bool {
     match c {
         '\t' | '\n' | '\r' => false,
         _ if c.is_ascii() => c.is_ascii_control(),

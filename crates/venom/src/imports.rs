@@ -176,8 +176,20 @@ impl Progress {
         Some(self.text(done))
     }
 
+    /// How far it is, in one line for a terminal: with a bar where the end is known.
+    pub(crate) fn bar(&self, done: u64) -> String {
+        const WIDTH: usize = 20;
+        let text = self.text(done);
+        let Some(total) = self.total else {
+            return text;
+        };
+        let full = (WIDTH as u64 * done).checked_div(total);
+        let full = full.map_or(WIDTH, |full| full.min(WIDTH as u64) as usize);
+        format!("[{:<WIDTH$}] {text}", "#".repeat(full))
+    }
+
     /// How far it is.
-    pub(crate) fn text(&self, done: u64) -> String {
+    fn text(&self, done: u64) -> String {
         let rate = done as f64 / self.seconds().max(1e-3);
         match self.total {
             Some(total) => {

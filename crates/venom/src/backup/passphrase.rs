@@ -6,6 +6,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
 use venom_access::owner::{PASSPHRASE_BYTES_MAX, check_passphrase};
 
 /// A passphrase. Its text is in no log and no error.
@@ -112,12 +113,12 @@ fn line() -> Result<String, Failure> {
 
 /// A line from the terminal that is not shown.
 fn hidden(question: &str) -> Result<String, Failure> {
-    let _ = write!(io::stderr(), "{question}");
     let silent = Silent::new().map_err(|error| {
         Failure::not_ready(format!(
             "the terminal cannot be kept from showing what is typed: {error}"
         ))
     })?;
+    let _ = write!(io::stderr(), "{question}");
     let text = line();
     drop(silent);
     let _ = writeln!(io::stderr());
@@ -131,6 +132,7 @@ impl Silent {
     fn new() -> io::Result<Self> {
         let stdin = io::stdin();
         let before = tcgetattr(&stdin)?;
+        show_again_at_a_signal(before.clone())?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
@@ -143,6 +145,22 @@ impl Drop for Silent {
         // If that fails there is no terminal any more.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
+}
+
+/// From now on Ctrl-C or SIGTERM ends the process with a terminal as it was before: a signal drops nothing.
+fn show_again_at_a_signal(before: Termios) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        let code = tokio::select! {
+            _ = terminate.recv() => 143,
+            _ = interrupt.recv() => 130,
+        };
+        drop(Silent(before));
+        let _ = writeln!(io::stderr());
+        std::process::exit(code)
+    });
+    Ok(())
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ async fn import(records: Records, admitted: &Admitted<'_>) -> Result<Tally, Fail
         tally.read(&batch);
         tally.came(&batch.numbers, &admitted.import(batch.new).await?);
         if is_terminal {
-            let text = progress.text(tally.records());
+            let text = progress.bar(tally.records());
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         } else if let Some(line) = progress.line(tally.records()) {
             let _ = writeln!(io::stderr(), "{line}");

@@ -32,6 +32,7 @@ mod routes;
 mod sandbox;
 mod scripts;
 mod spaces;
+mod terminal;
 mod tidy;
 mod transports;
 

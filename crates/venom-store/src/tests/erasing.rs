@@ -5,6 +5,7 @@ use crate::store::SqliteStore;
 use crate::{erase, marks};
 use rusqlite::Connection;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use venom_core::ports::{MemoryRecord, MemoryStore, MemoryUpdate};
@@ -123,13 +124,13 @@ fn needles(digits: u64) -> Vec<Vec<u8>> {
 }
 
 /// In which files any of these are; sorted, each once.
-fn found(folder: &Path, needles: &[Vec<u8>]) -> Vec<String> {
+fn found(root: &Path, needles: &[Vec<u8>]) -> Vec<String> {
     let mut by_start: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
     for needle in needles {
         by_start.entry(&needle[..START]).or_default().push(needle);
     }
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
+    let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
@@ -137,7 +138,14 @@ fn found(folder: &Path, needles: &[Vec<u8>]) -> Vec<String> {
                 folders.push(entry.path());
                 continue;
             }
-            let bytes = std::fs::read(entry.path()).unwrap();
+            let bytes = match std::fs::read(entry.path()) {
+                Ok(bytes) => bytes,
+                // Work in the background removed or renamed it: its words may be where nobody looked.
+                Err(gone) if gone.kind() == ErrorKind::NotFound => {
+                    return self::found(root, needles);
+                }
+                Err(error) => panic!("{entry:?}: {error}"),
+            };
             let is_there = (0..bytes.len().saturating_sub(START)).any(|at| {
                 let needles = by_start.get(&bytes[at..at + START]);
                 needles.is_some_and(|all| all.iter().any(|it| bytes[at..].starts_with(it)))

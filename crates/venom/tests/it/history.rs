@@ -2,6 +2,7 @@
 
 use crate::{BINARY, serve, stdio, store, venom};
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::path::Path;
 use venom_testing::{Command, Door, Folder, HttpClient, tool_error, tool_json};
 
@@ -20,14 +21,24 @@ fn parsed(json: &str) -> Value {
 }
 
 /// The files of a folder, at any depth, that have one of these texts.
-fn files_with(folder: &Path, texts: &[&str]) -> Vec<String> {
+fn files_with(root: &Path, texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(files_with(&entry.path(), texts));
-        } else if entry.file_type().unwrap().is_file() {
-            let bytes = std::fs::read(entry.path()).unwrap();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            } else if !entry.file_type().unwrap().is_file() {
+                continue;
+            }
+            let bytes = match std::fs::read(entry.path()) {
+                Ok(bytes) => bytes,
+                // A server removed or renamed it: its words may be where nobody looked.
+                Err(gone) if gone.kind() == ErrorKind::NotFound => return files_with(root, texts),
+                Err(error) => panic!("{entry:?}: {error}"),
+            };
             let has = |text: &str| {
                 bytes
                     .windows(text.len())

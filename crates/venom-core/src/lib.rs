@@ -21,7 +21,7 @@ pub mod recall;
 pub mod secrets;
 pub mod source;
 pub mod spaces;
-#[cfg(feature = "test-support")]
+#[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 pub mod time;
 pub mod use_cases;

@@ -138,9 +138,13 @@ impl Filter {
 
     /// Whether `memory` counts: the definition that every store must agree with.
     pub fn matches(&self, memory: &Memory) -> bool {
+        memory.space == self.space && self.matches_in_any_space(memory)
+    }
+
+    /// Whether `memory` would count if it were in this space.
+    pub fn matches_in_any_space(&self, memory: &Memory) -> bool {
         let has = |tag: &Tag| memory.tags.as_slice().contains(tag);
-        memory.space == self.space
-            && (self.tags_any.is_empty() || self.tags_any.iter().any(has))
+        (self.tags_any.is_empty() || self.tags_any.iter().any(has))
             && self.tags_all.iter().all(has)
             && !self.tags_none.iter().any(has)
             && self.since.is_none_or(|since| memory.moment() >= since)
@@ -190,6 +194,9 @@ pub struct Hit {
 pub struct ListQuery {
     /// Which memories count.
     pub filter: Filter,
+    /// Whether those of other spaces than the filter's count as well. Whoever pages through all spaces at once meets
+    /// each memory once, even if it is moved meanwhile: its id stays.
+    pub all_spaces: bool,
     /// Most memories on the page.
     pub limit: ListPage,
     /// Only memories with a smaller id (older): the last id of the page before.

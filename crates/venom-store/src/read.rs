@@ -230,7 +230,7 @@ pub(crate) fn scan(
     limit: usize,
     each: &mut dyn FnMut(i64, &[u8]),
 ) -> Result<Option<i64>, Fault> {
-    let (condition, mut values) = condition(connection, filter)?;
+    let (condition, mut values) = condition(connection, filter, Some(&filter.space))?;
     let sql = format!(
         "SELECT m.seq, p.embedding FROM (
              SELECT m.seq FROM memories AS m NOT INDEXED
@@ -287,7 +287,7 @@ pub(crate) fn with_words<'a>(
     let mut best: Vec<(i64, f64)> = scores.into_iter().collect();
     best.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
     best.truncate(WITH_WORD_MAX);
-    let (condition, mut values) = condition(connection, filter)?;
+    let (condition, mut values) = condition(connection, filter, Some(&filter.space))?;
     let sql = format!("SELECT 1 FROM memories AS m WHERE {condition} AND m.seq = ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut passed = Vec::new();
@@ -348,12 +348,19 @@ pub(crate) fn vectors(
     Ok(vectors)
 }
 
-/// `Filter::matches` in SQL, over `memories AS m`; one `?` per value, in order.
-fn condition(connection: &Connection, filter: &Filter) -> Result<(String, Vec<Value>), Fault> {
-    let mut sql = "m.forgotten_at_us IS NULL \
-                   AND m.space = (SELECT space FROM spaces WHERE name = ?)"
-        .to_owned();
-    let mut values = vec![Value::from(filter.space.as_str().to_owned())];
+/// `Filter::matches` in SQL, over `memories AS m`; one `?` per value, in order. Without a space,
+/// `Filter::matches_in_any_space`.
+fn condition(
+    connection: &Connection,
+    filter: &Filter,
+    space: Option<&SpaceName>,
+) -> Result<(String, Vec<Value>), Fault> {
+    let mut sql = "m.forgotten_at_us IS NULL".to_owned();
+    let mut values = Vec::new();
+    if let Some(space) = space {
+        sql.push_str(" AND m.space = (SELECT space FROM spaces WHERE name = ?)");
+        values.push(Value::from(space.as_str().to_owned()));
+    }
     let mut tags = |operator: &str, tags: &[Tag], tail: &str| {
         let tags: BTreeSet<&Tag> = tags.iter().collect();
         if tags.is_empty() {
@@ -386,7 +393,7 @@ fn condition(connection: &Connection, filter: &Filter) -> Result<(String, Vec<Va
         values.push(Value::from(session.as_str().to_owned()));
     }
     if let Some(speaker) = &filter.speaker {
-        let spellings = spellings(connection, &filter.space, speaker)?;
+        let spellings = spellings(connection, space, speaker)?;
         let marks = vec!["?"; spellings.len()].join(", ");
         let _ = write!(sql, " AND m.speaker IN ({marks})");
         values.extend(spellings.into_iter().map(Value::from));
@@ -394,16 +401,17 @@ fn condition(connection: &Connection, filter: &Filter) -> Result<(String, Vec<Va
     Ok((sql, values))
 }
 
-/// How a speaker is written in a space: SQLite knows upper and lower case of ASCII only. O(memories).
+/// How a speaker is written in a space, or in all: SQLite knows upper and lower case of ASCII only. O(memories).
 fn spellings(
     connection: &Connection,
-    space: &SpaceName,
+    space: Option<&SpaceName>,
     speaker: &Speaker,
 ) -> Result<Vec<String>, Fault> {
     let sql = "SELECT DISTINCT speaker FROM memories
-               WHERE space = (SELECT space FROM spaces WHERE name = ?1) AND speaker IS NOT NULL";
+               WHERE (?1 IS NULL OR space = (SELECT space FROM spaces WHERE name = ?1)) AND speaker IS NOT NULL";
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map([space.as_str()], |row| row.get::<_, String>(0))?;
+    let name = space.map(SpaceName::as_str);
+    let found = statement.query_map([name], |row| row.get::<_, String>(0))?;
     let all = found.collect::<Result<Vec<_>, _>>()?;
     let same = |name: &String| Speaker::parse(name).is_ok_and(|found| found.key() == speaker.key());
     Ok(all.into_iter().filter(same).collect())
@@ -460,7 +468,8 @@ fn with_tags(
 
 /// A page of memories, newest first.
 pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<Memory>, Fault> {
-    let (condition, mut values) = condition(connection, &query.filter)?;
+    let space = (!query.all_spaces).then_some(&query.filter.space);
+    let (condition, mut values) = condition(connection, &query.filter, space)?;
     let columns = rows::MEMORY_COLUMNS;
     let sql = format!(
         "SELECT {columns} FROM memories AS m JOIN spaces AS s USING (space)

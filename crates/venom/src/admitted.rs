@@ -11,7 +11,7 @@ use crate::backup::{self, Made};
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::hub::Hub;
-use venom_access::Event;
+use venom_access::{Event, Spaces};
 use venom_core::{
     Changed, Error, ErrorKind, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
     NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
@@ -110,7 +110,14 @@ impl<'a> Admitted<'a> {
 
     /// A page of memories, newest first.
     pub(crate) async fn list(&self, query: ListQuery) -> Result<Vec<Memory>, Failure> {
-        self.may_touch(&query.filter.space)?;
+        if !query.all_spaces {
+            self.may_touch(&query.filter.space)?;
+        } else if self.caller.rights.spaces != Spaces::All {
+            return Err(Failure::new(
+                ErrorKind::Forbidden,
+                "the memories of all spaces are not open to this caller: expected one for all spaces",
+            ));
+        }
         self.hub.list(query).await
     }
 

@@ -19,6 +19,7 @@ use crate::ports::{Embedder, Inserted, MemoryRecord, MemoryStore, MemoryUpdate, 
 use crate::precautions::Precautions;
 use crate::query::{Filter, Hit, ListPage, ListQuery};
 use crate::source::Source;
+use crate::spaces::Move;
 use crate::time::Timestamp;
 
 /// Makes an empty store for vectors of [`samples::model`].
@@ -82,6 +83,7 @@ fn everything() -> Filter {
 fn list(store: &dyn MemoryStore, filter: Filter, limit: i64, before: Option<u64>) -> Vec<Memory> {
     let query = ListQuery {
         filter,
+        all_spaces: false,
         limit: ListPage::parse(limit).expect("the suite asks for valid pages"),
         before: before.map(id),
     };
@@ -745,6 +747,40 @@ fn pages_lose_and_repeat_nothing(store: &dyn MemoryStore) {
         assert_eq!(paged, whole);
     }
     assert_eq!(list(store, everything(), 7, Some(2)), []);
+
+    // Of all spaces at once each memory comes once, even if it is moved ahead or back meanwhile.
+    let in_all = |filter: Filter, before: Option<MemoryId>| {
+        let limit = ListPage::parse(7).expect("a valid page");
+        let query = ListQuery {
+            filter,
+            all_spaces: true,
+            limit,
+            before,
+        };
+        store.list(&query).expect("the store can be read")
+    };
+    let (mut paged, mut filter) = (Vec::new(), everything());
+    while let page @ [_, ..] = in_all(filter.clone(), paged.last().copied()).as_slice() {
+        paged.extend(page.iter().map(|memory| memory.id));
+        let name = format!("space {}", paged.len());
+        let ids = [
+            paged[0],
+            paged[paged.len() - 1],
+            id(paged[paged.len() - 1].digits() - 1),
+        ];
+        let what = Move::new(ids.to_vec(), space(&name), Source::default()).expect("they are few");
+        let key = RequestKey(paged.len() as u128);
+        store.move_memories(&what, key).expect("no error");
+    }
+    let kept: Vec<MemoryId> = mixed_records().iter().map(|it| it.memory.id).collect();
+    assert!(
+        paged.is_sorted_by(|a, b| a > b) && paged.len() == kept.len(),
+        "{paged:?}"
+    );
+    filter.tags_any = vec![tag("a")];
+    let tagged = in_all(filter.clone(), None);
+    let expected = |memory: &&Memory| filter.matches_in_any_space(memory);
+    assert!(!tagged.is_empty() && tagged.iter().filter(expected).count() == tagged.len());
 }
 
 fn stats_count(store: &dyn MemoryStore) {

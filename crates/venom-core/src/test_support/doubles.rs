@@ -346,8 +346,12 @@ impl MemoryStore for MemoryMap {
     fn list(&self, query: &ListQuery) -> Result<Vec<Memory>, StoreError> {
         let kept = self.kept();
         let newest_first = kept.visible().rev().map(|entry| &entry.memory);
+        let counts = |memory: &Memory| {
+            let is_in_space = query.all_spaces || memory.space == query.filter.space;
+            is_in_space && query.filter.matches_in_any_space(memory)
+        };
         Ok(newest_first
-            .filter(|m| query.filter.matches(m) && query.before.is_none_or(|id| m.id < id))
+            .filter(|m| counts(m) && query.before.is_none_or(|id| m.id < id))
             .take(query.limit.get())
             .cloned()
             .collect())

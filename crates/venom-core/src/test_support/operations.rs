@@ -326,6 +326,7 @@ impl Run {
         let page = i64::try_from(1 + self.rng.below(10)).expect("at most 10");
         let query = ListQuery {
             filter: self.filter(),
+            all_spaces: self.rng.below(3) == 0,
             limit: ListPage::parse(page).expect("1 to 10"),
             before: self.some_ids().pop(),
         };

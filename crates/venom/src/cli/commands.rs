@@ -157,6 +157,7 @@ impl Command {
                 Self::List {
                     query: ListQuery {
                         filter,
+                        all_spaces: false,
                         limit,
                         before: before.transpose()?,
                     },

@@ -12,9 +12,10 @@ use clap::ArgMatches;
 use markdown::Notes;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use venom_core::{Filter, ListPage, ListQuery, Memory, limits};
+use venom_core::{Error, ListPage, ListQuery, Memory, limits};
 
 /// Where memories go.
 enum Target {
@@ -33,21 +34,28 @@ enum Target {
 pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
     let target = target(arguments)?;
     let filter = filter(arguments, &config)?;
-    let all_spaces = arguments.get_flag("all-spaces");
-    let exported = with_memories(&config, async |admitted, hub| {
-        let filters: Vec<Filter> = if all_spaces {
-            let stats = hub.stats(config.space.clone()).await?;
-            let in_space = |space| Filter {
-                space,
-                ..filter.clone()
-            };
-            stats.spaces.into_iter().map(in_space).collect()
-        } else {
-            vec![filter]
-        };
-        export(admitted, filters, target).await
-    });
-    exported.await
+    let query = ListQuery {
+        filter,
+        all_spaces: arguments.get_flag("all-spaces"),
+        limit: ListPage::parse(i64::try_from(limits::PAGE_MEMORIES_MAX).unwrap_or(1))?,
+        before: None,
+    };
+    with_memories(&config, async |admitted, _| {
+        refuse_unknown_space(admitted, &query).await?;
+        export(admitted, query, target).await
+    })
+    .await
+}
+
+/// A name that is mistyped is no empty space: where there are spaces, it has to be one of them.
+async fn refuse_unknown_space(admitted: &Admitted<'_>, query: &ListQuery) -> Result<(), Failure> {
+    let spaces = admitted.spaces().await?;
+    let space = &query.filter.space;
+    let is_known = spaces.is_empty() || spaces.iter().any(|known| known.name == *space);
+    if query.all_spaces || is_known {
+        return Ok(());
+    }
+    Err(Error::SpaceNotFound(space.clone()).into())
 }
 
 fn target(arguments: &ArgMatches) -> Result<Target, Failure> {
@@ -90,11 +98,7 @@ fn refuse_if_there(path: &Path) -> Result<(), Failure> {
     )))
 }
 
-async fn export(
-    admitted: &Admitted<'_>,
-    filters: Vec<Filter>,
-    target: Target,
-) -> Result<(), Failure> {
+async fn export(admitted: &Admitted<'_>, query: ListQuery, target: Target) -> Result<(), Failure> {
     match target {
         Target::Stdout => {
             let mut gone = false;
@@ -108,12 +112,12 @@ async fn export(
                 }
                 Ok(!gone)
             };
-            pages(admitted, filters, &mut write).await.map(drop)
+            pages(admitted, query, &mut write).await.map(drop)
         }
         Target::Lines(file) => {
             let mut part = Part::new(file)?;
             let mut write = |memory: &Memory| part.write(&line(memory)?).map(|()| true);
-            let count = pages(admitted, filters, &mut write).await?;
+            let count = pages(admitted, query, &mut write).await?;
             let shown = part.finish()?;
             output::line(&format!(
                 "Exported {count} memories to {}.",
@@ -123,7 +127,7 @@ async fn export(
         Target::Notes { folder, by_month } => {
             let mut notes = Notes::new(folder.clone(), by_month)?;
             let mut write = |memory: &Memory| notes.write(memory).map(|()| true);
-            let count = pages(admitted, filters, &mut write).await?;
+            let count = pages(admitted, query, &mut write).await?;
             notes.finish()?;
             output::line(&format!(
                 "Exported {count} memories to {}.",
@@ -133,35 +137,26 @@ async fn export(
     }
 }
 
-/// Tells `each` every memory that a filter takes, until it has enough. Returns how many.
+/// Tells `each` every memory that a query takes, until it has enough. Returns how many.
 async fn pages(
     admitted: &Admitted<'_>,
-    filters: Vec<Filter>,
+    mut query: ListQuery,
     each: &mut (dyn FnMut(&Memory) -> Result<bool, Failure> + Send),
 ) -> Result<u64, Failure> {
-    let most = i64::try_from(limits::PAGE_MEMORIES_MAX).unwrap_or(1);
-    let limit = ListPage::parse(most)?;
     let mut count = 0;
-    for filter in filters {
-        let mut before = None;
-        loop {
-            let query = ListQuery {
-                filter: filter.clone(),
-                limit,
-                before,
-            };
-            let page = admitted.list(query).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            for memory in &page {
-                if !each(memory)? {
-                    return Ok(count);
-                }
-                count += 1;
+    loop {
+        let page = admitted.list(query.clone()).await?;
+        let Some(last) = page.last() else {
+            return Ok(count);
+        };
+        query.before = Some(last.id);
+        for memory in &page {
+            if !each(memory)? {
+                return Ok(count);
             }
+            count += 1;
         }
     }
-    Ok(count)
 }
 
 /// A memory on one line.
@@ -191,6 +186,7 @@ impl Part {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(&beside);
         let file = file.map_err(|error| unwritable(&beside, &error))?;
         Ok(Self {

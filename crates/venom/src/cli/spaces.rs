@@ -243,6 +243,7 @@ async fn move_found(
     loop {
         let query = ListQuery {
             filter: filter.clone(),
+            all_spaces: false,
             limit,
             before,
         };

@@ -96,6 +96,7 @@ enum WireCall {
     List {
         limit: i64,
         before: Option<String>,
+        all_spaces: bool,
         filter: WireFilter,
     },
     Show {
@@ -278,6 +279,7 @@ impl CallLine {
             Call::List(query) => WireCall::List {
                 limit: signed(query.limit.get()),
                 before: query.before.map(|id| id.to_string()),
+                all_spaces: query.all_spaces,
                 filter: query.filter.into(),
             },
             Call::Show(id) => WireCall::Show {
@@ -400,9 +402,11 @@ impl WireCall {
             Self::List {
                 limit,
                 before,
+                all_spaces,
                 filter,
             } => Call::List(ListQuery {
                 filter: filter.parse()?,
+                all_spaces,
                 limit: ListPage::parse(limit)?,
                 before: before.map(|id| MemoryId::parse(&id)).transpose()?,
             }),

@@ -201,6 +201,7 @@ impl VenomServer {
         let page = limit.unwrap_or(venom_core::limits::PAGE_MEMORIES_DEFAULT);
         let query = ListQuery {
             filter: filter(arguments, hub.default_space(&self.config.space))?,
+            all_spaces: false,
             // One more tells whether there is another page.
             limit: ListPage::parse(i64::try_from(page + 1).unwrap_or(i64::MAX))?,
             before: cursor.transpose()?,

@@ -1,6 +1,7 @@
 //! Moving in from elsewhere, and out again: imports, exports, and the predecessor's folder under a new program.
 
 mod bad_files;
+mod exports;
 mod hostile;
 mod kills;
 mod predecessor;

@@ -5,8 +5,9 @@ use crate::failure::Failure;
 use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use venom_core::{Memory, Metadata, SessionName, Speaker, Tag, visible};
 
@@ -20,7 +21,11 @@ pub(super) struct Notes {
 
 impl Notes {
     pub(super) fn new(folder: PathBuf, by_month: bool) -> Result<Self, Failure> {
-        std::fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder);
+        made.map_err(|error| unwritable(&folder, &error))?;
         Ok(Self {
             folder,
             by_month,
@@ -44,6 +49,7 @@ impl Notes {
         };
         let path = self.folder.join(name + ".md");
         let mut options = OpenOptions::new();
+        options.mode(0o600);
         if self.by_month {
             options.append(true).create(true);
         } else {

@@ -149,6 +149,7 @@ fn every_call_crosses_the_socket_unchanged() {
     }));
     check_round_trip(&Call::List(ListQuery {
         filter: filter(),
+        all_spaces: true,
         limit: ListPage::default(),
         before: Some(id),
     }));
@@ -224,6 +225,7 @@ fn fuzz_socket_lines() {
     let id = MemoryId::parse("mem_42").unwrap();
     let list = Call::List(ListQuery {
         filter: filter(),
+        all_spaces: true,
         limit: ListPage::default(),
         before: Some(id),
     });

@@ -1,0 +1,47 @@
+//! Exports as files: who may read them, and of what.
+
+use crate::venom;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use venom_testing::Folder;
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn nobody_else_can_read_an_export() {
+    let folder = Folder::new();
+    venom(&folder, ["store", "The key lies under the mat"])
+        .run()
+        .success();
+    let export = |words: &[&str]| {
+        venom(&folder, ["export"]).args(words).run().success();
+    };
+    export(&["--out", "lines.jsonl"]);
+    export(&["--to", "markdown", "--out", "notes/of/mine"]);
+    export(&["--to", "markdown", "--by-month", "--out", "months"]);
+    assert_eq!(mode(&folder.join("lines.jsonl")), 0o600);
+    for notes in ["notes/of/mine", "months"] {
+        assert_eq!(mode(&folder.join(notes)), 0o700);
+        let files = std::fs::read_dir(folder.join(notes)).unwrap();
+        let modes: Vec<u32> = files.map(|file| mode(&file.unwrap().path())).collect();
+        assert_eq!(modes, [0o600], "{notes}");
+    }
+}
+
+#[test]
+fn a_space_that_is_not_there_is_no_empty_export() {
+    let folder = Folder::new();
+    let export = |words: &[&str]| venom(&folder, ["export"]).args(words).run();
+    // Before there is any memory nothing can be mistyped.
+    assert_eq!(export(&[]).success(), "");
+    venom(&folder, ["store", "one", "--space", "home"])
+        .run()
+        .success();
+    let failed = export(&["--space", "hone", "--out", "hone.jsonl"]).failure(1);
+    assert!(failed.contains("\"hone\""), "{failed}");
+    assert!(!folder.join("hone.jsonl").exists());
+    let all = export(&["--all-spaces"]).success();
+    assert_eq!(all.lines().count(), 1, "{all}");
+}

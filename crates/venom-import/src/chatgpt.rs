@@ -54,8 +54,8 @@ where
     F: Fn(&str, &Value) -> VecDeque<Found> + Clone + Send + 'static,
 {
     let open = move |file: PathBuf| {
-        let elements = Elements::new(bytes::open(&file, expected)?);
-        list(kind, &file, elements, key, read.clone())
+        let elements = Elements::new(bytes::open(&file, expected)?, key);
+        list(kind, &file, elements, read.clone())
     };
     let mut files = files.into_iter();
     let first = files.next().map(&open).transpose()?;
@@ -76,30 +76,27 @@ fn list(
     kind: Kind,
     file: &Path,
     mut elements: Elements,
-    key: &'static str,
     read: impl Fn(&str, &Value) -> VecDeque<Found> + Send + 'static,
 ) -> Result<Records, Unusable> {
     let shown = file.display().to_string();
-    let mut next = move || match elements.next() {
-        Ok(None) => None,
-        Ok(Some((number, Element::Value(value)))) if value.get(key).is_some() => {
-            Some(Ok(read(&format!("conversation {number}"), &value)))
-        }
-        Ok(Some((number, Element::Value(_)))) => Some(Err((
-            number,
-            format!("conversation {number} has no {key:?}"),
-        ))),
-        Ok(Some((number, Element::Bad(why)))) => {
-            Some(Err((number, format!("conversation {number}: {why}"))))
-        }
-        Ok(Some((_, Element::Broken(why)))) => Some(Err((0, why))),
-        Err(error) => Some(Err((0, error.to_string()))),
+    let mut next = move || {
+        let (number, element) = match elements.next() {
+            Ok(element) => element?,
+            Err(error) => return Some(Err((None, error.to_string()))),
+        };
+        let place = format!("conversation {number}");
+        Some(match element {
+            Element::Value(value) => Ok(read(&place, &value)),
+            Element::Bad(why) => Err((Some(place), why)),
+            Element::Broken(why) => Err((None, why)),
+        })
     };
     let broken = |why: &str| Unusable(format!("{shown} cannot be read as {}: {why}", kind.name()));
     // A file that is broken at its start imports nothing.
     let mut ready = match next() {
         Some(Ok(found)) => found,
-        Some(Err((_, why))) => return Err(broken(&why)),
+        Some(Err((Some(place), why))) => return Err(broken(&format!("of {place} {why}"))),
+        Some(Err((None, why))) => return Err(broken(&why)),
         None => VecDeque::new(),
     };
     let shown = shown.clone();
@@ -107,15 +104,14 @@ fn list(
         while ready.is_empty() {
             match next()? {
                 Ok(found) => ready = found,
-                Err((0, why)) => {
+                Err((None, why)) => {
                     return Some(Err(Unusable(format!(
                         "{shown} cannot be read further: {why}"
                     ))));
                 }
-                Err((number, why)) => ready.push_back(Err(Skipped {
-                    place: format!("conversation {number}"),
-                    why,
-                })),
+                Err((Some(place), why)) => {
+                    ready.push_back(Err(Skipped { place, why }));
+                }
             }
         }
         ready.pop_front().map(Ok)
@@ -233,4 +229,38 @@ pub(crate) fn session(conversation: &Value, title: &str, ids: &[&str]) -> String
         .collect();
     let id: String = id.chars().filter(|c| !c.is_control()).take(8).collect();
     format!("{} {id}", title.trim()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzed::outcome;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_import_chatgpt() {
+        Target::new("import-chatgpt")
+            .words(&[
+                "\"title\":",
+                "\"mapping\":",
+                "\"current_node\":",
+                "\"parent\":",
+                "\"message\":",
+                "\"author\":",
+                "\"role\":",
+                "\"user\"",
+                "\"assistant\"",
+                "\"recipient\":",
+                "\"bio\"",
+                "\"content\":",
+                "\"parts\":",
+                "\"create_time\":",
+                "\"conversation_id\":",
+                "{\"title\":",
+                "}",
+                "]",
+                ",",
+            ])
+            .run(|bytes| outcome(Some(Kind::ChatGpt), "conversations.json", bytes));
+    }
 }

@@ -1,6 +1,6 @@
 //! What a file or folder is, by its names and its first bytes.
 
-use crate::bytes::{is_archive, parts_of, unreadable};
+use crate::bytes::{parts_of, refusal, unreadable};
 use crate::chatgpt::CONVERSATIONS;
 use crate::chroma::CHROMA_FILE;
 use crate::{Kind, Unusable, claude, markdown};
@@ -66,20 +66,11 @@ fn file(path: &Path) -> Result<Kind, Unusable> {
     let opened = File::open(path).map_err(|error| unreadable(path, &error))?;
     let read = opened.take(START_BYTES).read_to_end(&mut start);
     read.map_err(|error| unreadable(path, &error))?;
-    if start.is_empty() {
-        return Err(Unusable(format!(
-            "{} is empty: expected something to import",
-            path.display()
-        )));
-    }
     if start.starts_with(b"SQLite format 3\0") {
         return Ok(Kind::Chroma);
     }
-    if is_archive(&start) {
-        return Err(Unusable(format!(
-            "{} is an archive: expected the folder or file in it; extract it first",
-            path.display()
-        )));
+    if let Some(unusable) = refusal(path, &start, "something to import") {
+        return Err(unusable);
     }
     let text = String::from_utf8_lossy(&start);
     let has = |key: &str| text.contains(&format!("\"{key}\""));
@@ -97,4 +88,39 @@ fn file(path: &Path) -> Result<Kind, Unusable> {
         () if !is_list && (has("content") || has("text")) => Kind::Jsonl,
         () => return Err(unknown(path)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzed::outcome;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_import_kinds() {
+        let words = [
+            "SQLite format 3\0",
+            "\u{feff}",
+            "[",
+            "{",
+            "\"mapping\"",
+            "\"chat_messages\"",
+            "\"memory\"",
+            "\"results\"",
+            "\"entityType\"",
+            "\"type\"",
+            "\"content\"",
+            "\"conversations_memory\"",
+            ":",
+            "PK\x03\x04",
+        ];
+        Target::new("import-kinds").words(&words).run(|bytes| {
+            let any = outcome(None, "file", bytes);
+            // What is told to be of a kind is read as that kind.
+            if let Some(kind) = any.0.and_then(Kind::of_name) {
+                assert_eq!(any, outcome(Some(kind), "file", bytes));
+            }
+            any
+        });
+    }
 }

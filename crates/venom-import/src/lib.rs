@@ -6,12 +6,17 @@
 //! kind has a module of its own, `record` makes memories of what they find.
 
 mod archive;
+#[cfg(test)]
+mod bad_records;
 mod bytes;
 mod chatgpt;
 mod chroma;
 mod claude;
 mod detect;
 mod elements;
+#[cfg(test)]
+mod fuzzed;
+mod json;
 mod jsonl;
 mod lines;
 mod markdown;

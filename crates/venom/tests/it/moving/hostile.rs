@@ -257,19 +257,19 @@ fn odd_lines() -> Vec<(Vec<u8>, &'static str)> {
         ),
         (
             line(&json!({"content": "the last day", "timestamp": "9999-12-31T23:59:59Z"})),
-            "its timestamp is no time",
+            "timestamp is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "year 10000", "timestamp": "10000-01-01T00:00:00Z"})),
-            "its timestamp is no time",
+            "timestamp is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "far", "timestamp": 1e300})),
-            "its timestamp is no time",
+            "timestamp is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "month 13", "occurred_at": "2026-13-01"})),
-            "its occurred_at is no time",
+            "occurred_at is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "twice", "id": "mem_1700000000"})),

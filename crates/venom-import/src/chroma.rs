@@ -8,13 +8,15 @@
 
 mod copy;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use crate::record::{Loose, moment_of_text, parted};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, bytes};
 use copy::Opened;
 use queue::{Pending, State};
 use rusqlite::types::{Value as Column, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -41,7 +43,7 @@ const SECONDS_DIGITS: usize = 10;
 #[derive(Clone, Debug)]
 struct Collection {
     segment: String,
-    /// What the queue calls it.
+    /// How what the queue calls it ends.
     topic: String,
     space: SpaceName,
 }
@@ -106,7 +108,7 @@ fn collections(
         if options.other_collections || space == options.space {
             found.push(Collection {
                 segment,
-                topic: format!("%/{id}"),
+                topic: format!("/{id}"),
                 space,
             });
         }
@@ -187,8 +189,7 @@ impl Reader {
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    self.ready
-                        .push_back(memory(id, fields, created.as_deref(), space));
+                    self.ready.push_back(memory(id, fields, created, space));
                 }
             }
             if rows.is_empty() {
@@ -203,7 +204,7 @@ impl Reader {
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    self.ready.push_back(memory(&id, fields, None, space));
+                    self.ready.push_back(memory(&id, fields, "", space));
                 }
             }
         }
@@ -211,11 +212,12 @@ impl Reader {
     }
 }
 
-type EmbeddingRow = (i64, String, Option<String>);
+/// Number, id, and when it was made.
+type EmbeddingRow = (i64, String, String);
 
 fn page(connection: &Connection, current: &Current) -> Result<Vec<EmbeddingRow>, rusqlite::Error> {
     let sql = "SELECT id, iif(octet_length(embedding_id) > ?4, NULL, embedding_id),
-                   CAST(iif(octet_length(created_at) > ?4, NULL, created_at) AS TEXT)
+                   iif(octet_length(created_at) > ?4, NULL, created_at)
                FROM embeddings WHERE segment_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(PAGE_ROWS).unwrap_or(i64::MAX);
@@ -225,7 +227,10 @@ fn page(connection: &Connection, current: &Current) -> Result<Vec<EmbeddingRow>,
         limit,
         ID_BYTES_MAX
     ];
-    let row = |row: &Row<'_>| Ok((row.get(0)?, text_of(row.get_ref(1)?), row.get(2)?));
+    let row = |row: &Row<'_>| {
+        let (id, created) = (text_of(row.get_ref(1)?), text_of(row.get_ref(2)?));
+        Ok((row.get(0)?, id, created))
+    };
     statement.query_map(values, row)?.collect()
 }
 
@@ -295,16 +300,13 @@ fn number_of(row: &Row<'_>) -> Result<Value, rusqlite::Error> {
     if let Column::Real(number) = row.get::<_, Column>(3)? {
         return Ok(number.into());
     }
-    let flag: Option<bool> = row.get(4).optional()?.flatten();
-    Ok(flag.map_or(Value::Null, Value::Bool))
+    Ok(match row.get_ref(4)? {
+        ValueRef::Integer(flag) => Value::Bool(flag != 0),
+        _ => Value::Null,
+    })
 }
 
-fn memory(
-    id: &str,
-    mut fields: Map<String, Value>,
-    created: Option<&str>,
-    space: &SpaceName,
-) -> Found {
+fn memory(id: &str, mut fields: Map<String, Value>, created: &str, space: &SpaceName) -> Found {
     let text = match fields.remove(DOCUMENT) {
         Some(Value::String(text)) => text,
         document => {
@@ -325,7 +327,7 @@ fn memory(
     let told = crate::record::take_moment(&mut fields, &["timestamp"]);
     let stored_at = told
         .or_else(|| second_of(id))
-        .or_else(|| created.and_then(moment_of_text));
+        .or_else(|| moment_of_text(created));
     let loose = Loose {
         id: Some(id.to_owned()),
         space: Some(space.as_str().to_owned()),

@@ -45,21 +45,26 @@ pub(crate) fn file_of(path: &Path, name: &str, expected: &str) -> Result<PathBuf
 /// The files of a data export that go by a name: `NAME.json`, or `NAME-000.json` and so on where it was cut into parts;
 /// with `within` also every file of the folder NAME. Plain files only, sorted. None in a folder that cannot be listed.
 pub(crate) fn parts_of(folder: &Path, name: &str, within: bool) -> Vec<PathBuf> {
-    let is_part = |path: &Path| {
-        let stem = path.file_stem().and_then(|it| it.to_str());
-        let rest = stem.and_then(|stem| stem.strip_prefix(name));
-        let is_number = |rest: &str| {
-            let digits = rest.strip_prefix('-').unwrap_or_default();
-            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        rest.is_some_and(|rest| rest.is_empty() || is_number(rest))
-    };
-    let mut files: Vec<PathBuf> = json_files(folder).filter(|path| is_part(path)).collect();
+    let mut files: Vec<PathBuf> = json_files(folder)
+        .filter(|path| is_part(path, name))
+        .collect();
     if within && !is_link(&folder.join(name)) {
         files.extend(json_files(&folder.join(name)));
     }
     files.sort();
     files
+}
+
+/// Whether a file is called `NAME.json` or, as a part, `NAME-000.json` and so on.
+pub(crate) fn is_part(path: &Path, name: &str) -> bool {
+    let stem = path.file_stem().and_then(|it| it.to_str());
+    let rest = stem.and_then(|stem| stem.strip_prefix(name));
+    let is_number = |rest: &str| {
+        let digits = rest.strip_prefix('-').unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_json = path.extension().is_some_and(|it| it == "json");
+    is_json && rest.is_some_and(|rest| rest.is_empty() || is_number(rest))
 }
 
 fn json_files(folder: &Path) -> impl Iterator<Item = PathBuf> {

@@ -8,7 +8,7 @@
 use crate::bytes::{self, unreadable};
 use crate::elements::{Element, Elements};
 use crate::record::{Loose, moment};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, detect};
 use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,9 @@ pub(crate) fn conversations(path: &Path, expected: &str) -> Result<Vec<PathBuf>,
             "{shown} holds no conversations.json: expected {expected}"
         )));
     }
-    Ok(files)
+    let ours = detect::of_kind(&files, Kind::ChatGpt);
+    // If none is, their reader says what is wrong with them.
+    Ok(if ours.is_empty() { files } else { ours })
 }
 
 /// Reads lists of conversations one after the other; that the first is none is told before anything comes of it.
@@ -67,6 +69,7 @@ where
     Ok(Records {
         kind,
         total: None,
+        left: Vec::new(),
         found: Box::new(first.chain(rest)),
     })
 }
@@ -119,6 +122,7 @@ fn list(
     Ok(Records {
         kind,
         total: None,
+        left: Vec::new(),
         found: Box::new(std::iter::from_fn(found)),
     })
 }

@@ -15,7 +15,7 @@ use crate::record::{Loose, moment_of_text, parted};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, bytes};
 use copy::Opened;
 use queue::{Pending, State};
-use rusqlite::types::{Value as Column, ValueRef};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -56,8 +56,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         let shown = file.display();
         Unusable(format!("{shown} cannot be read as a ChromaDB: {error}"))
     };
-    let collections = collections(&opened.connection, options).map_err(broken)?;
-    if collections.is_empty() && options.other_collections {
+    let (collections, skipped) = collections(&opened.connection, options).map_err(broken)?;
+    if collections.is_empty() && skipped.is_empty() && options.other_collections {
         let shown = file.display();
         return Err(Unusable(format!(
             "{shown} has no collection: expected one at least"
@@ -76,44 +76,51 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     };
     // The first page is read now: a database that is none is refused before anything comes of it.
     reader.fill().map_err(broken)?;
+    for skipped in skipped.into_iter().rev() {
+        reader.ready.push_front(Err(skipped));
+    }
     let found = std::iter::from_fn(move || reader.next().transpose());
     Ok(Records {
         kind: Kind::Chroma,
         total: Some(total),
+        left: Vec::new(),
         found: Box::new(found.map(move |found| {
             found.map_err(|error| Unusable(format!("{shown} cannot be read further: {error}")))
         })),
     })
 }
 
+/// The collections that are read, and those that cannot be.
 fn collections(
     connection: &Connection,
     options: &Options,
-) -> Result<Vec<Collection>, rusqlite::Error> {
+) -> Result<(Vec<Collection>, Vec<Skipped>), rusqlite::Error> {
     let sql =
-        "SELECT c.id, c.name, s.id FROM collections AS c JOIN segments AS s ON s.collection = c.id
+        "SELECT iif(octet_length(c.name) > ?1, NULL, c.name), iif(octet_length(c.id) > ?1, NULL, c.id),
+                      iif(octet_length(s.id) > ?1, NULL, s.id)
+               FROM collections AS c JOIN segments AS s ON s.collection = c.id
                WHERE s.scope = 'METADATA' ORDER BY c.name, c.id";
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| {
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, String>(2)?,
-        ))
-    })?;
-    let mut found = Vec::new();
-    for row in rows {
-        let (id, name, segment) = row?;
+    let mut rows = statement.query([ID_BYTES_MAX])?;
+    let (mut found, mut skipped) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let name = text_of(row.get_ref(0)?);
+        let (Ok(id), Ok(segment)) = (row.get_ref(1)?.as_str(), row.get_ref(2)?.as_str()) else {
+            let place = format!("collection {name}");
+            let why = format!("its ids are no texts of at most {ID_BYTES_MAX} bytes");
+            skipped.push(Skipped { place, why });
+            continue;
+        };
         let space = SpaceName::parse(&name).unwrap_or_else(|_| options.space.clone());
         if options.other_collections || space == options.space {
             found.push(Collection {
-                segment,
+                segment: segment.to_owned(),
                 topic: format!("/{id}"),
                 space,
             });
         }
     }
-    Ok(found)
+    Ok((found, skipped))
 }
 
 fn count(connection: &Connection, segment: &str) -> Result<u64, rusqlite::Error> {
@@ -293,11 +300,12 @@ fn why_left_out(document: &Value) -> Option<String> {
     Some(error.to_string())
 }
 
+/// A value that is no text; what is of another type than its column says is nothing.
 fn number_of(row: &Row<'_>) -> Result<Value, rusqlite::Error> {
-    if let Column::Integer(number) = row.get::<_, Column>(2)? {
+    if let ValueRef::Integer(number) = row.get_ref(2)? {
         return Ok(number.into());
     }
-    if let Column::Real(number) = row.get::<_, Column>(3)? {
+    if let ValueRef::Real(number) = row.get_ref(3)? {
         return Ok(number.into());
     }
     Ok(match row.get_ref(4)? {

@@ -4,7 +4,7 @@
 use crate::bytes::{self, unreadable};
 use crate::chatgpt::{self, CONVERSATIONS};
 use crate::record::{Loose, moment};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, detect};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::io::Read as _;
@@ -13,7 +13,7 @@ use venom_core::{SpaceName, Timestamp};
 
 const EXPECTED: &str = "memories.json or conversations.json of a data export of Claude";
 /// Name of the files and of the folder with what it remembers.
-const MEMORIES: &str = "memories";
+pub(crate) const MEMORIES: &str = "memories";
 /// What it remembers: of the user, of each project by its id, and by topic in files of its own.
 const KEYS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
 /// Longest id of a project, in bytes: each memory of it has it.
@@ -24,10 +24,17 @@ const START_BYTES: u64 = 64 * 1024;
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     let (memory_files, conversation_files) = if found.is_dir() {
-        (
+        let files = (
             bytes::parts_of(path, MEMORIES, true),
             bytes::parts_of(path, CONVERSATIONS, false),
-        )
+        );
+        let ours = (
+            detect::of_kind(&files.0, Kind::Claude),
+            detect::of_kind(&files.1, Kind::Claude),
+        );
+        let is_none = ours.0.is_empty() && ours.1.is_empty();
+        // If none is, their reader says what is wrong with them.
+        if is_none { files } else { ours }
     } else if holds_memories(path)? {
         (vec![path.to_owned()], Vec::new())
     } else {
@@ -61,6 +68,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         return Ok(Records {
             kind: Kind::Claude,
             total: None,
+            left: Vec::new(),
             found: Box::new(found.map(Ok)),
         });
     }
@@ -291,8 +299,34 @@ fn text(message: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzed::outcome;
+    use crate::fuzzed::{self, outcome};
     use venom_fuzz::Target;
+
+    #[test]
+    fn what_cannot_be_kept_is_told() {
+        let long = "p".repeat(PROJECT_BYTES_MAX + 1);
+        let text = format!(
+            r#"{{"conversations_memory": ["a"], "project_memories": {{"a": "one\n\n\n\ntwo", "b": null, "c": 7, "{long}":
+               "b\n\nc"}}, "memory_files": [{{"content": "three", "path": "/a"}}, 7, {{"content": " "}}]}}"#
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("memories.json");
+        std::fs::write(&path, text).expect("it can be written");
+        let read = fuzzed::read(&path, None, 9);
+        let texts = read.memories.iter().map(|new| new.content.as_str());
+        assert_eq!(texts.collect::<Vec<_>>(), ["one", "two", "three"]);
+        let told = read
+            .skipped
+            .iter()
+            .map(|it| format!("{}: {}", it.place, it.why));
+        let expected = [
+            "memories.json: its conversations_memory is no text",
+            "memories.json: what it remembers of a project is no text",
+            "memories.json: the id of a project has 257 bytes: expected at most 256",
+            "memories.json: a file of what it remembers has no content",
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn fuzz_import_claude() {

@@ -8,8 +8,8 @@ use venom_core::{
     Content, MemoryId, Metadata, NewImport, SessionName, SpaceName, Speaker, Tag, Timestamp,
 };
 
-/// Longest reason why a record is left out, in bytes.
-const REASON_BYTES_MAX: usize = 2 * 1024;
+/// Longest reason why a record is left out, and longest place of one, in bytes: an id may have 1,024 characters.
+const REASON_BYTES_MAX: usize = 4 * 1024;
 
 /// What was told of a file.
 #[derive(Debug, PartialEq, Eq)]

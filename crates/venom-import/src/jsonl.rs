@@ -49,6 +49,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     Ok(Records {
         kind: Kind::Jsonl,
         total: Some(total),
+        left: Vec::new(),
         found: Box::new(std::iter::once(Ok(start)).chain(std::iter::from_fn(next))),
     })
 }

@@ -6,6 +6,7 @@
 mod front_matter;
 
 use crate::bytes::{self, FOLDER_FILES_MAX, unreadable};
+use crate::folder::{self, Met};
 use crate::record::{Loose, take_moment, take_tags, take_text};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable};
 use serde_json::{Map, Value};
@@ -38,12 +39,11 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
         return Ok(Records {
             kind,
             total: Some(1),
+            left: Vec::new(),
             found: Box::new(std::iter::once(Ok(Ok(made)))),
         });
     }
-    let mut notes = Vec::new();
-    let mut skipped = Vec::new();
-    walk(path, &mut notes, &mut skipped)?;
+    let (notes, skipped) = notes_in(path)?;
     if notes.is_empty() {
         let shown = path.display();
         return Err(Unusable(format!(
@@ -66,44 +66,43 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
     Ok(Records {
         kind,
         total: Some(total as u64),
+        left: Vec::new(),
         found: Box::new(found),
     })
 }
 
 /// The notes in a folder and those in it, sorted by their paths.
-fn walk(
-    folder: &Path,
-    notes: &mut Vec<PathBuf>,
-    skipped: &mut Vec<Skipped>,
-) -> Result<(), Unusable> {
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
-            let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with('.') {
-                continue;
+fn notes_in(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Unusable> {
+    let (mut notes, mut skipped) = (Vec::new(), Vec::new());
+    folder::walk(root, |met| {
+        let (path, why) = match met {
+            Met::File(path) => {
+                if is_note(&path) {
+                    notes.push(path);
+                }
+                if notes.len() > FOLDER_FILES_MAX {
+                    let shown = root.display();
+                    return Err(Unusable(format!(
+                        "{shown} holds too much: expected at most {FOLDER_FILES_MAX} notes"
+                    )));
+                }
+                return Ok(());
             }
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(kind) if kind.is_file() && is_note(&path) => notes.push(path),
-                Ok(kind) if kind.is_symlink() && is_note(&path) => skipped.push(Skipped {
-                    place: path.display().to_string(),
-                    why: "it is a link: expected a plain file".to_owned(),
-                }),
-                _ => {}
-            }
-            if notes.len() + folders.len() > FOLDER_FILES_MAX {
-                let shown = folder.display();
-                return Err(Unusable(format!(
-                    "{shown} holds too much: expected at most {FOLDER_FILES_MAX} notes"
-                )));
-            }
-        }
-    }
+            Met::Link(path) if !is_note(&path) => return Ok(()),
+            Met::Link(path) => (path, "it is a link: expected a plain file".to_owned()),
+            Met::Closed(path, why) => (path, format!("it cannot be read: {why}")),
+        };
+        let place = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
+        skipped.push(Skipped { place, why });
+        Ok(())
+    })?;
     notes.sort();
-    Ok(())
+    skipped.sort_by(|one, other| one.place.cmp(&other.place));
+    Ok((notes, skipped))
 }
 
 /// The memory that a note makes.

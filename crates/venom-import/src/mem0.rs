@@ -37,6 +37,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     Ok(Records {
         kind: Kind::Mem0,
         total: Some(total),
+        left: Vec::new(),
         found: Box::new(found),
     })
 }

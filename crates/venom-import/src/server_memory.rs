@@ -2,7 +2,7 @@
 //! lists of both. Each observation of an entity makes a memory, each relation one.
 
 use crate::bytes::{self, LINE_BYTES_MAX};
-use crate::lines::{self, Line, Lines};
+use crate::lines::{Line, Lines};
 use crate::record::Loose;
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, json};
 use serde_json::{Map, Value};
@@ -24,7 +24,6 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     let Ok(start) = graph_line(first) else {
         return whole(path, &space);
     };
-    let total = lines::count(bytes::open(path, EXPECTED)?).map_err(unreadable)?;
     let shown = path.display().to_string();
     let mut made = Made::new(&format!("line {number}"), start, &space);
     let next = move || {
@@ -47,7 +46,9 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     };
     Ok(Records {
         kind: Kind::ServerMemory,
-        total: Some(total),
+        // A line makes as many as it likes.
+        total: None,
+        left: Vec::new(),
         found: Box::new(std::iter::from_fn(next)),
     })
 }
@@ -112,6 +113,7 @@ fn whole(path: &Path, space: &SpaceName) -> Result<Records, Unusable> {
     Ok(Records {
         kind: Kind::ServerMemory,
         total: Some(total),
+        left: Vec::new(),
         found: Box::new(found.map(Ok)),
     })
 }
@@ -235,8 +237,39 @@ fn texts(object: &Map<String, Value>, observations: Option<Value>) -> Result<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzzed::outcome;
+    use crate::fuzzed::{self, outcome};
     use venom_fuzz::Target;
+
+    /// Whatever says nothing is told, and a long name is not put before each of many observations.
+    #[test]
+    fn what_cannot_be_kept_is_told() {
+        let long = "n".repeat(ENTITY_BYTES_MAX);
+        let lines = [
+            r#"{"name": "Ana", "entityType": "a", "observations": ["sails", 7, null]}"#,
+            r#"{"name": "", "entityType": "a", "observations": []}"#,
+            r#"{"name": "Ben", "entityType": "a", "observations": "runs"}"#,
+            r#"{"from": "Ana", "to": "", "relationType": "knows"}"#,
+            &format!(r#"{{"name": "{long}", "entityType": "a", "observations": ["b", "c"]}}"#),
+        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("memory.jsonl");
+        std::fs::write(&path, lines.join("\n")).expect("it can be written");
+        let read = fuzzed::read(&path, Some(Kind::ServerMemory), 9);
+        assert_eq!(read.memories.len(), 1);
+        let told = read
+            .skipped
+            .iter()
+            .map(|it| format!("{}: {}", it.place, it.why));
+        let expected = [
+            "line 1: its observation 2 is no text",
+            "line 1: its observation 3 is no text",
+            "line 2: it has no name and no observations",
+            "line 3: its observations are no list",
+            "line 4: it is no relation: expected a from, a relationType and a to",
+            "line 5: it has 16412 bytes beside its observations: expected at most 16384",
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn fuzz_import_graphs() {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fuzzed;
+use rusqlite::types::Value as Column;
 use venom_fuzz::Target;
 
 /// The tables that are read, as ChromaDB 1.5.9 makes them, without indexes.

@@ -182,7 +182,7 @@ struct Survey {
     /// Sorted by their files; notes are one place, the folder itself.
     places: Vec<Place>,
     notes: u64,
-    /// Why a file that goes by the name of a data export is of no kind.
+    /// Why a file that goes by the name of a data export is of no kind, or a folder cannot be looked into.
     unusable: Option<Unusable>,
 }
 
@@ -196,7 +196,15 @@ impl Survey {
         let mut first_note: Option<PathBuf> = None;
         let mut json = Vec::new();
         walk(root, |met| {
-            let Met::File(file) = met else { return Ok(()) };
+            let file = match met {
+                Met::File(file) => file,
+                Met::Link(_) => return Ok(()),
+                Met::Closed(folder, why) => {
+                    let closed = unreadable(&folder, &why);
+                    survey.unusable.get_or_insert(closed);
+                    return Ok(());
+                }
+            };
             if markdown::is_note(&file) {
                 survey.notes += 1;
                 if first_note.as_ref().is_none_or(|first| file < *first) {

@@ -32,14 +32,13 @@ pub(crate) fn options(folder: &Path) -> Options {
 
 /// Reads a file or folder as a kind and looks at everything that comes, of which there may be `records_max`.
 pub(crate) fn read(path: &Path, kind: Option<Kind>, records_max: usize) -> Read {
-    let scratch = tempfile::tempdir().expect("a folder");
     let mut read = Read {
         kind: None,
         memories: Vec::new(),
         skipped: Vec::new(),
         unusable: None,
     };
-    let records = match crate::open(path, kind, &options(scratch.path())) {
+    let records = match crate::open(path, kind, &options(&std::env::temp_dir())) {
         Ok(records) => records,
         Err(Unusable(why)) => {
             check_reason(&why);
@@ -126,14 +125,16 @@ pub(crate) type Outcome = (Option<&'static str>, u32, Option<u32>, BTreeSet<Stri
 
 /// Takes a file with these bytes as a fuzz target does: twice, with the same outcome.
 pub(crate) fn outcome(kind: Option<Kind>, name: &str, bytes: &[u8]) -> Outcome {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join(name);
+    // One for all inputs of a target: to make folders takes longer than all the rest.
+    thread_local!(static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder"));
+    let folder = FOLDER.with(|folder| folder.path().to_owned());
+    let path = folder.join(name);
     std::fs::write(&path, bytes).expect("it can be written");
     // Each record takes a byte at least, and each file may be refused.
     let once = read(&path, kind, bytes.len() + 1);
     let twice = read(&path, kind, bytes.len() + 1);
     assert_eq!(once, twice);
-    of(&once, &folder.path().display().to_string())
+    of(&once, &folder.display().to_string())
 }
 
 /// The outcome of what was read in a folder.

@@ -44,7 +44,7 @@ impl Bad {
     fn bytes(&self, good: &[u8]) -> Vec<u8> {
         match self {
             Self::Stray(number) => STRAYS[*number].to_vec(),
-            Self::Cut(at) => good[..1 + at.index(good.len() - 1)].to_vec(),
+            Self::Cut(at) => good[..=at.index(good.len() - 1)].to_vec(),
             Self::Broken(at) => {
                 let mut broken = good.to_vec();
                 broken[at.index(good.len())] = 0x01;

@@ -7,7 +7,7 @@
 //! in the same order.
 
 use crate::embedding::{Passage, dot};
-use crate::memory::{Memory, Speaker};
+use crate::memory::{Content, Memory, Origin, SessionName, SpaceName, Speaker};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// Least cosine similarity, passage by passage, of two texts that differ in articles or contractions: the
@@ -97,6 +97,21 @@ pub fn says_again(
 pub fn repeats(new: &Memory, old: &Memory) -> bool {
     has_origin_of(new, old)
         && Wording::of(new.content.as_str()).words == Wording::of(old.content.as_str()).words
+}
+
+/// Equal for two memories of which one repeats the other, when they do not tell different times, and for hardly any others.
+/// O(text).
+pub(crate) fn said(space: &SpaceName, origin: &Origin, content: &Content) -> u64 {
+    let speaker = origin.speaker.as_ref().map(Speaker::key);
+    let session = origin.session.as_ref().map(SessionName::as_str);
+    let wording = Wording::of(content.as_str());
+    let names = [Some(space.as_str()), speaker.as_deref(), session];
+    let words = wording.words.iter().map(|word| Some(word.as_str()));
+    fnv1a(names.into_iter().chain(words).flat_map(|part| {
+        let mark = std::iter::once(u8::from(part.is_some()));
+        mark.chain(part.unwrap_or_default().bytes())
+            .chain(std::iter::once(0))
+    }))
 }
 
 fn has_origin_of(new: &Memory, old: &Memory) -> bool {

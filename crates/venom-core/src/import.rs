@@ -1,5 +1,9 @@
 //! Memories that come from elsewhere: with ids, times and whatever else they had there.
 
+mod foretold;
+
+pub use foretold::Foretold;
+
 use crate::error::InputError;
 use crate::limits;
 use crate::memory::{Content, Memory, MemoryId, Origin, SessionName, SpaceName, Speaker, Tags};

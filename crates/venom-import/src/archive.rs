@@ -6,9 +6,9 @@
 
 use crate::bytes::{FOLDER_FILES_MAX, unreadable};
 use crate::chroma::CHROMA_FILE;
-use crate::markdown;
 use crate::scratch::Scratch;
 use crate::{Options, Records, Unusable};
+use crate::{detect, markdown};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufReader, Read, Write as _};
@@ -71,6 +71,7 @@ pub(crate) fn open(
         kind: records.kind,
         total: records.total,
         found: Box::new(kept),
+        left: records.left,
     })
 }
 
@@ -172,10 +173,8 @@ fn is_content(path: &Path) -> bool {
         part.starts_with('.') || part == NOT_CONTENT
     });
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().and_then(|it| it.to_str());
-    let is_json = extension
-        .is_some_and(|it| it.eq_ignore_ascii_case("json") || it.eq_ignore_ascii_case("jsonl"));
-    !is_hidden && (is_json || markdown::is_note(path) || name.starts_with(CHROMA_FILE))
+    !is_hidden
+        && (detect::is_json(path) || markdown::is_note(path) || name.starts_with(CHROMA_FILE))
 }
 
 /// Of a folder that holds nothing but one folder or file, that one.

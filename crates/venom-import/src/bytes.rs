@@ -1,6 +1,7 @@
 //! Files as they come from outside: opened without following links out, read within limits.
 
-use crate::Unusable;
+use crate::{Unusable, json};
+use serde_json::Value;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ pub const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest record in a JSON list, in bytes (64 MiB): a conversation with everything that was said in it.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest file that is read whole, in bytes (64 MiB).
-pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most files of a folder of notes.
 pub const FOLDER_FILES_MAX: usize = 1_000_000;
 
@@ -44,21 +45,26 @@ pub(crate) fn file_of(path: &Path, name: &str, expected: &str) -> Result<PathBuf
 /// The files of a data export that go by a name: `NAME.json`, or `NAME-000.json` and so on where it was cut into parts;
 /// with `within` also every file of the folder NAME. Plain files only, sorted. None in a folder that cannot be listed.
 pub(crate) fn parts_of(folder: &Path, name: &str, within: bool) -> Vec<PathBuf> {
-    let is_part = |path: &Path| {
-        let stem = path.file_stem().and_then(|it| it.to_str());
-        let rest = stem.and_then(|stem| stem.strip_prefix(name));
-        let is_number = |rest: &str| {
-            let digits = rest.strip_prefix('-').unwrap_or_default();
-            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        rest.is_some_and(|rest| rest.is_empty() || is_number(rest))
-    };
-    let mut files: Vec<PathBuf> = json_files(folder).filter(|path| is_part(path)).collect();
+    let mut files: Vec<PathBuf> = json_files(folder)
+        .filter(|path| is_part(path, name))
+        .collect();
     if within && !is_link(&folder.join(name)) {
         files.extend(json_files(&folder.join(name)));
     }
     files.sort();
     files
+}
+
+/// Whether a file is called `NAME.json` or, as a part, `NAME-000.json` and so on.
+pub(crate) fn is_part(path: &Path, name: &str) -> bool {
+    let stem = path.file_stem().and_then(|it| it.to_str());
+    let rest = stem.and_then(|stem| stem.strip_prefix(name));
+    let is_number = |rest: &str| {
+        let digits = rest.strip_prefix('-').unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_json = path.extension().is_some_and(|it| it == "json");
+    is_json && rest.is_some_and(|rest| rest.is_empty() || is_number(rest))
 }
 
 fn json_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -74,7 +80,7 @@ fn is_link(path: &Path) -> bool {
 
 /// Whether bytes begin an archive: zip (also an empty or split one), gzip, bzip2, xz, zstd, 7-zip. Where a plain
 /// file is expected none is unpacked.
-pub(crate) fn is_archive(start: &[u8]) -> bool {
+fn is_archive(start: &[u8]) -> bool {
     const STARTS: [&[u8]; 8] = [
         b"PK\x03\x04",
         b"PK\x05\x06",
@@ -86,6 +92,21 @@ pub(crate) fn is_archive(start: &[u8]) -> bool {
         b"7z\xbc\xaf",
     ];
     STARTS.iter().any(|archive| start.starts_with(archive))
+}
+
+/// Why a file that begins so is none of those that are read; `None` if it may be one.
+pub(crate) fn refusal(path: &Path, start: &[u8], expected: &str) -> Option<Unusable> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let (what, advice) = match start {
+        [] | MARK => ("empty", ""),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("UTF-16, not UTF-8", "; save it as UTF-8 first"),
+        start if is_archive(start) => ("an archive", "; extract it first"),
+        _ => return None,
+    };
+    let shown = path.display();
+    Some(Unusable(format!(
+        "{shown} is {what}: expected {expected}{advice}"
+    )))
 }
 
 /// Opens a file that has something in it and is no archive.
@@ -100,28 +121,22 @@ pub(crate) fn open(path: &Path, expected: &str) -> Result<BufReader<File>, Unusa
     let mut start = Vec::new();
     let read = (&file).take(8).read_to_end(&mut start);
     read.map_err(|error| unreadable(path, &error))?;
-    match start.as_slice() {
-        [] => return Err(Unusable(format!("{shown} is empty: expected {expected}"))),
-        start if is_archive(start) => {
-            return Err(Unusable(format!(
-                "{shown} is an archive: expected {expected}; extract it first"
-            )));
-        }
-        _ => {}
+    if let Some(unusable) = refusal(path, &start, expected) {
+        return Err(unusable);
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(BufReader::with_capacity(BUFFER_BYTES, file))
 }
 
 /// A whole file as text.
-pub(crate) fn text(path: &Path, bytes_max: u64, expected: &str) -> Result<String, Unusable> {
+pub(crate) fn text(path: &Path, bytes_max: usize, expected: &str) -> Result<String, Unusable> {
     let shown = path.display();
     let mut bytes = Vec::new();
     let read = open(path, expected)?
-        .take(bytes_max + 1)
+        .take(bytes_max as u64 + 1)
         .read_to_end(&mut bytes);
     read.map_err(|error| unreadable(path, &error))?;
-    if bytes.len() as u64 > bytes_max {
+    if bytes.len() > bytes_max {
         return Err(Unusable(format!(
             "{shown} is too long: expected at most {bytes_max} bytes"
         )));
@@ -130,6 +145,19 @@ pub(crate) fn text(path: &Path, bytes_max: u64, expected: &str) -> Result<String
         let at = error.utf8_error().valid_up_to();
         Unusable(format!(
             "{shown} is not UTF-8: expected text, found an invalid byte at {at}"
+        ))
+    })
+}
+
+/// A whole file of JSON.
+pub(crate) fn json(path: &Path, expected: &str) -> Result<Value, Unusable> {
+    let text = text(path, FILE_BYTES_MAX, expected)?;
+    // A mark of byte order stands at the start of what some programs write.
+    let text = text.trim_start_matches('\u{feff}');
+    json::parse(text.as_bytes(), FILE_BYTES_MAX).map_err(|why| {
+        let shown = path.display();
+        Unusable(format!(
+            "{shown} cannot be read: expected {expected}, but {why}"
         ))
     })
 }

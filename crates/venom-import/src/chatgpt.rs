@@ -8,7 +8,7 @@
 use crate::bytes::{self, unreadable};
 use crate::elements::{Element, Elements};
 use crate::record::{Loose, moment};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, detect};
 use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,9 @@ pub(crate) fn conversations(path: &Path, expected: &str) -> Result<Vec<PathBuf>,
             "{shown} holds no conversations.json: expected {expected}"
         )));
     }
-    Ok(files)
+    let ours = detect::of_kind(&files, Kind::ChatGpt);
+    // If none is, their reader says what is wrong with them.
+    Ok(if ours.is_empty() { files } else { ours })
 }
 
 /// Reads lists of conversations one after the other; that the first is none is told before anything comes of it.
@@ -54,8 +56,8 @@ where
     F: Fn(&str, &Value) -> VecDeque<Found> + Clone + Send + 'static,
 {
     let open = move |file: PathBuf| {
-        let elements = Elements::new(bytes::open(&file, expected)?);
-        list(kind, &file, elements, key, read.clone())
+        let elements = Elements::new(bytes::open(&file, expected)?, key);
+        list(kind, &file, elements, read.clone())
     };
     let mut files = files.into_iter();
     let first = files.next().map(&open).transpose()?;
@@ -67,6 +69,7 @@ where
     Ok(Records {
         kind,
         total: None,
+        left: Vec::new(),
         found: Box::new(first.chain(rest)),
     })
 }
@@ -76,30 +79,27 @@ fn list(
     kind: Kind,
     file: &Path,
     mut elements: Elements,
-    key: &'static str,
     read: impl Fn(&str, &Value) -> VecDeque<Found> + Send + 'static,
 ) -> Result<Records, Unusable> {
     let shown = file.display().to_string();
-    let mut next = move || match elements.next() {
-        Ok(None) => None,
-        Ok(Some((number, Element::Value(value)))) if value.get(key).is_some() => {
-            Some(Ok(read(&format!("conversation {number}"), &value)))
-        }
-        Ok(Some((number, Element::Value(_)))) => Some(Err((
-            number,
-            format!("conversation {number} has no {key:?}"),
-        ))),
-        Ok(Some((number, Element::Bad(why)))) => {
-            Some(Err((number, format!("conversation {number}: {why}"))))
-        }
-        Ok(Some((_, Element::Broken(why)))) => Some(Err((0, why))),
-        Err(error) => Some(Err((0, error.to_string()))),
+    let mut next = move || {
+        let (number, element) = match elements.next() {
+            Ok(element) => element?,
+            Err(error) => return Some(Err((None, error.to_string()))),
+        };
+        let place = format!("conversation {number}");
+        Some(match element {
+            Element::Value(value) => Ok(read(&place, &value)),
+            Element::Bad(why) => Err((Some(place), why)),
+            Element::Broken(why) => Err((None, why)),
+        })
     };
     let broken = |why: &str| Unusable(format!("{shown} cannot be read as {}: {why}", kind.name()));
     // A file that is broken at its start imports nothing.
     let mut ready = match next() {
         Some(Ok(found)) => found,
-        Some(Err((_, why))) => return Err(broken(&why)),
+        Some(Err((Some(place), why))) => return Err(broken(&format!("of {place} {why}"))),
+        Some(Err((None, why))) => return Err(broken(&why)),
         None => VecDeque::new(),
     };
     let shown = shown.clone();
@@ -107,15 +107,14 @@ fn list(
         while ready.is_empty() {
             match next()? {
                 Ok(found) => ready = found,
-                Err((0, why)) => {
+                Err((None, why)) => {
                     return Some(Err(Unusable(format!(
                         "{shown} cannot be read further: {why}"
                     ))));
                 }
-                Err((number, why)) => ready.push_back(Err(Skipped {
-                    place: format!("conversation {number}"),
-                    why,
-                })),
+                Err((Some(place), why)) => {
+                    ready.push_back(Err(Skipped { place, why }));
+                }
             }
         }
         ready.pop_front().map(Ok)
@@ -123,6 +122,7 @@ fn list(
     Ok(Records {
         kind,
         total: None,
+        left: Vec::new(),
         found: Box::new(std::iter::from_fn(found)),
     })
 }
@@ -233,4 +233,38 @@ pub(crate) fn session(conversation: &Value, title: &str, ids: &[&str]) -> String
         .collect();
     let id: String = id.chars().filter(|c| !c.is_control()).take(8).collect();
     format!("{} {id}", title.trim()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzed::outcome;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_import_chatgpt() {
+        Target::new("import-chatgpt")
+            .words(&[
+                "\"title\":",
+                "\"mapping\":",
+                "\"current_node\":",
+                "\"parent\":",
+                "\"message\":",
+                "\"author\":",
+                "\"role\":",
+                "\"user\"",
+                "\"assistant\"",
+                "\"recipient\":",
+                "\"bio\"",
+                "\"content\":",
+                "\"parts\":",
+                "\"create_time\":",
+                "\"conversation_id\":",
+                "{\"title\":",
+                "}",
+                "]",
+                ",",
+            ])
+            .run(|bytes| outcome(Some(Kind::ChatGpt), "conversations.json", bytes));
+    }
 }

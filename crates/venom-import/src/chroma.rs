@@ -8,13 +8,15 @@
 
 mod copy;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use crate::record::{Loose, moment_of_text, parted};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, bytes};
 use copy::Opened;
 use queue::{Pending, State};
-use rusqlite::types::{Value as Column, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, params};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -41,7 +43,7 @@ const SECONDS_DIGITS: usize = 10;
 #[derive(Clone, Debug)]
 struct Collection {
     segment: String,
-    /// What the queue calls it.
+    /// How what the queue calls it ends.
     topic: String,
     space: SpaceName,
 }
@@ -54,8 +56,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         let shown = file.display();
         Unusable(format!("{shown} cannot be read as a ChromaDB: {error}"))
     };
-    let collections = collections(&opened.connection, options).map_err(broken)?;
-    if collections.is_empty() && options.other_collections {
+    let (collections, skipped) = collections(&opened.connection, options).map_err(broken)?;
+    if collections.is_empty() && skipped.is_empty() && options.other_collections {
         let shown = file.display();
         return Err(Unusable(format!(
             "{shown} has no collection: expected one at least"
@@ -74,44 +76,51 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     };
     // The first page is read now: a database that is none is refused before anything comes of it.
     reader.fill().map_err(broken)?;
+    for skipped in skipped.into_iter().rev() {
+        reader.ready.push_front(Err(skipped));
+    }
     let found = std::iter::from_fn(move || reader.next().transpose());
     Ok(Records {
         kind: Kind::Chroma,
         total: Some(total),
+        left: Vec::new(),
         found: Box::new(found.map(move |found| {
             found.map_err(|error| Unusable(format!("{shown} cannot be read further: {error}")))
         })),
     })
 }
 
+/// The collections that are read, and those that cannot be.
 fn collections(
     connection: &Connection,
     options: &Options,
-) -> Result<Vec<Collection>, rusqlite::Error> {
+) -> Result<(Vec<Collection>, Vec<Skipped>), rusqlite::Error> {
     let sql =
-        "SELECT c.id, c.name, s.id FROM collections AS c JOIN segments AS s ON s.collection = c.id
+        "SELECT iif(octet_length(c.name) > ?1, NULL, c.name), iif(octet_length(c.id) > ?1, NULL, c.id),
+                      iif(octet_length(s.id) > ?1, NULL, s.id)
+               FROM collections AS c JOIN segments AS s ON s.collection = c.id
                WHERE s.scope = 'METADATA' ORDER BY c.name, c.id";
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| {
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, String>(2)?,
-        ))
-    })?;
-    let mut found = Vec::new();
-    for row in rows {
-        let (id, name, segment) = row?;
+    let mut rows = statement.query([ID_BYTES_MAX])?;
+    let (mut found, mut skipped) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let name = text_of(row.get_ref(0)?);
+        let (Ok(id), Ok(segment)) = (row.get_ref(1)?.as_str(), row.get_ref(2)?.as_str()) else {
+            let place = format!("collection {name}");
+            let why = format!("its ids are no texts of at most {ID_BYTES_MAX} bytes");
+            skipped.push(Skipped { place, why });
+            continue;
+        };
         let space = SpaceName::parse(&name).unwrap_or_else(|_| options.space.clone());
         if options.other_collections || space == options.space {
             found.push(Collection {
-                segment,
-                topic: format!("%/{id}"),
+                segment: segment.to_owned(),
+                topic: format!("/{id}"),
                 space,
             });
         }
     }
-    Ok(found)
+    Ok((found, skipped))
 }
 
 fn count(connection: &Connection, segment: &str) -> Result<u64, rusqlite::Error> {
@@ -187,8 +196,7 @@ impl Reader {
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    self.ready
-                        .push_back(memory(id, fields, created.as_deref(), space));
+                    self.ready.push_back(memory(id, fields, created, space));
                 }
             }
             if rows.is_empty() {
@@ -203,7 +211,7 @@ impl Reader {
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    self.ready.push_back(memory(&id, fields, None, space));
+                    self.ready.push_back(memory(&id, fields, "", space));
                 }
             }
         }
@@ -211,11 +219,12 @@ impl Reader {
     }
 }
 
-type EmbeddingRow = (i64, String, Option<String>);
+/// Number, id, and when it was made.
+type EmbeddingRow = (i64, String, String);
 
 fn page(connection: &Connection, current: &Current) -> Result<Vec<EmbeddingRow>, rusqlite::Error> {
     let sql = "SELECT id, iif(octet_length(embedding_id) > ?4, NULL, embedding_id),
-                   CAST(iif(octet_length(created_at) > ?4, NULL, created_at) AS TEXT)
+                   iif(octet_length(created_at) > ?4, NULL, created_at)
                FROM embeddings WHERE segment_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(PAGE_ROWS).unwrap_or(i64::MAX);
@@ -225,7 +234,10 @@ fn page(connection: &Connection, current: &Current) -> Result<Vec<EmbeddingRow>,
         limit,
         ID_BYTES_MAX
     ];
-    let row = |row: &Row<'_>| Ok((row.get(0)?, text_of(row.get_ref(1)?), row.get(2)?));
+    let row = |row: &Row<'_>| {
+        let (id, created) = (text_of(row.get_ref(1)?), text_of(row.get_ref(2)?));
+        Ok((row.get(0)?, id, created))
+    };
     statement.query_map(values, row)?.collect()
 }
 
@@ -288,23 +300,21 @@ fn why_left_out(document: &Value) -> Option<String> {
     Some(error.to_string())
 }
 
+/// A value that is no text; what is of another type than its column says is nothing.
 fn number_of(row: &Row<'_>) -> Result<Value, rusqlite::Error> {
-    if let Column::Integer(number) = row.get::<_, Column>(2)? {
+    if let ValueRef::Integer(number) = row.get_ref(2)? {
         return Ok(number.into());
     }
-    if let Column::Real(number) = row.get::<_, Column>(3)? {
+    if let ValueRef::Real(number) = row.get_ref(3)? {
         return Ok(number.into());
     }
-    let flag: Option<bool> = row.get(4).optional()?.flatten();
-    Ok(flag.map_or(Value::Null, Value::Bool))
+    Ok(match row.get_ref(4)? {
+        ValueRef::Integer(flag) => Value::Bool(flag != 0),
+        _ => Value::Null,
+    })
 }
 
-fn memory(
-    id: &str,
-    mut fields: Map<String, Value>,
-    created: Option<&str>,
-    space: &SpaceName,
-) -> Found {
+fn memory(id: &str, mut fields: Map<String, Value>, created: &str, space: &SpaceName) -> Found {
     let text = match fields.remove(DOCUMENT) {
         Some(Value::String(text)) => text,
         document => {
@@ -325,7 +335,7 @@ fn memory(
     let told = crate::record::take_moment(&mut fields, &["timestamp"]);
     let stored_at = told
         .or_else(|| second_of(id))
-        .or_else(|| created.and_then(moment_of_text));
+        .or_else(|| moment_of_text(created));
     let loose = Loose {
         id: Some(id.to_owned()),
         space: Some(space.as_str().to_owned()),

@@ -2,12 +2,13 @@
 //! id, tags and times.
 
 use crate::bytes::{self, LINE_BYTES_MAX};
+use crate::json;
 use crate::lines::{self, Line, Lines};
 use crate::record::{Loose, take_moment, take_tags, take_text};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable};
 use serde_json::{Map, Value};
 use std::path::Path;
-use venom_core::{ClientName, Source, SpaceName, TokenName};
+use venom_core::{ClientName, InputError, Source, SpaceName, TokenName};
 
 const EXPECTED: &str = "JSON lines with a \"content\" each";
 
@@ -48,6 +49,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     Ok(Records {
         kind: Kind::Jsonl,
         total: Some(total),
+        left: Vec::new(),
         found: Box::new(std::iter::once(Ok(start)).chain(std::iter::from_fn(next))),
     })
 }
@@ -57,10 +59,9 @@ fn read(line: Line, space: &SpaceName) -> Result<venom_core::NewImport, String> 
         Line::Text(text) => text,
         Line::Bad(why) => return Err(why),
     };
-    match serde_json::from_str(&text) {
-        Ok(Value::Object(object)) => memory(object, space),
-        Ok(_) => Err("it is no JSON object: expected one with a content".to_owned()),
-        Err(error) => Err(format!("it is no JSON: {error}")),
+    match json::parse(text.as_bytes(), LINE_BYTES_MAX)? {
+        Value::Object(object) => memory(object, space),
+        _ => Err("it is no JSON object: expected one with a content".to_owned()),
     }
 }
 
@@ -99,19 +100,21 @@ pub(crate) fn memory(
 /// A time; one that cannot be read is a mistake, not to be passed over.
 fn time(
     object: &mut Map<String, Value>,
-    keys: &[&str],
+    keys: &[&'static str],
 ) -> Result<Option<venom_core::Timestamp>, String> {
-    let found = take_moment(object, keys);
-    let wrong = keys
-        .iter()
-        .find(|key| object.get(**key).is_some_and(|value| !value.is_null()));
-    match (found, wrong) {
-        (None, Some(key)) => Err(format!(
-            "its {key} is no time: expected RFC 3339 or seconds since 1970, received {}",
-            object[*key]
-        )),
-        (found, _) => Ok(found),
+    const FORMS: &str = "RFC 3339 or seconds since 1970";
+    if let Some(moment) = take_moment(object, keys) {
+        return Ok(Some(moment));
     }
+    for key in keys {
+        let received = match object.get(*key) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        return Err(InputError::malformed(key, FORMS, &received).to_string());
+    }
+    Ok(None)
 }
 
 /// Through whom it came in; `None` if it does not say.
@@ -144,4 +147,36 @@ pub(crate) fn item(
         place: place(),
         why,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzed::outcome;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_import_lines() {
+        Target::new("import-lines")
+            .words(&[
+                "\"memory_id\":",
+                "\"mem_1700000000\"",
+                "\"content\":",
+                "\"text\":",
+                "\"tags\":",
+                "\"timestamp\":",
+                "\"occurred_at\":",
+                "\"speaker\":",
+                "\"session\":",
+                "\"space\":",
+                "\"origin\":",
+                "\"client\":",
+                "\"metadata\":",
+                "\n",
+                "\\ud800",
+                "\"9999-12-30T21:59:59.999999Z\"",
+                "253402207199999999",
+            ])
+            .run(|bytes| outcome(Some(Kind::Jsonl), "lines.jsonl", bytes));
+    }
 }

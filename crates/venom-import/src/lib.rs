@@ -6,12 +6,18 @@
 //! kind has a module of its own, `record` makes memories of what they find.
 
 mod archive;
+#[cfg(test)]
+mod bad_records;
 mod bytes;
 mod chatgpt;
 mod chroma;
 mod claude;
 mod detect;
 mod elements;
+mod folder;
+#[cfg(test)]
+mod fuzzed;
+mod json;
 mod jsonl;
 mod lines;
 mod markdown;
@@ -122,6 +128,19 @@ pub struct Records {
     pub total: Option<u64>,
     /// They themselves.
     pub found: Box<dyn Iterator<Item = Result<Found, Unusable>> + Send>,
+    /// What else could be read where they are, as other kinds.
+    pub left: Vec<Left>,
+}
+
+/// What is in a folder or archive beside what is read: it is of another kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Which.
+    pub kind: Kind,
+    /// How many there are: notes, or databases, data exports and files.
+    pub count: u64,
+    /// The file by which the first was told, as it is called there.
+    pub first: String,
 }
 
 /// Opens a source, a file or folder or a zip archive of one; `kind` is detected if it is not given.
@@ -136,7 +155,14 @@ pub fn open(path: &Path, kind: Option<Kind>, options: &Options) -> Result<Record
 }
 
 fn open_plain(path: &Path, kind: Option<Kind>, options: &Options) -> Result<Records, Unusable> {
+    if path.is_dir() {
+        return folder::open(path, kind, options);
+    }
     let kind = kind.map_or_else(|| detect::detect(path), Ok)?;
+    open_as(kind, path, options)
+}
+
+fn open_as(kind: Kind, path: &Path, options: &Options) -> Result<Records, Unusable> {
     match kind {
         Kind::Chroma => chroma::open(path, options),
         Kind::Jsonl => jsonl::open(path, options),

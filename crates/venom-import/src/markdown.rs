@@ -6,6 +6,7 @@
 mod front_matter;
 
 use crate::bytes::{self, FOLDER_FILES_MAX, unreadable};
+use crate::folder::{self, Met};
 use crate::record::{Loose, take_moment, take_tags, take_text};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable};
 use serde_json::{Map, Value};
@@ -16,7 +17,7 @@ use venom_core::{SpaceName, Timestamp};
 
 const EXPECTED: &str = "a note in markdown";
 /// Longest note, in bytes: a text and its front matter.
-const NOTE_BYTES_MAX: u64 = 2 * CONTENT_BYTES_MAX as u64;
+const NOTE_BYTES_MAX: usize = 2 * CONTENT_BYTES_MAX;
 
 /// Whether a name is that of a note.
 pub(crate) fn is_note(path: &Path) -> bool {
@@ -38,12 +39,11 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
         return Ok(Records {
             kind,
             total: Some(1),
+            left: Vec::new(),
             found: Box::new(std::iter::once(Ok(Ok(made)))),
         });
     }
-    let mut notes = Vec::new();
-    let mut skipped = Vec::new();
-    walk(path, &mut notes, &mut skipped)?;
+    let (notes, skipped) = notes_in(path)?;
     if notes.is_empty() {
         let shown = path.display();
         return Err(Unusable(format!(
@@ -66,44 +66,43 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
     Ok(Records {
         kind,
         total: Some(total as u64),
+        left: Vec::new(),
         found: Box::new(found),
     })
 }
 
 /// The notes in a folder and those in it, sorted by their paths.
-fn walk(
-    folder: &Path,
-    notes: &mut Vec<PathBuf>,
-    skipped: &mut Vec<Skipped>,
-) -> Result<(), Unusable> {
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
-            let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with('.') {
-                continue;
+fn notes_in(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Unusable> {
+    let (mut notes, mut skipped) = (Vec::new(), Vec::new());
+    folder::walk(root, |met| {
+        let (path, why) = match met {
+            Met::File(path) => {
+                if is_note(&path) {
+                    notes.push(path);
+                }
+                if notes.len() > FOLDER_FILES_MAX {
+                    let shown = root.display();
+                    return Err(Unusable(format!(
+                        "{shown} holds too much: expected at most {FOLDER_FILES_MAX} notes"
+                    )));
+                }
+                return Ok(());
             }
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(kind) if kind.is_file() && is_note(&path) => notes.push(path),
-                Ok(kind) if kind.is_symlink() && is_note(&path) => skipped.push(Skipped {
-                    place: path.display().to_string(),
-                    why: "it is a link: expected a plain file".to_owned(),
-                }),
-                _ => {}
-            }
-            if notes.len() + folders.len() > FOLDER_FILES_MAX {
-                let shown = folder.display();
-                return Err(Unusable(format!(
-                    "{shown} holds too much: expected at most {FOLDER_FILES_MAX} notes"
-                )));
-            }
-        }
-    }
+            Met::Link(path) if !is_note(&path) => return Ok(()),
+            Met::Link(path) => (path, "it is a link: expected a plain file".to_owned()),
+            Met::Closed(path, why) => (path, format!("it cannot be read: {why}")),
+        };
+        let place = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
+        skipped.push(Skipped { place, why });
+        Ok(())
+    })?;
     notes.sort();
-    Ok(())
+    skipped.sort_by(|one, other| one.place.cmp(&other.place));
+    Ok((notes, skipped))
 }
 
 /// The memory that a note makes.
@@ -177,5 +176,68 @@ fn has_title(body: &str, title: &str) -> bool {
 fn changed(path: &Path) -> Option<Timestamp> {
     let changed = std::fs::metadata(path).ok()?.modified().ok()?;
     let micros = changed.duration_since(UNIX_EPOCH).ok()?.as_micros();
-    i64::try_from(micros).ok().map(Timestamp::from_micros)
+    let changed = Timestamp::from_micros(i64::try_from(micros).ok()?);
+    // A disk may say any year, the domain takes those of four digits.
+    changed.month().map(|_| changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzed::{self, outcome};
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_import_notes() {
+        let words = [
+            "---\n",
+            "...\n",
+            "title: ",
+            "tags: ",
+            "tag: ",
+            "- ",
+            "[a, b]",
+            "{\"a\": 1}",
+            "created: ",
+            "timestamp: ",
+            "memory_id: mem_1700000000\n",
+            "occurred_at: ",
+            "speaker: ",
+            "session: ",
+            "space: ",
+            "metadata: ",
+            "# ",
+            "\n\n",
+        ];
+        for kind in [Kind::Markdown, Kind::BasicMemory] {
+            let target = Target::new("import-notes").words(&words);
+            target.run(|bytes| {
+                let outcome = outcome(Some(kind), "note.md", bytes);
+                assert!(outcome.1 <= 1, "a note is one memory");
+                outcome
+            });
+        }
+    }
+
+    #[test]
+    fn fuzz_import_folders() {
+        // Notes one after the other, each behind a line with its name.
+        Target::new("import-folders")
+            .words(&["\n=== ", ".md\n", "/", "---\n", "id: 1\n", "\n"])
+            .run(|bytes| {
+                let folder = tempfile::tempdir().expect("a folder");
+                let text = bytes.split(|byte| *byte == 0x1e);
+                for (number, note) in text.take(64).enumerate() {
+                    let path = folder.path().join(format!("{}/{number}.md", number % 3));
+                    std::fs::create_dir_all(path.parent().expect("a folder"))
+                        .expect("it can be made");
+                    std::fs::write(path, note).expect("it can be written");
+                }
+                let count = bytes.split(|byte| *byte == 0x1e).take(64).count();
+                let read = fuzzed::read(folder.path(), None, count);
+                assert_eq!(read.unusable, None);
+                assert_eq!(read.memories.len() + read.skipped.len(), count);
+                fuzzed::of(&read, "")
+            });
+    }
 }

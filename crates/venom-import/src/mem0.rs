@@ -1,6 +1,6 @@
 //! A mem0 export: a JSON list of memories, or an object with such a list in `results` or `memories`.
 
-use crate::bytes::{self, FILE_BYTES_MAX};
+use crate::bytes;
 use crate::jsonl;
 use crate::{Kind, Options, Records, Unusable};
 use serde_json::{Map, Value};
@@ -10,9 +10,7 @@ const EXPECTED: &str = "a JSON list of memories of mem0";
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let shown = path.display();
-    let text = bytes::text(path, FILE_BYTES_MAX, EXPECTED)?;
-    let mut value: Value = serde_json::from_str(&text)
-        .map_err(|error| Unusable(format!("{shown} is no JSON: expected {EXPECTED}; {error}")))?;
+    let mut value = bytes::json(path, EXPECTED)?;
     for key in ["results", "memories"] {
         if let Some(list) = value.get_mut(key) {
             value = list.take();
@@ -39,6 +37,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     Ok(Records {
         kind: Kind::Mem0,
         total: Some(total),
+        left: Vec::new(),
         found: Box::new(found),
     })
 }
@@ -55,4 +54,28 @@ fn renamed(mut object: Map<String, Value>) -> Map<String, Value> {
         object.entry("tags").or_insert(categories);
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzed::outcome;
+    use venom_fuzz::Target;
+
+    #[test]
+    fn fuzz_import_mem0() {
+        Target::new("import-mem0")
+            .words(&[
+                "\"results\":",
+                "\"memories\":",
+                "\"memory\":",
+                "\"hash\":",
+                "\"categories\":",
+                "\"created_at\":",
+                "\"metadata\":",
+                "{}",
+                "\\ud800",
+            ])
+            .run(|bytes| outcome(Some(Kind::Mem0), "mem0.json", bytes));
+    }
 }

@@ -138,7 +138,7 @@ pub(crate) fn moment_of_text(text: &str) -> Option<Timestamp> {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the range is checked, and parts of a microsecond are of no use"
+    reason = "what is out of range is no time, and parts of a microsecond are of no use"
 )]
 fn since_epoch(number: f64) -> Option<Timestamp> {
     let size = number.abs();
@@ -149,8 +149,9 @@ fn since_epoch(number: f64) -> Option<Timestamp> {
     } else {
         number * 1e6
     };
-    // The years 0 to 9999, near enough.
-    (micros.abs() < 2.6e17).then(|| Timestamp::from_micros(micros.round() as i64))
+    // What is no number becomes 0, and what is too large the largest: that has no month.
+    let moment = Timestamp::from_micros(micros.round() as i64);
+    (!micros.is_nan() && moment.month().is_some()).then_some(moment)
 }
 
 /// Takes a text out of an object.
@@ -230,7 +231,16 @@ mod tests {
         for year in ["0000", "9999"] {
             assert!(moment(&json!(format!("{year}-01-01T00:00:00Z"))).is_some());
         }
-        for bad in [json!("soon"), json!(null), json!(1e300), json!("NaN")] {
+        // One is the last microsecond that can be written, the other one more.
+        assert!(moment(&json!(253_402_207_200_000_000_i64 - 64)).is_some());
+        for bad in [
+            json!("soon"),
+            json!(null),
+            json!(1e300),
+            json!("NaN"),
+            json!("-inf"),
+            json!(253_402_207_200_000_064_i64),
+        ] {
             assert_eq!(moment(&bad), None, "{bad}");
         }
     }

@@ -123,7 +123,7 @@ impl Tally {
     }
 
     /// Counts a record that must not be kept.
-    pub(crate) fn refused(&mut self, number: u64, why: &dyn Display) {
+    fn refused(&mut self, number: u64, why: &dyn Display) {
         self.leave_out(format!("record {number}: {why}"));
     }
 

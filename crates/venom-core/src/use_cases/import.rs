@@ -2,6 +2,8 @@
 
 use super::Venom;
 use crate::error::{Error, InputError};
+#[cfg(doc)]
+use crate::import::Foretold;
 use crate::import::{Arrival, Imported, NewImport};
 use crate::memory::{Memory, MemoryId};
 use crate::secrets::SecretPolicy;
@@ -47,7 +49,8 @@ impl Venom {
     }
 
     /// What [`Self::import`] would answer for these, without storing anything: a memory that would be stored has the
-    /// id that it would have, unless another gets it first. That one repeats another of the batch is not seen.
+    /// id that it would have, unless another gets it first. That one repeats another of the batch is
+    /// not seen: [`Foretold`] sees that.
     ///
     /// # Errors
     /// [`Error::Store`].

@@ -60,12 +60,13 @@ impl Pending {
         segment: &str,
         topic: &str,
     ) -> Result<Self, rusqlite::Error> {
-        let sql = "SELECT seq_id FROM max_seq_id WHERE segment_id = ?1";
+        let sql = "SELECT CASE typeof(seq_id) WHEN 'blob' THEN substr(seq_id, 1, 8) WHEN 'integer' THEN seq_id END
+                   FROM max_seq_id WHERE segment_id = ?1";
         let done = connection.query_row(sql, [segment], |row| Ok(seq(row.get_ref(0)?)));
         let done = done.optional()?.unwrap_or(0);
         // An id that is too long to be read is of nothing that was.
         let sql = "SELECT seq_id, id FROM embeddings_queue
-                   WHERE seq_id > ?1 AND topic LIKE ?2 AND octet_length(id) <= ?3 ORDER BY seq_id";
+                   WHERE seq_id > ?1 AND substr(topic, -length(?2)) = ?2 AND octet_length(id) <= ?3 ORDER BY seq_id";
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query(params![done, topic, ID_BYTES_MAX])?;
         let mut pending = Self {
@@ -105,7 +106,7 @@ impl Pending {
                        FROM embeddings_queue WHERE seq_id = ?1";
             let mut statement = connection.prepare_cached(sql)?;
             statement.query_row([*number, FIELD_BYTES_MAX], |row| {
-                let operation: i64 = row.get(0)?;
+                let operation = seq(row.get_ref(0)?);
                 let told = text_of(row.get_ref(1)?);
                 let fields = match serde_json::from_str(&told) {
                     Ok(Value::Object(fields)) => fields,
@@ -122,7 +123,9 @@ impl Pending {
                     0 => Change::Add(fields),
                     1 => Change::Update(fields),
                     2 => Change::Upsert(fields),
-                    _ => Change::Delete,
+                    3 => Change::Delete,
+                    // Of an operation that nobody knows nothing comes.
+                    _ => Change::Update(Map::new()),
                 })
             })
         };

@@ -3,18 +3,18 @@
 use super::commands::{text_of, with_memories};
 use super::output;
 use crate::admitted::Admitted;
+use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::imports::{Batches, Progress, Tally};
 use clap::ArgMatches;
-use serde_json::json;
-use std::collections::HashSet;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use venom_core::{NewImport, visible};
-use venom_import::{Kind, Options, Records, Unusable};
+use venom_core::{Clock as _, Foretold, Imported, MemoryId, NewImport, SecretPolicy, visible};
+use venom_import::{Kind, Left, Options, Records, Unusable};
 
 /// Records that are named with the reason why they were left out.
 const REASONS_SHOWN_MAX: usize = 20;
@@ -36,6 +36,12 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
     };
     // Bad input is found before the data folder is touched.
     let records = venom_import::open(&path, kind, &options).map_err(unusable)?;
+    let left = if kind.is_none() {
+        records.left.clone()
+    } else {
+        // Whoever named a kind knows that there are others.
+        Vec::new()
+    };
     let kind = records.kind;
     let json = arguments.get_flag("json");
     let dry = arguments.get_flag("dry-run");
@@ -50,7 +56,14 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
         // To look makes no data folder.
         look(records, None, &config).await?
     };
-    tell(kind, &tally, dry, json)
+    if json {
+        return output::line(&format!("{:#}", as_json(kind, &tally, dry, &left)));
+    }
+    let mut text = as_text(kind, &tally, dry);
+    for left in &left {
+        let _ = writeln!(text, "{}", left_out(left, &path));
+    }
+    output::text(&text)
 }
 
 fn kind_of(name: &str) -> Result<Kind, Failure> {
@@ -74,27 +87,34 @@ async fn look(
     config: &Config,
 ) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    let mut seen = HashSet::new();
+    let mut foretold = Foretold::default();
     for batch in Batches::new(records.found) {
         let batch = batch.map_err(unusable)?;
         tally.read(&batch);
-        let read = batch.new.len();
-        let all = batch.numbers.into_iter().zip(batch.new);
-        let first = all.filter(|(_, new)| seen.insert(new.key()));
-        let (numbers, new): (Vec<u64>, Vec<NewImport>) = first.unzip();
-        tally.known += (read - new.len()) as u64;
-        if let Some(admitted) = admitted {
-            tally.came(&numbers, &admitted.look_at_import(new).await?);
-            continue;
-        }
-        for (number, new) in numbers.into_iter().zip(new) {
-            match new.screened(config.rules.secrets) {
-                Ok(_) => tally.stored += 1,
-                Err(error) => tally.refused(number, &error),
-            }
+        let secrets = config.rules.secrets;
+        let answers = match admitted {
+            Some(admitted) => admitted.look_at_import(batch.new.clone()).await?,
+            None => batch.new.iter().map(|new| alone(new, secrets)).collect(),
+        };
+        let records = batch.numbers.iter().zip(batch.new).zip(answers);
+        for ((number, new), answer) in records {
+            let key = new.key();
+            // What another process keeps as it is, it does.
+            let kept = new.clone().screened(secrets).unwrap_or(new);
+            tally.came(&[*number], &[foretold.settle(key, &kept, answer)]);
         }
     }
     Ok(tally)
+}
+
+/// What would become of a record where no memories are: it keeps its id, if that is of the past.
+fn alone(new: &NewImport, secrets: SecretPolicy) -> Imported {
+    if let Err(error) = new.clone().screened(secrets) {
+        return Imported::Refused(error.to_string());
+    }
+    let now = u64::try_from(SystemClock.now().as_micros()).unwrap_or_default();
+    let given = MemoryId::new(now).expect("microseconds stay below i64::MAX until 294246 AD");
+    Imported::Stored(new.id.filter(|id| *id < given).unwrap_or(given))
 }
 
 async fn import(records: Records, admitted: &Admitted<'_>) -> Result<Tally, Failure> {
@@ -123,21 +143,45 @@ async fn import(records: Records, admitted: &Admitted<'_>) -> Result<Tally, Fail
     Ok(tally)
 }
 
-/// The summary.
-fn tell(kind: Kind, tally: &Tally, dry: bool, json: bool) -> Result<(), Failure> {
-    if json {
-        let renumbered: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
-        let value = json!({
-            "kind": kind.name(),
-            "dry_run": dry,
-            "imported": tally.stored,
-            "known": tally.known,
-            "skipped": tally.skipped,
-            "reasons": tally.reasons,
-            "renumbered": renumbered,
-        });
-        return output::line(&format!("{value:#}"));
-    }
+/// The summary for programs.
+fn as_json(kind: Kind, tally: &Tally, dry: bool, left: &[Left]) -> Value {
+    let renumbered: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
+    let left = left
+        .iter()
+        .map(|left| json!({"kind": left.kind.name(), "count": left.count, "first": left.first}));
+    json!({
+        "kind": kind.name(),
+        "dry_run": dry,
+        "imported": tally.stored,
+        "known": tally.known,
+        "skipped": tally.skipped,
+        "reasons": tally.reasons,
+        "renumbered": renumbered,
+        "left": left.collect::<Vec<_>>(),
+    })
+}
+
+/// What is of another kind, with the command that imports it.
+fn left_out(left: &Left, path: &Path) -> String {
+    let kind = left.kind.name();
+    let first = visible::line(&left.first);
+    let what = match left.count {
+        1 => format!("{first} is {kind}"),
+        count => format!("{first} and {} more are {kind}", count - 1),
+    };
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+~@%".contains(c);
+    let path = if path.chars().all(is_plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    };
+    let path = visible::line(&path);
+    format!("left alone: {what}, to be imported with venom import {path} --from {kind}")
+}
+
+/// The summary for people.
+fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
     let (stored, known, skipped) = (tally.stored, tally.known, tally.skipped);
     let mut text = if dry {
         format!(
@@ -170,5 +214,5 @@ fn tell(kind: Kind, tally: &Tally, dry: bool, json: bool) -> Result<(), Failure>
             "No saved memories are in it; its conversations come with --conversations.\n",
         );
     }
-    output::text(&text)
+    text
 }

@@ -1,5 +1,6 @@
 //! Files that cannot be imported: one sentence each, and nothing comes of them.
 
+use super::{counts, import};
 use crate::{everything, venom};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -76,6 +77,9 @@ fn bad_files_are_refused_in_a_sentence() {
     }
     for (kind, bytes, expected) in [
         ("jsonl", &b"\xff\xfe{}"[..], "not UTF-8"),
+        ("jsonl", b"\xef\xbb\xbf", "is empty"),
+        ("mem0", b"\xfe\xff\0[", "is UTF-16, not UTF-8"),
+        ("chatgpt", b"\xff\xfe[\0", "save it as UTF-8 first"),
         ("jsonl", b"\n \n", "is blank"),
         (
             "jsonl",
@@ -178,4 +182,26 @@ fn a_dry_run_tells_what_would_be_refused() {
         second.starts_with("Would import 0 memories from jsonl, 2 known already, 1 skipped."),
         "{second}"
     );
+}
+
+/// Records that say the same again, under other ids, with other times and of other people.
+#[test]
+fn a_dry_run_tells_what_repeats_another_record() {
+    for has_memories in [false, true] {
+        let folder = Folder::new();
+        let path = folder.join("lines.jsonl");
+        let lines = "{\"id\": \"mem_7\", \"content\": \"one\"}\n{\"id\": \"mem_7\", \"content\": \"two\"}\n\
+            {\"content\": \"One.\"}\n{\"content\": \"three\", \"timestamp\": 1}\n{\"content\": \"three\", \"timestamp\": 2}\n\
+            {\"content\": \"three\", \"speaker\": \"Ana\"}\n{\"content\": \"four\", \"occurred_at\": \"2024-01-01\"}\n\
+            {\"content\": \"four\", \"occurred_at\": \"2024-01-02\"}\n{\"content\": \"four\"}\n{\"content\": \"kept\"}\n";
+        std::fs::write(&path, lines).unwrap();
+        if has_memories {
+            venom(&folder, ["store", "kept"]).run().success();
+        }
+        let known = 3 + u64::from(has_memories);
+        let dry = venom(&folder, ["import", "--dry-run", "--json"]).args([&path]);
+        let dry = serde_json::from_str(&dry.run().success()).unwrap();
+        assert_eq!(counts(&dry), [10 - known, known, 0], "{dry}");
+        assert_eq!(counts(&import(&folder, &path, [])), counts(&dry));
+    }
 }

@@ -5,6 +5,7 @@ use crate::{BINARY, everything, scripts, venom};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -257,19 +258,19 @@ fn odd_lines() -> Vec<(Vec<u8>, &'static str)> {
         ),
         (
             line(&json!({"content": "the last day", "timestamp": "9999-12-31T23:59:59Z"})),
-            "its timestamp is no time",
+            "timestamp is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "year 10000", "timestamp": "10000-01-01T00:00:00Z"})),
-            "its timestamp is no time",
+            "timestamp is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "far", "timestamp": 1e300})),
-            "its timestamp is no time",
+            "timestamp is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "month 13", "occurred_at": "2026-13-01"})),
-            "its occurred_at is no time",
+            "occurred_at is malformed: expected RFC 3339",
         ),
         (
             line(&json!({"content": "twice", "id": "mem_1700000000"})),
@@ -385,6 +386,40 @@ fn odd_records_are_passed_over_and_the_others_come() {
     assert!(found.run().success().contains("stored after it"));
 }
 
+/// The most memory that an import takes, in KiB, which is carried out or refused.
+#[track_caller]
+fn peak_kib(folder: &Folder, words: &[&OsStr], is_carried_out: bool) -> u64 {
+    let script = "import resource, subprocess, sys\n\
+        code = subprocess.run(sys.argv[2:], stderr=subprocess.DEVNULL).returncode\n\
+        assert str(code) == sys.argv[1], code\n\
+        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n";
+    let code = if is_carried_out { "0" } else { "2" };
+    let measured = venom_testing::Command::new("python3", folder.path());
+    let measured = measured.args(["-c", script, code, BINARY, "import"]);
+    let said = measured.args(words).run().success();
+    said.lines().last().unwrap().parse().unwrap()
+}
+
+/// Values that take a hundred times as much in memory as in their file.
+#[test]
+fn json_that_grows_in_memory_is_refused_before_it_does() {
+    let folder = Folder::new();
+    let values = "{\"\":0},".repeat(5_000_000);
+    let list = file(&folder, "list.json", format!("[{values}0]").as_bytes());
+    let tree = format!("[{{\"mapping\":[{values}0]}}]");
+    let tree = file(&folder, "tree.json", tree.as_bytes());
+    for (kind, path) in [("mem0", &list), ("chatgpt", &tree), ("claude", &tree)] {
+        let said = refused(&folder, Some(kind), path);
+        assert!(
+            said.contains("it holds too many values: expected at most"),
+            "{said}"
+        );
+        let words = ["--from".as_ref(), kind.as_ref(), path.as_os_str()];
+        let peak_kib = peak_kib(&folder, &words, false);
+        assert!(peak_kib < 300 * 1024, "{kind}: at most {peak_kib} KiB");
+    }
+}
+
 /// A database in the predecessor's form whose texts are far longer than a memory may be.
 #[test]
 fn a_database_with_endless_texts_costs_no_memory() {
@@ -413,15 +448,7 @@ fn a_database_with_endless_texts_costs_no_memory() {
         INSERT INTO embeddings_queue VALUES (9, NULL, 0, 'x/c', 'mem_1700000009', NULL, NULL, hex(zeroblob(20000000)));";
     database.execute_batch(tables).unwrap();
     drop(database);
-    let script = "import resource, subprocess, sys\n\
-        subprocess.run(sys.argv[1:], check=True)\n\
-        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n";
-    let measured = venom_testing::Command::new("python3", folder.path());
-    let measured = measured
-        .args(["-c", script, BINARY, "import"])
-        .args([&path]);
-    let said = measured.run().success();
-    let peak_kib: u64 = said.lines().last().unwrap().parse().unwrap();
+    let peak_kib = peak_kib(&folder, &[path.as_os_str()], true);
     assert!(peak_kib < 200 * 1024, "at most {peak_kib} KiB");
     let kept: Vec<String> = everything(&folder).into_values().collect();
     assert_eq!(kept.len(), 2, "{kept:?}");

@@ -215,6 +215,90 @@ fn a_zip_archive_as_it_was_downloaded() {
     assert!(texts(&folder).contains(&"User drinks tea.".to_owned()));
 }
 
+/// Everything that somebody has, in one folder and in one archive of it: what is not read is named with the command that
+/// reads it, and that command does.
+#[test]
+fn several_kinds_in_one_place() {
+    let folder = Folder::new();
+    file(&folder, "all/notes/Tea.md", "It calms me.");
+    file(&folder, "all/mem0.json", r#"[{"memory": "Likes hiking"}]"#);
+    file(&folder, "all/lines.jsonl", r#"{"content": "Has a boat"}"#);
+    file(
+        &folder,
+        "all/its export/conversations.json",
+        &chatgpt().to_string(),
+    );
+    let zipped = Command::new("python3")
+        .args([
+            "-m",
+            "zipfile",
+            "-c",
+            "../all.zip",
+            "notes",
+            "mem0.json",
+            "lines.jsonl",
+            "its export",
+        ])
+        .current_dir(folder.join("all"))
+        .status();
+    assert!(zipped.expect("python3 runs").success());
+    for name in ["all", "all.zip"] {
+        let path = folder.join(name);
+        let shown = path.display();
+        for dry in [&["--dry-run"][..], &[]] {
+            let command = venom(&folder, ["import"]).args([&path]).args(dry.iter());
+            let said = command.run().success();
+            let left: Vec<&str> = said
+                .lines()
+                .filter(|line| line.starts_with("left alone"))
+                .collect();
+            let expected = [
+                format!(
+                    "left alone: lines.jsonl is jsonl, to be imported with venom import {shown} --from jsonl"
+                ),
+                format!(
+                    "left alone: mem0.json is mem0, to be imported with venom import {shown} --from mem0"
+                ),
+                format!(
+                    "left alone: its export/conversations.json is chatgpt, to be imported with venom import {shown} \
+                     --from chatgpt"
+                ),
+            ];
+            assert_eq!(left, expected, "{said}");
+        }
+        let summary = import(&folder, &path, []);
+        assert_eq!(
+            summary["left"][1],
+            json!({"kind": "mem0", "count": 1, "first": "mem0.json"})
+        );
+        for kind in ["jsonl", "mem0", "chatgpt"] {
+            let summary = import(&folder, &path, ["--from", kind]);
+            let [imported, known, skipped] = counts(&summary);
+            assert_eq!((imported + known, skipped), (1, 0), "{summary}");
+            assert_eq!(
+                summary["left"],
+                json!([]),
+                "who named a kind knows of the others"
+            );
+        }
+    }
+    assert_eq!(
+        texts(&folder),
+        [
+            "Has a boat",
+            "Likes hiking",
+            "Tea\n\nIt calms me.",
+            "User drinks tea."
+        ]
+    );
+    let refused = venom(&folder, ["import", "--from", "server-memory"]).args([folder.join("all")]);
+    let refused = refused.run().failure(2);
+    assert!(
+        refused.contains("holds no file that is told to be server-memory"),
+        "{refused}"
+    );
+}
+
 /// A large export is cut into parts, and what was told to the memory stands in turns that were not gone on with, too.
 #[test]
 fn the_data_export_of_chatgpt_in_parts() {

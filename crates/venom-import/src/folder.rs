@@ -1,0 +1,431 @@
+//! Folders: what of which kinds is in one, and reading everything of a kind.
+//!
+//! Links are not followed and folders whose names begin with a dot are left alone.
+
+use crate::bytes::{FOLDER_FILES_MAX, is_part, unreadable};
+use crate::chatgpt::CONVERSATIONS;
+use crate::chroma::CHROMA_FILE;
+use crate::claude::MEMORIES;
+use crate::{Found, Kind, Left, Options, Records, Skipped, Unusable, detect, markdown};
+use std::path::{Path, PathBuf};
+
+/// Most files of JSON whose kind is looked at. Those behind them, by name, are left alone.
+const JSON_FILES_MAX: usize = 10_000;
+
+/// What a walk comes by.
+pub(crate) enum Met {
+    /// A plain file.
+    File(PathBuf),
+    /// A link.
+    Link(PathBuf),
+    /// A folder that cannot be read, and why.
+    Closed(PathBuf, String),
+}
+
+/// Comes by everything in a folder and those in it, in no order. What is neither file, folder nor link is passed over.
+///
+/// # Errors
+/// [`Unusable`] if the folder itself cannot be read, or what `take` returns.
+pub(crate) fn walk(
+    root: &Path,
+    mut take: impl FnMut(Met) -> Result<(), Unusable>,
+) -> Result<(), Unusable> {
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if folder == root => return Err(unreadable(root, &error)),
+            Err(error) => {
+                take(Met::Closed(folder, error.to_string()))?;
+                continue;
+            }
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() => take(Met::File(entry.path()))?,
+                Ok(kind) if kind.is_symlink() => take(Met::Link(entry.path()))?,
+                _ => {}
+            }
+            if folders.len() > FOLDER_FILES_MAX {
+                let shown = folder.display();
+                return Err(Unusable(format!(
+                    "{shown} holds too much: expected at most {FOLDER_FILES_MAX} folders"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads everything of a kind that is in a folder, of the first kind that is there if none is given.
+///
+/// # Errors
+/// [`Unusable`] if there is nothing of that kind that can be read.
+pub(crate) fn open(
+    root: &Path,
+    kind: Option<Kind>,
+    options: &Options,
+) -> Result<Records, Unusable> {
+    if let Some(kind @ (Kind::Markdown | Kind::BasicMemory)) = kind {
+        return markdown::open(root, kind, options);
+    }
+    let survey = Survey::new(root)?;
+    let Some(kind) = kind.or_else(|| survey.first(root)) else {
+        return Err(survey.unusable.unwrap_or_else(|| detect::unknown(root)));
+    };
+    let of_kind = survey.places.iter().filter(|place| place.kind == kind);
+    let mut places: Vec<PathBuf> = of_kind.map(|place| place.path.clone()).collect();
+    if places.is_empty() && matches!(kind, Kind::Jsonl | Kind::Mem0 | Kind::ServerMemory) {
+        let (shown, name) = (root.display(), kind.name());
+        return Err(Unusable(format!(
+            "{shown} holds no file that is told to be {name}: expected one, or the file itself"
+        )));
+    }
+    if places.is_empty() {
+        // Its reader says what is expected there.
+        places.push(root.to_owned());
+    }
+    let records = all(root, kind, places, options)?;
+    Ok(Records {
+        left: survey.left(root, kind),
+        ..records
+    })
+}
+
+/// The records of several places, one after the other. One that cannot be read is left out, unless none can.
+fn all(
+    root: &Path,
+    kind: Kind,
+    places: Vec<PathBuf>,
+    options: &Options,
+) -> Result<Records, Unusable> {
+    let mut places = places.into_iter().peekable();
+    let mut skipped: Vec<(PathBuf, Unusable)> = Vec::new();
+    let first = loop {
+        let Some(place) = places.next() else {
+            let why = skipped.into_iter().next().map(|(_, unusable)| unusable);
+            return Err(why.unwrap_or_else(|| detect::unknown(root)));
+        };
+        match crate::open_as(kind, &place, options) {
+            Ok(records) => break (place, records),
+            Err(unusable) => skipped.push((place, unusable)),
+        }
+    };
+    if skipped.is_empty() && places.peek().is_none() {
+        return Ok(first.1);
+    }
+    let (root, options) = (root.to_owned(), options.clone());
+    let skipped = skipped.into_iter().map(|(place, why)| (place, Err(why)));
+    let rest = places.map(move |place| {
+        let records = crate::open_as(kind, &place, &options);
+        (place, records)
+    });
+    let opened = skipped
+        .chain(std::iter::once((first.0, Ok(first.1))))
+        .chain(rest);
+    let found = opened.flat_map(move |(place, records)| {
+        let name = within(&root, &place);
+        let found: Box<dyn Iterator<Item = Result<Found, Unusable>> + Send> = match records {
+            Ok(records) => records.found,
+            Err(unusable) => Box::new(std::iter::once(Err(unusable))),
+        };
+        found.map(move |found| Ok(in_place(&name, found)))
+    });
+    Ok(Records {
+        kind,
+        total: None,
+        found: Box::new(found),
+        left: Vec::new(),
+    })
+}
+
+/// A record among those of several places: where it is tells in which. What ends one place is left out itself.
+fn in_place(name: &str, found: Result<Found, Unusable>) -> Found {
+    match found {
+        Ok(Ok(new)) => Ok(new),
+        Ok(Err(Skipped { place, why })) => Err(Skipped {
+            place: format!("{name}, {place}"),
+            why,
+        }),
+        Err(Unusable(why)) => Err(Skipped {
+            place: name.to_owned(),
+            why,
+        }),
+    }
+}
+
+/// A path as it is called within a folder.
+fn within(root: &Path, path: &Path) -> String {
+    let name = path.strip_prefix(root).unwrap_or(path);
+    if name.as_os_str().is_empty() {
+        ".".to_owned()
+    } else {
+        name.display().to_string()
+    }
+}
+
+/// Something that can be read as a kind: a file or a folder.
+struct Place {
+    kind: Kind,
+    path: PathBuf,
+    /// What it was told by.
+    file: PathBuf,
+}
+
+/// What is in a folder.
+struct Survey {
+    /// Sorted by their files; notes are one place, the folder itself.
+    places: Vec<Place>,
+    notes: u64,
+    /// Why a file that goes by the name of a data export is of no kind, or a folder cannot be looked into.
+    unusable: Option<Unusable>,
+}
+
+impl Survey {
+    fn new(root: &Path) -> Result<Self, Unusable> {
+        let mut survey = Self {
+            places: Vec::new(),
+            notes: 0,
+            unusable: None,
+        };
+        let mut first_note: Option<PathBuf> = None;
+        let mut json = Vec::new();
+        walk(root, |met| {
+            let file = match met {
+                Met::File(file) => file,
+                Met::Link(_) => return Ok(()),
+                Met::Closed(folder, why) => {
+                    let closed = unreadable(&folder, &why);
+                    survey.unusable.get_or_insert(closed);
+                    return Ok(());
+                }
+            };
+            if markdown::is_note(&file) {
+                survey.notes += 1;
+                if first_note.as_ref().is_none_or(|first| file < *first) {
+                    first_note = Some(file);
+                }
+            } else if is_named(&file, CHROMA_FILE) {
+                survey.add(Kind::Chroma, parent(&file), file.clone());
+            } else if detect::is_json(&file) && json.len() < FOLDER_FILES_MAX {
+                json.push(file);
+            }
+            Ok(())
+        })?;
+        json.sort();
+        for file in json.into_iter().take(JSON_FILES_MAX) {
+            let folder = export_of(&file);
+            match (detect::file(&file), folder) {
+                (Ok(kind @ (Kind::ChatGpt | Kind::Claude)), Some(folder)) => {
+                    survey.add(kind, folder, file);
+                }
+                (Ok(kind), _) => survey.add(kind, file.clone(), file),
+                (Err(unusable), Some(_)) => {
+                    survey.unusable.get_or_insert(unusable);
+                }
+                // Beside what is imported lies much that is not.
+                (Err(_), None) => {}
+            }
+        }
+        if let Some(note) = first_note {
+            survey.add(Kind::Markdown, root.to_owned(), note);
+        }
+        survey
+            .places
+            .sort_by(|one, other| one.file.cmp(&other.file));
+        Ok(survey)
+    }
+
+    fn add(&mut self, kind: Kind, path: PathBuf, file: PathBuf) {
+        let is_known = |place: &Place| place.kind == kind && place.path == path;
+        if !self.places.iter().any(is_known) {
+            self.places.push(Place { kind, path, file });
+        }
+    }
+
+    /// The kind that is read if none is named: what the folder itself is, or else the first that is in it.
+    fn first(&self, root: &Path) -> Option<Kind> {
+        let kinds = [Kind::Chroma, Kind::ChatGpt, Kind::Claude, Kind::Markdown];
+        let is_root = |kind: &Kind| {
+            let mut places = self.places.iter();
+            places.any(|place| place.kind == *kind && place.path == root)
+        };
+        let of_root = kinds.into_iter().find(is_root);
+        of_root.or_else(|| Some(self.places.first()?.kind))
+    }
+
+    /// What is there beside a kind.
+    fn left(&self, root: &Path, read: Kind) -> Vec<Left> {
+        let of = |kind: Kind| {
+            let mut places = self.places.iter().filter(|place| place.kind == kind);
+            let first = within(root, &places.next()?.file);
+            let more = places.count() as u64;
+            let count = if kind == Kind::Markdown {
+                self.notes
+            } else {
+                more + 1
+            };
+            Some(Left { kind, count, first })
+        };
+        let others = Kind::ALL.into_iter().filter(|kind| *kind != read);
+        others.filter_map(of).collect()
+    }
+}
+
+fn parent(file: &Path) -> PathBuf {
+    file.parent().unwrap_or(file).to_owned()
+}
+
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|it| it == name)
+}
+
+/// The folder of a data export that has a file by its name; `None` for another file.
+fn export_of(file: &Path) -> Option<PathBuf> {
+    let folder = parent(file);
+    if is_part(file, CONVERSATIONS) || is_part(file, MEMORIES) {
+        return Some(folder);
+    }
+    is_named(&folder, MEMORIES).then(|| parent(&folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzed::{Read, options, read};
+
+    const LINES: &str = "{\"content\": \"of lines\"}\n";
+    const MEM0: &str = "[{\"memory\": \"of mem0\"}]";
+    const CHATGPT: &str = r#"[{"mapping": {"a": {"message": {"author": {"role": "assistant"}, "recipient": "bio",
+        "content": {"parts": ["of chatgpt"]}}}}}]"#;
+    const CLAUDE: &str = "{\"conversations_memory\": \"of claude\"}";
+    const GRAPH: &str =
+        "{\"type\": \"relation\", \"from\": \"a\", \"relationType\": \"b\", \"to\": \"c\"}";
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(parent(&path)).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn texts(read: &Read) -> Vec<&str> {
+        let texts = read.memories.iter().map(|new| new.content.as_str());
+        texts.collect()
+    }
+
+    /// Each kind by itself, with what is left beside it.
+    #[test]
+    fn what_is_not_read_is_named_and_can_be_read_as_what_it_is() {
+        let folder = folder(&[
+            ("a.md", "Tea."),
+            ("deep/b.md", "Coffee."),
+            ("deep/lines.jsonl", LINES),
+            ("lines.json", LINES),
+            ("mem0.JSON", MEM0),
+            ("one/conversations-000.json", CHATGPT),
+            ("one/conversations-001.json", CHATGPT),
+            ("one/memories-000.json", CLAUDE),
+            ("two/memories/0198.json", CLAUDE),
+            ("memory.json", GRAPH),
+            ("user.json", "{\"name\": \"Ana\"}"),
+            ("empty.json", ""),
+            (".hidden/lines.jsonl", LINES),
+        ]);
+        let records = crate::open(folder.path(), None, &options(folder.path())).unwrap();
+        assert_eq!(records.kind, Kind::Markdown);
+        let left = |kind, count, first: &str| Left {
+            kind,
+            count,
+            first: first.to_owned(),
+        };
+        let expected = [
+            left(Kind::Jsonl, 2, "deep/lines.jsonl"),
+            left(Kind::Mem0, 1, "mem0.JSON"),
+            left(Kind::ServerMemory, 1, "memory.json"),
+            left(Kind::ChatGpt, 1, "one/conversations-000.json"),
+            left(Kind::Claude, 2, "one/memories-000.json"),
+        ];
+        assert_eq!(records.left, expected);
+        for (kind, expected) in [
+            (Kind::Markdown, &["a\n\nTea.", "b\n\nCoffee."][..]),
+            (Kind::Jsonl, &["of lines"; 2]),
+            (Kind::Mem0, &["of mem0"]),
+            (Kind::ServerMemory, &["a b c"]),
+            (Kind::ChatGpt, &["of chatgpt"; 2]),
+            (Kind::Claude, &["of claude"; 2]),
+        ] {
+            let read = read(folder.path(), Some(kind), 9);
+            assert_eq!(
+                (texts(&read), &read.skipped),
+                (expected.to_vec(), &Vec::new())
+            );
+        }
+        let records = crate::open(folder.path(), Some(Kind::Jsonl), &options(folder.path()));
+        let left = records.unwrap().left;
+        assert!(left.contains(&Left {
+            kind: Kind::Markdown,
+            count: 2,
+            first: "a.md".to_owned(),
+        }));
+    }
+
+    /// Without notes a data export comes first, then whatever is there.
+    #[test]
+    fn the_kind_of_a_folder_is_what_it_holds() {
+        for (files, kind) in [
+            (&[("memories.json", MEM0)][..], Kind::Mem0),
+            (&[("memories.json", CLAUDE), ("a.md", "Tea.")], Kind::Claude),
+            (
+                &[("conversations.json", CHATGPT), ("memories.json", CLAUDE)],
+                Kind::ChatGpt,
+            ),
+            (&[("a/b/memory.jsonl", GRAPH)], Kind::ServerMemory),
+            (&[("b.json", MEM0), ("a/a.jsonl", LINES)], Kind::Jsonl),
+        ] {
+            let folder = folder(files);
+            let read = read(folder.path(), None, 9);
+            assert_eq!(
+                (read.kind, read.memories.len()),
+                (Some(kind), 1),
+                "{files:?}"
+            );
+        }
+        let folder = folder(&[("user.json", "{}"), ("conversations.json", "")]);
+        let told = read(folder.path(), None, 9).unusable.unwrap();
+        assert!(
+            told.ends_with("conversations.json is empty: expected something to import"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_broken_at_its_start_stops_no_other() {
+        let broken = "{\"content\": \"broken\n";
+        let folder = folder(&[
+            ("a.jsonl", broken),
+            ("b.jsonl", &format!("{LINES}{broken}")),
+            ("c.jsonl", broken),
+        ]);
+        let read = read(folder.path(), None, 9);
+        assert_eq!((texts(&read), &read.unusable), (vec!["of lines"], &None));
+        let places: Vec<&str> = read.skipped.iter().map(|it| it.place.as_str()).collect();
+        assert_eq!(places, ["a.jsonl", "b.jsonl, line 2", "c.jsonl"]);
+        for file in ["b.jsonl", "c.jsonl"] {
+            std::fs::remove_file(folder.path().join(file)).unwrap();
+        }
+        let told = super::open(folder.path(), None, &options(folder.path()));
+        let Err(Unusable(told)) = told else {
+            panic!("it is broken")
+        };
+        assert!(told.contains("a.jsonl is not what it should be"), "{told}");
+    }
+}

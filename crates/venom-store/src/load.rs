@@ -8,6 +8,7 @@ use crate::read;
 use crate::sealed::About;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use venom_core::{ModelStamp, SpaceName};
@@ -93,7 +94,8 @@ pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fa
             load_large(&mut index, connection, recipe, (row, &space), segments)?;
         }
     }
-    remove_leftovers(&recipe.folder, &index.segment_names());
+    // What is left is told by a cleaning; it is no reason not to open.
+    let _ = remove_leftovers(&recipe.folder, &index.segment_names());
     Ok(index)
 }
 
@@ -190,25 +192,39 @@ pub(crate) fn names(folder: &Path) -> Vec<Name> {
 }
 
 /// Removes files of segments that are not in use, and what was not finished.
-fn remove_leftovers(folder: &Path, used: &[Name]) {
+///
+/// # Errors
+/// One sentence about the first that cannot be removed; the others are.
+pub(crate) fn remove_leftovers(folder: &Path, used: &[Name]) -> Result<(), String> {
+    let mut first = Ok(());
+    for file in leftovers(folder, used) {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound && first.is_ok() => {
+                let file = file.display();
+                first = Err(format!(
+                    "{file} is in no use and cannot be removed: {error}"
+                ));
+            }
+            _ => {}
+        }
+    }
+    first
+}
+
+/// Files of segments that are not in use, and what was not finished.
+pub(crate) fn leftovers(folder: &Path, used: &[Name]) -> Vec<PathBuf> {
     let used = used
         .iter()
         .flat_map(|name| [name.text(folder), name.vectors(folder)]);
     let used: BTreeSet<PathBuf> = used.collect();
-    let is_ours = |file: &&String| {
+    let is_ours = |file: &String| {
         [".text", ".vectors", ".new"]
             .iter()
             .any(|end| file.ends_with(end))
     };
-    for file in files(folder)
-        .iter()
-        .filter(is_ours)
-        .map(|file| folder.join(file))
-    {
-        if !used.contains(&file) {
-            let _ = std::fs::remove_file(file);
-        }
-    }
+    let ours = files(folder).into_iter().filter(is_ours);
+    let places = ours.map(|file| folder.join(file));
+    places.filter(|file| !used.contains(file)).collect()
 }
 
 fn files(folder: &Path) -> Vec<String> {

@@ -507,6 +507,7 @@ impl MemoryStore for MemoryMap {
             location: "memory".to_owned(),
             storage: "memory".to_owned(),
             rebuilding: 0,
+            unclean: None,
             taken_over: None,
         })
     }

@@ -1,12 +1,16 @@
 //! What is erased is in no file: every byte of the data folder is searched for it.
 
-use super::{Folders, open, open_archived, open_with_rollback};
+use super::{Folders, open, open_archived, open_archived_on, open_with_rollback};
+use crate::cleaning::Cleanness;
+use crate::pages::{Disk, RealDisk};
 use crate::store::SqliteStore;
 use crate::{erase, marks};
 use rusqlite::Connection;
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use venom_core::ports::{MemoryRecord, MemoryStore, MemoryUpdate};
 use venom_core::test_support::samples::{
     DIMENSIONS, Rng, id, nearest, record, said, space, tagged, vector, waiting,
@@ -221,6 +225,8 @@ fn check(open_it: fn(&Path) -> SqliteStore, count: u64) {
         let erasures = store.erase(some, NOW).unwrap();
         assert!(erasures.each.iter().all(|it| *it == Erasure::Erased));
         assert!(!erasures.is_under_way);
+        // Other work in the background removes files while they are read.
+        store.settle().unwrap();
         let gone: Vec<Vec<u8>> = needles_of(some.iter().map(|id| id.digits()));
         assert_eq!(found(&folder, &gone), Vec::<String>::new());
         // Life goes on, and moves things about.
@@ -431,4 +437,101 @@ fn erasing_beside_others_that_store_leaves_nothing() {
         assert!(!erasures.unwrap().is_under_way);
     });
     assert_gone(&folder, 200);
+}
+
+/// A disk on which no segment can be made for a while.
+#[derive(Debug, Default)]
+struct FullDisk {
+    is_full: AtomicBool,
+}
+
+impl Disk for FullDisk {
+    fn create(&self, place: &Path) -> io::Result<Box<dyn Write + Send>> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.create(place)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+}
+
+fn trouble(store: &SqliteStore) -> Option<String> {
+    store.stats(&space("default")).unwrap().unclean
+}
+
+/// What was told of the files, as it came.
+fn told(store: &SqliteStore) -> Arc<Mutex<Vec<Cleanness>>> {
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let kept = all.clone();
+    store.watch_cleanness(move |now| kept.lock().unwrap().push(now.clone()));
+    all
+}
+
+fn failures(told: &Mutex<Vec<Cleanness>>) -> usize {
+    let told = told.lock().unwrap();
+    let is_failure = |it: &&Cleanness| matches!(it, Cleanness::Failed(_));
+    told.iter().filter(is_failure).count()
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_is_told_until_it_is_gone() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open(&folder);
+    fill(&store, 30);
+    let told = told(&store);
+    assert_eq!(trouble(&store), None);
+    let obstacle = folder.join("index/7-1-2-3.text");
+    std::fs::create_dir_all(&obstacle).unwrap();
+    assert!(store.erase(&[id(1)], NOW).unwrap().is_under_way);
+    let said = trouble(&store).unwrap();
+    assert!(
+        said.contains("index/7-1-2-3.text is in no use and cannot be removed"),
+        "{said}"
+    );
+    // Asking again tries again, and fails again.
+    assert!(store.erase(&[id(1)], NOW).unwrap().is_under_way);
+    assert_eq!(failures(&told), 2);
+    // It is known to the next start, too.
+    drop(store);
+    let store = open(&folder);
+    let told = self::told(&store);
+    assert!(store.settle().is_err() && trouble(&store).is_some());
+    std::fs::remove_dir(&obstacle).unwrap();
+    let again = store.erase(&[id(1)], NOW).unwrap();
+    assert_eq!(
+        (again.each, again.is_under_way),
+        (vec![Erasure::Before(NOW)], false)
+    );
+    assert_eq!(
+        (trouble(&store), told.lock().unwrap().last()),
+        (None, Some(&Cleanness::Clean))
+    );
+    assert_eq!(found(&folder, &needles(1)), Vec::<String>::new());
+}
+
+#[test]
+fn a_segment_that_cannot_be_made_anew_is_told_until_it_is() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let disk = Arc::new(FullDisk::default());
+    let store = open_archived_on(&folder, disk.clone());
+    fill(&store, 200);
+    let told = told(&store);
+    disk.is_full.store(true, Ordering::SeqCst);
+    assert!(store.erase(&[id(4)], NOW).unwrap().is_under_way);
+    let said = trouble(&store).unwrap();
+    assert!(said.contains("cannot be written: "), "{said}");
+    assert_ne!(found(&folder, &needles(4)), Vec::<String>::new());
+    disk.is_full.store(false, Ordering::SeqCst);
+    assert!(!store.erase(&[id(4)], NOW).unwrap().is_under_way);
+    assert_eq!(
+        (trouble(&store), told.lock().unwrap().last()),
+        (None, Some(&Cleanness::Clean))
+    );
+    assert!(failures(&told) > 0);
+    assert_eq!(found(&folder, &needles(4)), Vec::<String>::new());
 }

@@ -1,11 +1,11 @@
 //! The owner's side: store and model in this process, behind a queue, and a socket for the others.
 
 use super::calls::{Answer, BackupCall, Call, carry_out};
-use super::predecessor;
 use super::queue::{Lane, Queue, Refused};
 use super::retention::Retention;
 use super::socket::Listener;
 use super::spaces::SpaceCall;
+use super::{cleanness, predecessor};
 use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -197,6 +197,7 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Parts, Lease), Failure> 
         (open_store(embedder.model()), Ok(embedder))
     };
     let (store, embedder) = (store?, embedder?);
+    cleanness::watch(&store);
     let ids = Arc::new(TimeIds::after(store.largest_id()));
     let store = Arc::new(store);
     let embedder: Arc<dyn Embedder> = Arc::new(embedder);

@@ -3,7 +3,7 @@
 use crate::{BINARY, serve, stdio, store, venom};
 use serde_json::{Value, json};
 use std::path::Path;
-use venom_testing::{Command, Door, Folder, HttpClient, tool_error, tool_json};
+use venom_testing::{Command, Connection, Door, Folder, HttpClient, tool_error, tool_json};
 
 /// The id in the answer of `venom store`.
 #[track_caller]
@@ -422,4 +422,54 @@ fn nobody_erases_but_the_local_user() {
     }
     let kept = tool_json(&door.call_tool("get_memory", &json!({"memory_id": id})));
     assert_eq!(kept["content"], "Ben lives in Rome");
+}
+
+#[test]
+fn what_cannot_be_removed_from_the_files_is_told_until_it_is() {
+    let folder = Folder::new();
+    let id = remembered(&venom(&folder, ["store", "Ana likes tea"]).run().success());
+    let server = serve(&folder);
+    let health = || {
+        let mut connection = Connection::open(server.port).unwrap();
+        let answer = connection.request("GET", "/health", &[], b"").unwrap();
+        (answer.status, answer.json())
+    };
+    let doctor = || venom(&folder, ["doctor"]).run();
+    assert_eq!(health().1["status"], "healthy");
+    // As a disk that takes no changes would, this keeps files of the index in their place.
+    let obstacle = folder.join("data/index/7-1-2-3.text");
+    std::fs::create_dir_all(&obstacle).unwrap();
+    for words in ["Erased", "was erased before"] {
+        let said = venom(&folder, ["erase", &id, "--yes"]).run().success();
+        assert!(
+            said.contains(words) && said.contains("Bytes of it may still be in files"),
+            "{said}"
+        );
+        let (status, said) = health();
+        assert_eq!((status, &said["status"]), (200, &json!("degraded")));
+        assert_eq!(
+            said["reason"],
+            "bytes of erased memories may still be in the files, as they cannot be removed now: venom doctor tells why"
+        );
+    }
+    let said = doctor();
+    assert!(
+        said.stdout
+            .contains("7-1-2-3.text is in no use and cannot be removed"),
+        "{}",
+        said.stdout
+    );
+    said.failure(69);
+    let stats = venom(&folder, ["stats"]).run().success();
+    assert!(stats.contains("cannot be removed"), "{stats}");
+    std::fs::remove_dir(&obstacle).unwrap();
+    let said = venom(&folder, ["erase", &id, "--yes"]).run().success();
+    assert!(!said.contains("may still be in files"), "{said}");
+    let log = server
+        .process
+        .log_with("bytes of erased memories were removed from the files");
+    let failures = log.matches("cannot be removed from the files yet").count();
+    assert_eq!(failures, 1, "{log}");
+    assert_eq!(health().1["status"], "healthy");
+    doctor().success();
 }

@@ -307,7 +307,8 @@ pub trait MemoryStore: Send + Sync {
     /// Erases memories for good, visible, forgotten and quarantined ones: text, vectors, words, former versions, and
     /// everything derived from them, in one transaction, durable on return. What stays is the id, which no other
     /// memory gets, and by what it was recognised when it was imported and the keys of the calls that stored it, so that
-    /// neither an import nor repeating such a call brings it back.
+    /// neither an import nor repeating such a call brings it back. The caller is not kept waiting for their bytes to leave
+    /// the files.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is erased.

@@ -21,8 +21,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::sync::TryLockError;
 use venom_core::{Erased, Erasure, Erasures, MemoryId, StoreError, Timestamp};
 
 /// Pages of the full-text index that are merged in a transaction: writers wait that long at most.
@@ -33,11 +32,9 @@ const MERGED_SLOWER: i64 = 8;
 const PASSES_MAX: usize = 3;
 /// Pages of the file that are looked at in a turn.
 const SCRUBBED_PAGES: usize = 1_024;
-/// Whoever erases waits so long at most until the files are clean; then it goes on without them.
-const WAIT_MAX: Duration = Duration::from_mins(1);
 
 impl Shared {
-    /// Erases memories, and waits until they are out of the files, but not for ever.
+    /// Erases memories. The files are cleaned in the background.
     pub(crate) fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError> {
         let folder = &self.place.folder;
         // What cannot be removed is told.
@@ -55,7 +52,8 @@ impl Shared {
         }
         Ok(Erasures {
             each,
-            is_under_way: !self.wait_until_clean(),
+            is_under_way: !self.cleaning.is_clean(),
+            stuck: None,
             backups,
         })
     }
@@ -119,17 +117,11 @@ impl Shared {
         })
     }
 
-    /// `false` if that cannot be had now, or would take too long.
-    fn wait_until_clean(&self) -> bool {
-        let until = Instant::now() + WAIT_MAX;
-        loop {
-            if self.cleaning.is_clean() {
-                return true;
-            }
-            if !self.signal.wait_for_progress(Some(until)) {
-                return self.cleaning.is_clean();
-            }
-        }
+    /// Whether there is something to clean now. Not while the database is copied: the thread has other things to do
+    /// meanwhile, and is woken at the end of the copy.
+    pub(crate) fn cleaning_is_due(&self) -> bool {
+        let is_copied = || matches!(self.copying.try_lock(), Err(TryLockError::WouldBlock));
+        self.cleaning.is_due() && !is_copied()
     }
 
     /// Whether a segment has erased memories in its files; yes where that cannot be told.
@@ -219,8 +211,12 @@ impl Shared {
             if signal.stops() {
                 return Ok(false);
             }
-            // A copy that is being made reads the file as it stands.
-            let _no_copy = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+            // A copy that is being made reads the file as it stands; when it ends the cleaning begins anew.
+            let _no_copy = match self.copying.try_lock() {
+                Ok(no_copy) => no_copy,
+                Err(TryLockError::Poisoned(no_copy)) => no_copy.into_inner(),
+                Err(TryLockError::WouldBlock) => return Ok(false),
+            };
             let state = self.state()?;
             next = self.scrub_some(&state.connection, is_first, (after, pages))?;
             is_first = false;

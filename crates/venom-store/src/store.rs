@@ -451,7 +451,7 @@ impl Shared {
     fn wait_for_room(&self) {
         while self.waiting() > WAITING_MAX
             && self.skipped().is_empty()
-            && self.signal.wait_for_progress(None)
+            && self.signal.wait_for_progress()
         {}
     }
 
@@ -467,9 +467,9 @@ impl Shared {
         let skipped = self.skipped();
         let work = self.index().ok()?.next_work(&skipped);
         match work {
-            Some(work) if !work.erases && self.cleaning.is_due() => Some(Task::Clean),
+            Some(work) if !work.erases && self.cleaning_is_due() => Some(Task::Clean),
             Some(work) => Some(Task::Make(work)),
-            None => self.cleaning.is_due().then_some(Task::Clean),
+            None => self.cleaning_is_due().then_some(Task::Clean),
         }
     }
 

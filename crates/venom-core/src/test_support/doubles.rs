@@ -419,6 +419,7 @@ impl MemoryStore for MemoryMap {
         Ok(Erasures {
             each: ids.iter().map(|id| kept.erase(*id, now)).collect(),
             is_under_way: false,
+            stuck: None,
             backups: Vec::new(),
         })
     }

@@ -2,6 +2,9 @@
 
 use crate::{BINARY, serve, stdio, store, venom};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use venom_testing::{Command, Connection, Door, Folder, HttpClient, tool_error, tool_json};
 
@@ -442,7 +445,7 @@ fn what_cannot_be_removed_from_the_files_is_told_until_it_is() {
     for words in ["Erased", "was erased before"] {
         let said = venom(&folder, ["erase", &id, "--yes"]).run().success();
         assert!(
-            said.contains(words) && said.contains("Bytes of it may still be in files"),
+            said.contains(words) && said.contains("as they cannot be removed now: "),
             "{said}"
         );
         let (status, said) = health();
@@ -472,4 +475,59 @@ fn what_cannot_be_removed_from_the_files_is_told_until_it_is() {
     assert_eq!(failures, 1, "{log}");
     assert_eq!(health().1["status"], "healthy");
     doctor().success();
+}
+
+/// A call as an attached process sends it again, whose owner died before it answered.
+#[test]
+fn a_store_that_is_repeated_after_the_erasing_stores_nothing() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    let lease = std::fs::read_to_string(folder.join("data/venom.lock")).unwrap();
+    let socket = lease.lines().find_map(|line| line.strip_prefix("socket="));
+    let stream = UnixStream::connect(socket.unwrap()).unwrap();
+    let (mut answers, mut stream) = (BufReader::new(stream.try_clone().unwrap()).lines(), stream);
+    answers.next().unwrap().unwrap();
+    let mut ask = |key: u32, content: &str| -> Value {
+        let call = json!({"op": "remember", "space": "default", "content": content, "tags": [], "merge": true,
+            "origin": {"speaker": null, "session": null, "occurred_at_us": null},
+            "source": {"client": null, "token": null},
+            "precautions": {"secrets": "keep", "quarantine": false}});
+        let line = json!({"id": 1, "key": format!("{key:032x}"), "call": call}).to_string() + "\n";
+        stream.write_all(line.as_bytes()).unwrap();
+        parsed(&answers.next().unwrap().unwrap())["reply"].clone()
+    };
+    let mut ids = BTreeSet::new();
+    // One call stores it, another finds that it is there.
+    for (key, content) in [
+        (1, "Ana likes tea"),
+        (2, "ana likes tea"),
+        (1, "Ana likes tea"),
+    ] {
+        let stored = &ask(key, content)["Ok"]["remembered"]["memory"]["memory_id"];
+        ids.insert(stored.as_str().unwrap().to_owned());
+    }
+    let memories =
+        || parsed(&venom(&folder, ["stats", "--json"]).run().success())["memories"].clone();
+    assert_eq!((ids.len(), memories()), (1, json!(1)));
+    let id = ids.first().unwrap();
+    venom(&folder, ["erase", id, "--yes"]).run().success();
+    for key in [1, 2] {
+        let refused = ask(key, "Ana likes tea")["Err"].clone();
+        assert_eq!(refused["kind"], "gone", "{refused}");
+        let said = refused["message"].as_str().unwrap();
+        let expected = format!("the memory {id} that it stored was erased for good at 20");
+        assert!(
+            said.contains(&expected) && said.ends_with(": nothing was stored"),
+            "{said}"
+        );
+    }
+    assert_eq!(memories(), json!(0));
+    // Nothing of the words is kept for that.
+    assert_eq!(
+        files_with(&folder.join("data"), &["likes tea", "likes"]),
+        NOTHING
+    );
+    // The same by a call of its own is another memory.
+    assert!(ask(3, "Ana likes tea")["Ok"].is_object());
+    drop(server);
 }

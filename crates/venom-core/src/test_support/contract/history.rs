@@ -207,7 +207,7 @@ pub(super) fn a_former_version_comes_back_as_a_change(store: &dyn MemoryStore) {
 fn erase(store: &dyn MemoryStore, digits: &[u64]) -> Vec<Erasure> {
     let ids: Vec<MemoryId> = digits.iter().copied().map(id).collect();
     let erasures = store.erase(&ids, NOW).expect("ids are valid");
-    assert!(!erasures.is_under_way && erasures.backups.is_empty());
+    assert!(erasures.stuck.is_none() && erasures.backups.is_empty());
     erasures.each
 }
 

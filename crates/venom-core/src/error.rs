@@ -254,6 +254,17 @@ pub enum StoreError {
     /// An id that already exists.
     #[error("memory {0} exists already")]
     DuplicateId(crate::memory::MemoryId),
+    /// A call that is repeated although what it stored was erased since.
+    #[error(
+        "this call was carried out before, and the memory {id} that it stored was erased for good at {at}: nothing was \
+         stored"
+    )]
+    ErasedSince {
+        /// The memory.
+        id: crate::memory::MemoryId,
+        /// When it was erased.
+        at: crate::time::Timestamp,
+    },
     /// Anything else: a bug.
     #[error("the store failed: {0}")]
     Other(String),
@@ -269,6 +280,7 @@ impl StoreError {
             | Self::NewerSchema { .. }
             | Self::OtherModel { .. }
             | Self::Failed(_) => ErrorKind::NotReady,
+            Self::ErasedSince { .. } => ErrorKind::Gone,
             Self::Corrupt(_) | Self::DuplicateId(_) | Self::Other(_) => ErrorKind::Internal,
         }
     }

@@ -106,6 +106,8 @@ pub struct Erasures {
     pub each: Vec<Erasure>,
     /// Whether bytes of them may still be in files of the data folder: what removes them goes on in the background.
     pub is_under_way: bool,
+    /// Why they cannot be removed now, for people; that is tried again. `None` where nothing is known to be in the way.
+    pub stuck: Option<String>,
     /// Backups that may still hold one of them, newest first: made while it was there, and still in their place as far
     /// as can be told.
     pub backups: Vec<Backup>,

@@ -159,7 +159,7 @@ impl Search<'_> {
 pub enum Inserted {
     /// It is new, and durable.
     Stored,
-    /// A call with the same key stored this memory before; nothing was changed.
+    /// A call with the same key stored this memory before, or found it as a duplicate; nothing was changed.
     Before(Memory),
     /// This memory says the same ([`crate::duplicate::says_again`]; of several the newest). It has the new
     /// record's time of storing and its tags in addition now, and the record itself is left out.
@@ -170,12 +170,13 @@ pub enum Inserted {
 /// A failed call changes nothing.
 pub trait MemoryStore: Send + Sync {
     /// Stores all records in one transaction, durable on return; one answer per record, in order.
-    /// A record whose request key was applied before is left out (`Inserted::Before`). A memory in quarantine is
+    /// A record whose request key was applied before is left out (`Inserted::Before`), be it that the memory was stored
+    /// then or that it was a duplicate. A memory in quarantine is
     /// hidden from every read but [`Self::quarantined`], and no duplicate of anything.
     ///
     /// # Errors
     /// [`StoreError`]; then none of the records is kept. [`StoreError::DuplicateId`] for an id that
-    /// is taken.
+    /// is taken, [`StoreError::ErasedSince`] where the memory of a key that was applied before was erased.
     fn insert(&self, records: &[MemoryRecord]) -> Result<Vec<Inserted>, StoreError>;
 
     /// The memories that arrivals are kept as already, in order; `None` for one that is new. Kept are: what was imported
@@ -305,7 +306,9 @@ pub trait MemoryStore: Send + Sync {
 
     /// Erases memories for good, visible, forgotten and quarantined ones: text, vectors, words, former versions, and
     /// everything derived from them, in one transaction, durable on return. What stays is the id, which no other
-    /// memory gets, and by what it was recognised when it was imported, so that no import brings it back.
+    /// memory gets, and by what it was recognised when it was imported and the keys of the calls that stored it, so that
+    /// neither an import nor repeating such a call brings it back. The caller is not kept waiting for their bytes to leave
+    /// the files.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is erased.

@@ -230,6 +230,9 @@ pub struct Stats {
     pub storage: String,
     /// Spaces of which parts are searched by scanning them until what makes that quick is there again.
     pub rebuilding: u64,
+    /// Why bytes of erased memories may still be in the files although they should be gone, for people; may name paths.
+    /// `None` while they are being removed and when they are gone.
+    pub unclean: Option<String>,
     /// What came from the predecessor's database in the same folder, if there was one.
     pub taken_over: Option<TakenOver>,
 }

@@ -5,20 +5,24 @@
 //! full-text index, and zeroes what belongs to nothing in the database file, a slice at a time, between the calls of
 //! others.
 
+mod progress;
+
+pub use progress::Cleanness;
+pub(crate) use progress::Progress;
+
 use crate::erase;
 use crate::fault::{Doing, Fault};
 use crate::indexer::Signal;
 use crate::scrub::Scrubber;
-use crate::store::{RETRY_AFTER, Shared, Step};
-use crate::{folder, marks, open};
+use crate::store::{Shared, Step};
+use crate::{folder, load, marks, open};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use venom_core::{Erased, Erasures, MemoryId, StoreError, Timestamp};
+use std::sync::TryLockError;
+use venom_core::{Erased, Erasure, Erasures, MemoryId, StoreError, Timestamp};
 
 /// Pages of the full-text index that are merged in a transaction: writers wait that long at most.
 const MERGED_PAGES: i64 = 64;
@@ -28,74 +32,9 @@ const MERGED_SLOWER: i64 = 8;
 const PASSES_MAX: usize = 3;
 /// Pages of the file that are looked at in a turn.
 const SCRUBBED_PAGES: usize = 1_024;
-/// Whoever erases waits so long at most until the files are clean; then it goes on without them.
-const WAIT_MAX: Duration = Duration::from_mins(1);
-
-/// How far the cleaning is.
-#[derive(Debug)]
-pub(crate) struct Cleaning {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Goes up with every call that erased something.
-    wanted: u64,
-    /// What was wanted when the last cleaning that came to its end began.
-    done: u64,
-    /// Why the last one did not, and when that was.
-    failed: Option<(String, Instant)>,
-}
-
-impl Cleaning {
-    /// Goes on with what was cut short, if that was wanted before.
-    pub(crate) fn new(was_wanted: bool) -> Self {
-        let state = State {
-            wanted: u64::from(was_wanted),
-            ..State::default()
-        };
-        Self {
-            state: Mutex::new(state),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn want(&self) {
-        self.state().wanted += 1;
-    }
-
-    /// Whether there is something to clean and it is not put off.
-    pub(crate) fn is_due(&self) -> bool {
-        let state = self.state();
-        let put_off = |(_, at): &(String, Instant)| at.elapsed() < RETRY_AFTER;
-        state.wanted > state.done && !state.failed.as_ref().is_some_and(put_off)
-    }
-
-    /// How long to wait at most for other work before what failed is tried again.
-    pub(crate) fn again_after(&self) -> Option<Duration> {
-        self.state().failed.as_ref().map(|_| RETRY_AFTER)
-    }
-
-    /// Whether everything is clean.
-    pub(crate) fn is_done(&self) -> bool {
-        let state = self.state();
-        state.wanted == state.done
-    }
-
-    /// Why it does not get on.
-    pub(crate) fn error(&self) -> Option<String> {
-        self.state()
-            .failed
-            .as_ref()
-            .map(|(reason, _)| reason.clone())
-    }
-}
 
 impl Shared {
-    /// Erases memories, and waits until they are out of the files, but not for ever.
+    /// Erases memories. The files are cleaned in the background.
     pub(crate) fn erase(&self, ids: &[MemoryId], now: Timestamp) -> Result<Erasures, StoreError> {
         let folder = &self.place.folder;
         // What cannot be removed is told.
@@ -105,10 +44,16 @@ impl Shared {
             Ok((erase::backups_of(connection, ids)?, is_imported))
         })?;
         backups.extend(erase::copies_beside(folder, is_imported));
+        // Whoever erases may have removed what was in the way before.
+        self.forget_skipped();
         let each = self.erase_rows(now, |_| Ok(ids.to_vec()))?.1;
+        if !each.contains(&Erasure::Erased) && self.cleaning.try_again() {
+            self.signal.wake();
+        }
         Ok(Erasures {
             each,
-            is_under_way: !self.wait_until_clean(),
+            is_under_way: !self.cleaning.is_clean(),
+            stuck: None,
             backups,
         })
     }
@@ -134,7 +79,7 @@ impl Shared {
         &self,
         now: Timestamp,
         which: impl FnOnce(&Connection) -> Result<Vec<MemoryId>, Fault>,
-    ) -> Result<(Vec<MemoryId>, Vec<venom_core::Erasure>), StoreError> {
+    ) -> Result<(Vec<MemoryId>, Vec<Erasure>), StoreError> {
         let mut state = self.state()?;
         let foreign_keys = |state: &crate::store::State, on: bool| {
             let set = state.connection.pragma_update(None, "foreign_keys", on);
@@ -172,42 +117,30 @@ impl Shared {
         })
     }
 
-    /// `false` if that cannot be had now, or would take too long.
-    fn wait_until_clean(&self) -> bool {
-        let until = Instant::now() + WAIT_MAX;
-        loop {
-            if self.is_clean() {
-                return true;
-            }
-            if !self.signal.wait_for_progress(Some(until)) {
-                return self.is_clean();
-            }
-        }
+    /// Whether there is something to clean now. Not while the database is copied: the thread has other things to do
+    /// meanwhile, and is woken at the end of the copy.
+    pub(crate) fn cleaning_is_due(&self) -> bool {
+        let is_copied = || matches!(self.copying.try_lock(), Err(TryLockError::WouldBlock));
+        self.cleaning.is_due() && !is_copied()
     }
 
-    /// Whether no byte of what was erased is in the files.
-    fn is_clean(&self) -> bool {
-        self.cleaning.is_done() && self.index().is_ok_and(|index| !index.has_erased())
+    /// Whether a segment has erased memories in its files; yes where that cannot be told.
+    pub(crate) fn has_erased(&self) -> bool {
+        self.index().map_or(true, |index| index.has_erased())
     }
 
-    /// Merges the full-text index and zeroes what belongs to nothing. Called when no segment has erased memories.
+    /// Removes files that are in no use, merges the full-text index and zeroes what belongs to nothing. Called when no
+    /// segment that can be made anew has erased memories.
     pub(crate) fn clean(&self, signal: &Signal) {
-        let wanted = self.cleaning.state().wanted;
+        let wanted = self.cleaning.wanted();
         let outcome = self.try_clean(signal, wanted);
-        let mut state = self.cleaning.state();
-        match outcome {
-            Ok(true) => {
-                state.done = wanted;
-                state.failed = None;
-            }
-            // The thread is to stop: the mark stays.
-            Ok(false) => {}
-            Err(error) => state.failed = Some((error.to_string(), Instant::now())),
-        }
+        self.cleaning.cleaned(wanted, outcome, self.has_erased());
     }
 
     /// `false` if it was cut short.
     fn try_clean(&self, signal: &Signal, wanted: u64) -> Result<bool, StoreError> {
+        let used = self.index()?.segment_names();
+        load::remove_leftovers(&self.recipe.folder, &used).map_err(StoreError::Folder)?;
         // What becomes free from now on is zeroed by SQLite: it may be where nobody looks any more.
         self.secure_delete(true)?;
         let cleaned = self
@@ -219,7 +152,7 @@ impl Shared {
         }
         let mut state = self.state()?;
         // Whoever erased meanwhile wants it all again.
-        if self.cleaning.state().wanted == wanted {
+        if self.cleaning.wanted() == wanted {
             self.write_in(&mut state, |tx| {
                 Ok((marks::remove(tx, erase::CLEANING)?, Vec::new()))
             })?;
@@ -278,8 +211,12 @@ impl Shared {
             if signal.stops() {
                 return Ok(false);
             }
-            // A copy that is being made reads the file as it stands.
-            let _no_copy = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+            // A copy that is being made reads the file as it stands; when it ends the cleaning begins anew.
+            let _no_copy = match self.copying.try_lock() {
+                Ok(no_copy) => no_copy,
+                Err(TryLockError::Poisoned(no_copy)) => no_copy.into_inner(),
+                Err(TryLockError::WouldBlock) => return Ok(false),
+            };
             let state = self.state()?;
             next = self.scrub_some(&state.connection, is_first, (after, pages))?;
             is_first = false;

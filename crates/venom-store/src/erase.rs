@@ -46,8 +46,9 @@ pub(crate) fn erase(
         });
     }
     if !done.rows.is_empty() {
-        let sql = "DELETE FROM requests WHERE memory IN (SELECT memory FROM erased)";
-        tx.execute(sql, [])?;
+        // The keys that stored them stay for as long as others, so that repeating such a call stores nothing.
+        let sql = "DELETE FROM requests WHERE kind <> ?1 AND memory IN (SELECT memory FROM erased)";
+        tx.execute(sql, [write::Kind::Insert as i64])?;
         marks::set(tx, CLEANING, now)?;
     }
     Ok(done)
@@ -118,6 +119,20 @@ pub(crate) fn erased(connection: &Connection, id: MemoryId) -> Result<Option<Era
     let space = rows::space_name(&name)?;
     let at = Timestamp::from_micros(at);
     Ok(Some(Erased { space, at }))
+}
+
+/// Id and moment of the memory that was in a row, if it was erased. O(log erased).
+pub(crate) fn erased_row(
+    connection: &Connection,
+    seq: i64,
+) -> Result<Option<(MemoryId, Timestamp)>, Fault> {
+    let sql = "SELECT id, erased_at_us FROM erased WHERE memory = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)));
+    let found: Option<(i64, i64)> = found.optional()?;
+    found
+        .map(|(id, at)| Ok((rows::memory_id(id)?, Timestamp::from_micros(at))))
+        .transpose()
 }
 
 /// Backups that may hold one of these memories, newest first: made since the first of them was stored, and not known to
@@ -249,7 +264,7 @@ pub(crate) fn leftover(connection: &Connection) -> Result<Option<(i64, &'static 
         ),
         (
             "requests",
-            "SELECT memory FROM requests WHERE memory IN (SELECT memory FROM erased) LIMIT 1",
+            "SELECT memory FROM requests WHERE kind <> 1 AND memory IN (SELECT memory FROM erased) LIMIT 1",
         ),
         (
             "memories_fts",

@@ -13,7 +13,7 @@ use crate::{folder, load, read};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use venom_core::StoreError;
 use venom_core::recall::SectionBuilder;
 
@@ -65,22 +65,14 @@ impl Signal {
         drop(self.changed.wait_while(wanted, is_busy));
     }
 
-    /// Waits until another thing was done, but no longer than to a moment; `false` if it was not or none will be.
-    pub(crate) fn wait_for_progress(&self, until: Option<Instant>) -> bool {
+    /// Waits until another thing was done; `false` if none will be.
+    pub(crate) fn wait_for_progress(&self) -> bool {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = wanted.ended;
-        let unchanged = |wanted: &mut Wanted| {
-            wanted.ended == before && (wanted.work || wanted.busy) && !wanted.stop
-        };
         let is_under_way = |wanted: &Wanted| (wanted.work || wanted.busy) && !wanted.stop;
-        let Some(until) = until else {
-            let changed = self.changed.wait_while(wanted, unchanged);
-            return is_under_way(&changed.unwrap_or_else(PoisonError::into_inner));
-        };
-        let left = until.saturating_duration_since(Instant::now());
-        let changed = self.changed.wait_timeout_while(wanted, left, unchanged);
-        let (changed, timeout) = changed.unwrap_or_else(PoisonError::into_inner);
-        !timeout.timed_out() && is_under_way(&changed)
+        let unchanged = |wanted: &mut Wanted| wanted.ended == before && is_under_way(wanted);
+        let changed = self.changed.wait_while(wanted, unchanged);
+        is_under_way(&changed.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn ended(&self) {

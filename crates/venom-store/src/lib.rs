@@ -38,6 +38,7 @@ mod turns;
 mod versions;
 mod write;
 
+pub use cleaning::Cleanness;
 pub use index::{IndexOptions, IndexSizes};
 pub use lease::{Holder, Lease, LeaseError};
 pub use open::{Journal, StoreInfo};

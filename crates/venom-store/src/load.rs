@@ -4,10 +4,11 @@ use crate::archive::{Archive, FOLDER, Name, Segment};
 use crate::fault::Fault;
 use crate::index::{Index, IndexOptions};
 use crate::pages::{self, Disk, PageError, RealDisk};
-use crate::read;
+use crate::read::{self, Change};
 use crate::sealed::About;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use venom_core::{ModelStamp, SpaceName};
@@ -75,6 +76,9 @@ pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fa
     for name in &names {
         Segment::expect(&recipe.folder, *name);
     }
+    let oldest = names.iter().map(|name| name.covered.change).min();
+    let changes = oldest.map(|change| Changes::since(connection, change));
+    let changes = changes.transpose()?.unwrap_or_default();
     for (row, space, memories) in read::spaces(connection)? {
         let (of_space, others): (Vec<Name>, Vec<Name>) = std::mem::take(&mut names)
             .into_iter()
@@ -90,11 +94,41 @@ pub(crate) fn load(connection: &Connection, recipe: &Recipe) -> Result<Index, Fa
                 add(&mut index, connection, recipe, (&space, seq))?;
             }
         } else {
-            load_large(&mut index, connection, recipe, (row, &space), segments)?;
+            let large = (row, &space, segments);
+            load_large(&mut index, connection, recipe, &changes, large)?;
         }
     }
-    remove_leftovers(&recipe.folder, &index.segment_names());
+    // What is left is told by a cleaning; it is no reason not to open.
+    let _ = remove_leftovers(&recipe.folder, &index.segment_names());
     Ok(index)
+}
+
+/// What was changed since the oldest segment was made. Read once for all spaces: what is in one now may have been in a
+/// segment of any.
+#[derive(Default)]
+struct Changes {
+    /// By row.
+    changed: Vec<Change>,
+    /// Rows, and the numbers of the changes, by row.
+    erased: Vec<(i64, i64)>,
+}
+
+impl Changes {
+    /// What was changed after the change of that number. O(changes since).
+    fn since(connection: &Connection, change: i64) -> Result<Self, Fault> {
+        Ok(Self {
+            changed: read::changed_since(connection, change)?,
+            erased: read::erased_since(connection, change)?,
+        })
+    }
+
+    /// The changed ones among these rows, both ends included.
+    fn of_rows(&self, first: i64, last: i64) -> &[Change] {
+        let start = self.changed.partition_point(|change| change.seq < first);
+        let rest = self.changed.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|change| change.seq <= last);
+        rest.get(..count).unwrap_or_default()
+    }
 }
 
 /// Adds a space with segments, or one that shall have some.
@@ -102,23 +136,14 @@ fn load_large(
     index: &mut Index,
     connection: &Connection,
     recipe: &Recipe,
-    (row, space): (i64, &SpaceName),
-    mut segments: Vec<Segment>,
+    changes: &Changes,
+    (row, space, mut segments): (i64, &SpaceName, Vec<Segment>),
 ) -> Result<(), Fault> {
-    let oldest = segments
-        .iter()
-        .map(|segment| segment.name.covered.change)
-        .min();
     let mut changed = Vec::new();
-    if let Some(oldest) = oldest {
-        for change in read::changed_since(connection, oldest)? {
-            let segment = segments
-                .iter_mut()
-                .find(|segment| segment.name.covered.has(change.seq));
-            let is_later = |segment: &&mut Segment| segment.name.covered.change < change.number;
-            let Some(segment) = segment.filter(is_later) else {
-                continue;
-            };
+    for segment in &mut segments {
+        let covered = segment.name.covered;
+        let here = changes.of_rows(covered.first, covered.last);
+        for change in here.iter().filter(|it| it.number > covered.change) {
             // One that is elsewhere now may have been here.
             if let Some(slot) = segment.text.slot(change.seq) {
                 segment.text.remove(slot);
@@ -127,12 +152,9 @@ fn load_large(
                 changed.push(change.seq);
             }
         }
-        for (seq, change) in read::erased_since(connection, oldest)? {
-            let is_older = |segment: &&mut Segment| segment.name.covered.change < change;
-            for segment in segments.iter_mut().filter(is_older) {
-                segment.erase(&[seq]);
-            }
-        }
+        let erased = changes.erased.iter();
+        let erased = erased.filter(|(_, number)| *number > covered.change);
+        segment.erase(&erased.map(|(seq, _)| *seq).collect::<Vec<_>>());
     }
     let (mut gaps, mut next) = (Vec::new(), 1);
     for segment in &segments {
@@ -190,25 +212,39 @@ pub(crate) fn names(folder: &Path) -> Vec<Name> {
 }
 
 /// Removes files of segments that are not in use, and what was not finished.
-fn remove_leftovers(folder: &Path, used: &[Name]) {
+///
+/// # Errors
+/// One sentence about the first that cannot be removed; the others are.
+pub(crate) fn remove_leftovers(folder: &Path, used: &[Name]) -> Result<(), String> {
+    let mut first = Ok(());
+    for file in leftovers(folder, used) {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound && first.is_ok() => {
+                let file = file.display();
+                first = Err(format!(
+                    "{file} is in no use and cannot be removed: {error}"
+                ));
+            }
+            _ => {}
+        }
+    }
+    first
+}
+
+/// Files of segments that are not in use, and what was not finished.
+pub(crate) fn leftovers(folder: &Path, used: &[Name]) -> Vec<PathBuf> {
     let used = used
         .iter()
         .flat_map(|name| [name.text(folder), name.vectors(folder)]);
     let used: BTreeSet<PathBuf> = used.collect();
-    let is_ours = |file: &&String| {
+    let is_ours = |file: &String| {
         [".text", ".vectors", ".new"]
             .iter()
             .any(|end| file.ends_with(end))
     };
-    for file in files(folder)
-        .iter()
-        .filter(is_ours)
-        .map(|file| folder.join(file))
-    {
-        if !used.contains(&file) {
-            let _ = std::fs::remove_file(file);
-        }
-    }
+    let ours = files(folder).into_iter().filter(is_ours);
+    let places = ours.map(|file| folder.join(file));
+    places.filter(|file| !used.contains(file)).collect()
 }
 
 fn files(folder: &Path) -> Vec<String> {

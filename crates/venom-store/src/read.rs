@@ -596,6 +596,7 @@ pub(crate) fn stats(
         location: String::new(),
         storage: String::new(),
         rebuilding: 0,
+        unclean: None,
         taken_over: import::taken_over(connection)?,
     };
     let sql = "SELECT name, memories, forgotten, passages, deleted_at_us IS NULL FROM spaces";

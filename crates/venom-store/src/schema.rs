@@ -187,6 +187,18 @@ CREATE TABLE imports (
 INSERT INTO imports SELECT key, memory FROM imports_v6;
 DROP TABLE imports_v6;
 
+ALTER TABLE requests RENAME TO requests_v6;
+CREATE TABLE requests (
+    number        INTEGER PRIMARY KEY,
+    key           BLOB NOT NULL CHECK (length(key) = 16),
+    kind          INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
+    memory        INTEGER NOT NULL,
+    applied_at_us INTEGER NOT NULL,
+    UNIQUE (key, kind, memory)
+) STRICT;
+INSERT INTO requests SELECT number, key, kind, memory, applied_at_us FROM requests_v6;
+DROP TABLE requests_v6;
+
 ALTER TABLE spaces ADD COLUMN deleted_at_us INTEGER;
 
 CREATE TABLE backups (

@@ -61,10 +61,13 @@ impl SqliteStore {
     pub fn snapshot(&self, to: &Path) -> Result<DatabaseFacts, StoreError> {
         let copy = folder::private_file().create_new(true).open(to);
         let copy = copy.map_err(|error| unwritable(to, &error))?;
-        self.shared().snapshot(&copy, to).inspect_err(|_| {
+        let copied = self.shared().snapshot(&copy, to).inspect_err(|_| {
             // What is half there is of no use; that it cannot be removed adds nothing to the error.
             let _ = std::fs::remove_file(to);
-        })
+        });
+        // A cleaning may have waited for the end.
+        self.shared().signal.wake();
+        copied
     }
 }
 

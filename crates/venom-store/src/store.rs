@@ -2,7 +2,7 @@
 //! they change: commit first, index second, both before the next writer.
 
 use crate::block::Block;
-use crate::cleaning::Cleaning;
+use crate::cleaning::{self, Cleanness};
 use crate::fault::{Doing, Fault};
 use crate::index::{Found, Index, IndexOptions, Obstacle, Work};
 use crate::indexer::{Indexer, Signal};
@@ -84,7 +84,7 @@ pub(crate) struct Shared {
     /// Why the last segment could not be made.
     indexing: Mutex<Option<String>>,
     pub(crate) signal: Arc<Signal>,
-    pub(crate) cleaning: Cleaning,
+    pub(crate) cleaning: cleaning::Progress,
     /// Last, so that the database is closed before the folder is given up.
     _lease: Arc<LeaseFile>,
 }
@@ -171,10 +171,9 @@ impl SqliteStore {
             ..Recipe::new(&place.folder, (model_row, model), options)
         };
         let index = load::load(&connection, &recipe).map_err(faulty)?;
-        let is_unclean = marks::at(&connection, erase::CLEANING)
-            .map_err(faulty)?
-            .is_some();
-        let cleaning = Cleaning::new(is_unclean);
+        let mark = marks::at(&connection, erase::CLEANING).map_err(faulty)?;
+        let is_left = !load::leftovers(&recipe.folder, &index.segment_names()).is_empty();
+        let cleaning = cleaning::Progress::new(mark.is_some() || is_left || index.has_erased());
         let signal = Arc::new(Signal::default());
         let shared = Arc::new(Shared {
             model: model.clone(),
@@ -253,6 +252,12 @@ impl SqliteStore {
         self.shared.write(note)
     }
 
+    /// Has somebody told whether the files have bytes of erased memories: now, and whenever that changes. Of several the
+    /// last is told. It must not call the store.
+    pub fn watch_cleanness(&self, observer: impl Fn(&Cleanness) + Send + Sync + 'static) {
+        self.shared.cleaning.watch(Box::new(observer));
+    }
+
     /// Waits until there is nothing to do in the background. For tests and benches.
     ///
     /// # Errors
@@ -273,7 +278,7 @@ impl SqliteStore {
     /// Has the thread look for work.
     #[cfg(test)]
     pub(crate) fn signal_for_tests(&self) {
-        self.shared.skipped.lock().unwrap().clear();
+        self.shared.forget_skipped();
         self.shared.signal.wake();
     }
 
@@ -446,7 +451,7 @@ impl Shared {
     fn wait_for_room(&self) {
         while self.waiting() > WAITING_MAX
             && self.skipped().is_empty()
-            && self.signal.wait_for_progress(None)
+            && self.signal.wait_for_progress()
         {}
     }
 
@@ -462,15 +467,21 @@ impl Shared {
         let skipped = self.skipped();
         let work = self.index().ok()?.next_work(&skipped);
         match work {
-            Some(work) if !work.erases && self.cleaning.is_due() => Some(Task::Clean),
+            Some(work) if !work.erases && self.cleaning_is_due() => Some(Task::Clean),
             Some(work) => Some(Task::Make(work)),
-            None => self.cleaning.is_due().then_some(Task::Clean),
+            None => self.cleaning_is_due().then_some(Task::Clean),
         }
     }
 
     /// Says that the index is not as the database says.
     pub(crate) fn lose_step(&self, reason: String) {
         let _ = self.out_of_step.set(reason);
+    }
+
+    /// Leaves no space alone any longer.
+    pub(crate) fn forget_skipped(&self) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.clear();
     }
 
     /// Notes how the making of a segment ended.
@@ -486,6 +497,7 @@ impl Shared {
             self.waiting.store(index.waiting(), Ordering::Relaxed);
         }
         let error = error.map(|error| error.to_string());
+        self.cleaning.made(error.clone(), self.has_erased());
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
@@ -972,6 +984,7 @@ impl MemoryStore for SqliteStore {
             location: shared.place.folder.display().to_string(),
             storage: shared.info.to_string(),
             rebuilding: shared.index()?.with_gaps() as u64,
+            unclean: shared.cleaning.trouble(Instant::now()),
             ..stats
         })
     }

@@ -1,6 +1,7 @@
 //! Tests of the whole store, by theme. What concerns one module alone is tested beside it.
 
 mod archive;
+mod codes;
 mod crash;
 mod doctor;
 mod erasing;

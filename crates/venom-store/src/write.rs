@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use crate::rows::Quarantine;
 use crate::versions::keep_version;
-use crate::{read, rows};
+use crate::{erase, read, rows};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::{SystemTime, UNIX_EPOCH};
 use venom_core::duplicate::{self, Wording};
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 /// Stores records; one answer per record, with the row of what was stored or refreshed.
 ///
 /// # Errors
-/// [`StoreError::DuplicateId`] for an id that is taken.
+/// [`StoreError::DuplicateId`] for an id that is taken, [`StoreError::ErasedSince`] for a key whose memory was erased.
 pub(crate) fn insert(
     tx: &Transaction<'_>,
     model: i64,
@@ -41,9 +41,14 @@ pub(crate) fn insert(
     let mut answers = Vec::with_capacity(records.len());
     for record in records {
         let answer = if let Some(seq) = applied_insert(tx, record.request)? {
+            if let Some((id, at)) = erase::erased_row(tx, seq)? {
+                return Err(Fault::Store(StoreError::ErasedSince { id, at }));
+            }
             (Inserted::Before(read::memory_in_row(tx, seq)?), seq)
         } else if let Some((seq, old)) = duplicate_of(tx, model, record)? {
-            (Inserted::Duplicate(refresh(tx, seq, old, record)?), seq)
+            let memory = refresh(tx, seq, old, record)?;
+            applied(tx, record.request, Kind::Insert, seq, now_us)?;
+            (Inserted::Duplicate(memory), seq)
         } else {
             (Inserted::Stored, insert_one(tx, model, record, now_us)?)
         };

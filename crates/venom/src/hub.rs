@@ -6,6 +6,7 @@
 //! done twice. Doors (MCP, HTTP, CLI) see only [`Hub`], and never which of the two they have.
 
 mod calls;
+mod cleanness;
 mod engine;
 mod link;
 mod predecessor;

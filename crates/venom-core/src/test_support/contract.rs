@@ -42,6 +42,7 @@ pub fn memory_store(make: MakeStore<'_>) {
     history::every_change_keeps_the_former_version(make().as_ref());
     history::a_former_version_comes_back_as_a_change(make().as_ref());
     history::what_is_erased_is_gone(make().as_ref());
+    history::repeating_the_call_that_stored_what_was_erased_stores_nothing(make().as_ref());
     history::what_was_erased_is_not_imported_again(make().as_ref());
     history::what_was_forgotten_long_ago_is_erased(make().as_ref());
     history::a_speaker_that_was_erased_is_no_name(make().as_ref());

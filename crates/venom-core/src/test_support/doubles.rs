@@ -169,8 +169,11 @@ impl MemoryStore for MemoryMap {
             }
             let (key, id) = (record.request.0, record.memory.id);
             if let Some(before) = next.inserts.get(&key) {
-                let entry = next.memories.get(before);
-                let entry = entry.expect("a key goes with its memory");
+                let Some(entry) = next.memories.get(before) else {
+                    let erased = next.erased.get(before);
+                    let at = erased.expect("a memory that went was erased").at;
+                    return Err(StoreError::ErasedSince { id: *before, at });
+                };
                 answers.push(Inserted::Before(entry.memory.clone()));
                 continue;
             }
@@ -182,7 +185,9 @@ impl MemoryStore for MemoryMap {
                 });
                 old.memory.tags = old.memory.tags.joined(&record.memory.tags);
                 old.memory.stored_at = record.memory.stored_at;
-                answers.push(Inserted::Duplicate(old.memory.clone()));
+                let old = old.memory.clone();
+                next.inserts.insert(key, old.id);
+                answers.push(Inserted::Duplicate(old));
                 continue;
             }
             if next.is_taken(id) {
@@ -418,6 +423,7 @@ impl MemoryStore for MemoryMap {
         Ok(Erasures {
             each: ids.iter().map(|id| kept.erase(*id, now)).collect(),
             is_under_way: false,
+            stuck: None,
             backups: Vec::new(),
         })
     }
@@ -511,6 +517,7 @@ impl MemoryStore for MemoryMap {
             location: "memory".to_owned(),
             storage: "memory".to_owned(),
             rebuilding: 0,
+            unclean: None,
             taken_over: None,
         })
     }

@@ -1,13 +1,17 @@
 //! What is erased is in no file: every byte of the data folder is searched for it.
 
-use super::{Folders, open, open_archived, open_with_rollback};
+use super::{Folders, archived, open, open_archived, open_archived_on, open_with_rollback};
+use crate::cleaning::Cleanness;
+use crate::pages::{Disk, RealDisk};
 use crate::store::SqliteStore;
 use crate::{erase, marks};
 use rusqlite::Connection;
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 use venom_core::ports::{MemoryRecord, MemoryStore, MemoryUpdate};
 use venom_core::test_support::samples::{
     DIMENSIONS, Rng, id, nearest, record, said, space, tagged, vector, waiting,
@@ -159,6 +163,15 @@ fn found(root: &Path, needles: &[Vec<u8>]) -> Vec<String> {
     found
 }
 
+/// Erases memories and waits until nothing is done in the background; whether the files are clean then.
+fn erase_and_wait(store: &SqliteStore, ids: &[MemoryId]) -> (Vec<Erasure>, bool) {
+    let each = store.erase(ids, NOW).unwrap().each;
+    let settled = store.settle();
+    let is_clean = store.shared().cleaning.is_clean();
+    assert_eq!(settled.is_ok(), is_clean, "{settled:?}");
+    (each, is_clean)
+}
+
 /// Those that are erased in these tests: visible, forgotten, waiting and discarded ones.
 fn goes(digits: u64) -> bool {
     digits % 4 < 2
@@ -226,9 +239,8 @@ fn check(open_it: fn(&Path) -> SqliteStore, count: u64) {
     }
     let ids: Vec<MemoryId> = (1..=count).filter(|n| goes(*n)).map(id).collect();
     for some in ids.chunks(ids.len() / 3) {
-        let erasures = store.erase(some, NOW).unwrap();
-        assert!(erasures.each.iter().all(|it| *it == Erasure::Erased));
-        assert!(!erasures.is_under_way);
+        let (each, is_clean) = erase_and_wait(&store, some);
+        assert!(each.iter().all(|it| *it == Erasure::Erased) && is_clean);
         let gone: Vec<Vec<u8>> = needles_of(some.iter().map(|id| id.digits()));
         assert_eq!(found(&folder, &gone), Vec::<String>::new());
         // Life goes on, and moves things about.
@@ -309,7 +321,7 @@ fn residues_of_older_folders_go_with_the_first_erasing() {
     let former: Vec<Vec<u8>> = former.collect();
     assert_ne!(found(&folder, &former), Vec::<String>::new());
     let store = open(&folder);
-    store.erase(&[id(1)], NOW).unwrap();
+    erase_and_wait(&store, &[id(1)]);
     assert_eq!(found(&folder, &former), Vec::<String>::new());
     drop(store);
     assert_eq!(found(&folder, &former), Vec::<String>::new());
@@ -423,6 +435,14 @@ fn erasing_beside_others_that_store_leaves_nothing() {
     let store = open(&folder);
     fill(&store, 200);
     let stop = AtomicBool::new(false);
+    let (tell, cleaned) = mpsc::channel();
+    let is_first = AtomicBool::new(true);
+    store.watch_cleanness(move |now| {
+        // How it was before is told first.
+        if !is_first.swap(false, Ordering::SeqCst) && *now == Cleanness::Clean {
+            let _ = tell.send(());
+        }
+    });
     let ids: Vec<MemoryId> = (1..=200).filter(|n| goes(*n)).map(id).collect();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -434,9 +454,132 @@ fn erasing_beside_others_that_store_leaves_nothing() {
                 next += 1;
             }
         });
-        let erasures = store.erase(&ids, NOW);
+        store.erase(&ids, NOW).unwrap();
+        // Whoever stores wakes the thread again and again, so that it may never be idle.
+        let is_clean = cleaned.recv_timeout(Duration::from_mins(5));
         stop.store(true, Ordering::Relaxed);
-        assert!(!erasures.unwrap().is_under_way);
+        is_clean.unwrap();
     });
     assert_gone(&folder, 200);
+}
+
+/// A disk on which no segment can be made for a while.
+#[derive(Debug, Default)]
+struct FullDisk {
+    is_full: AtomicBool,
+}
+
+impl Disk for FullDisk {
+    fn create(&self, place: &Path) -> io::Result<Box<dyn Write + Send>> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.create(place)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+}
+
+fn trouble(store: &SqliteStore) -> Option<String> {
+    store.stats(&space("default")).unwrap().unclean
+}
+
+/// What was told of the files, as it came.
+fn told(store: &SqliteStore) -> Arc<Mutex<Vec<Cleanness>>> {
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let kept = all.clone();
+    store.watch_cleanness(move |now| kept.lock().unwrap().push(now.clone()));
+    all
+}
+
+fn failures(told: &Mutex<Vec<Cleanness>>) -> usize {
+    let told = told.lock().unwrap();
+    let is_failure = |it: &&Cleanness| matches!(it, Cleanness::Failed(_));
+    told.iter().filter(is_failure).count()
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_is_told_until_it_is_gone() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open(&folder);
+    fill(&store, 30);
+    let told = told(&store);
+    assert_eq!(trouble(&store), None);
+    let obstacle = folder.join("index/7-1-2-3.text");
+    std::fs::create_dir_all(&obstacle).unwrap();
+    assert!(!erase_and_wait(&store, &[id(1)]).1);
+    let said = trouble(&store).unwrap();
+    assert!(
+        said.contains("index/7-1-2-3.text is in no use and cannot be removed"),
+        "{said}"
+    );
+    // Asking again tries again, and fails again.
+    assert!(!erase_and_wait(&store, &[id(1)]).1);
+    assert_eq!(failures(&told), 2);
+    // It is known to the next start, too.
+    drop(store);
+    let store = open(&folder);
+    let told = self::told(&store);
+    assert!(store.settle().is_err() && trouble(&store).is_some());
+    std::fs::remove_dir(&obstacle).unwrap();
+    let again = erase_and_wait(&store, &[id(1)]);
+    assert_eq!(again, (vec![Erasure::Before(NOW)], true));
+    assert_eq!(
+        (trouble(&store), told.lock().unwrap().last()),
+        (None, Some(&Cleanness::Clean))
+    );
+    assert_eq!(found(&folder, &needles(1)), Vec::<String>::new());
+}
+
+#[test]
+fn a_segment_that_cannot_be_made_anew_is_told_until_it_is() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let disk = Arc::new(FullDisk::default());
+    let store = open_archived_on(&folder, disk.clone());
+    fill(&store, 200);
+    let told = told(&store);
+    disk.is_full.store(true, Ordering::SeqCst);
+    assert!(!erase_and_wait(&store, &[id(4)]).1);
+    let said = trouble(&store).unwrap();
+    assert!(said.contains("cannot be written: "), "{said}");
+    assert_ne!(found(&folder, &needles(4)), Vec::<String>::new());
+    disk.is_full.store(false, Ordering::SeqCst);
+    assert!(erase_and_wait(&store, &[id(4)]).1);
+    assert_eq!(
+        (trouble(&store), told.lock().unwrap().last()),
+        (None, Some(&Cleanness::Clean))
+    );
+    assert!(failures(&told) > 0);
+    assert_eq!(found(&folder, &needles(4)), Vec::<String>::new());
+}
+
+#[test]
+fn a_copy_that_is_being_made_keeps_nobody_but_the_cleaning() {
+    let folders = Folders::new();
+    let folder = folders.fresh();
+    let store = open_archived(&folder);
+    fill(&store, 60);
+    let copy = store.shared().copying.lock().unwrap();
+    assert!(store.erase(&[id(4)], NOW).unwrap().is_under_way);
+    // What is stored meanwhile becomes segments.
+    let before = store.with_index(archived);
+    for digits in 1_000..1_100 {
+        store.insert(&[memory(digits)]).unwrap();
+    }
+    store.settle().unwrap();
+    assert!(store.with_index(archived) > before + 40);
+    assert!(store.erase(&[], NOW).unwrap().is_under_way);
+    assert_ne!(found(&folder, &needles(4)), Vec::<String>::new());
+    assert_eq!(trouble(&store), None);
+    drop(copy);
+    // The end of a copy begins the cleaning.
+    let to = folders.fresh();
+    store.snapshot(&to).unwrap();
+    store.shared().signal.wait_until_idle();
+    assert!(!store.erase(&[], NOW).unwrap().is_under_way);
+    assert_eq!(found(&folder, &needles(4)), Vec::<String>::new());
 }

@@ -108,6 +108,7 @@ async fn examine(config: &Arc<Config>, repair: bool) -> Result<Vec<Finding>, Fai
             let hub = Hub::open(config.clone()).await?;
             let answer = hub.check().await;
             let backups = hub.backups().await;
+            let stats = hub.stats(config.space.clone()).await;
             hub.close().await;
             findings.push(match answer {
                 Ok(()) => Finding::new(
@@ -124,6 +125,13 @@ async fn examine(config: &Arc<Config>, repair: bool) -> Result<Vec<Finding>, Fai
                     format!("{holder} uses it and cannot serve: {failure}"),
                 ),
             });
+            let unclean = stats.ok().and_then(|stats| stats.unclean);
+            findings.extend(unclean.map(|reason| {
+                let says = format!(
+                    "bytes of erased memories may still be in the files, and Venom goes on trying: {reason}"
+                );
+                Finding::new("erased", Verdict::Trouble, says)
+            }));
             findings.extend(backups.ok().as_deref().map(doctor::about_backups));
         }
     }

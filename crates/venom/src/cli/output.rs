@@ -246,6 +246,7 @@ pub(super) fn stats(
             "data": stats.location,
             "storage": stats.storage,
             "spaces_being_indexed": stats.rebuilding,
+            "unclean": stats.unclean,
         }));
     }
     let spaces: Vec<&str> = stats.spaces.iter().map(SpaceName::as_str).collect();
@@ -255,13 +256,16 @@ pub(super) fn stats(
             "index      being made anew for {count} large spaces: searches there take longer\n"
         ),
     };
+    let unclean = stats.unclean.as_ref().map_or_else(String::new, |reason| {
+        format!("erased     bytes of erased memories may still be in the files: {reason}\n")
+    });
     let waiting = match stats.quarantined {
         0 => String::new(),
         count => format!(", {count} in quarantine"),
     };
     text(&format!(
         "memories   {} in {}, {} in all, {} forgotten{waiting}\npassages   {}\nspaces     {}\nmodel      {}\n\
-         engine     {}\ndata       {} ({:.1} MB, {})\n{rebuilding}process    {process}\n",
+         engine     {}\ndata       {} ({:.1} MB, {})\n{rebuilding}{unclean}process    {process}\n",
         stats.space_memories,
         visible::line(space.as_str()),
         stats.memories,

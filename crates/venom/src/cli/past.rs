@@ -226,10 +226,19 @@ fn erasures_text(ids: &[MemoryId], erasures: &Erasures) -> String {
         };
     }
     if erasures.is_under_way {
-        text.push_str(
-            "Bytes of it may still be in files of the data folder; they are being removed in the background. Give the \
-             same command again to see whether that is done.\n",
-        );
+        let _ = match &erasures.stuck {
+            Some(reason) => writeln!(
+                text,
+                "Bytes of it may still be in files of the data folder, as they cannot be removed now: {}. Give the same \
+                 command again to try again.",
+                visible::line(reason)
+            ),
+            None => writeln!(
+                text,
+                "Bytes of it may still be in files of the data folder; they are removed in the background as long as \
+                 Venom runs, and from its next start on. Give the same command again to see whether that is done."
+            ),
+        };
     }
     if !erasures.backups.is_empty() {
         text.push_str("These backups may still hold it; restoring one brings it back:\n");
@@ -259,6 +268,7 @@ fn erasures_json(ids: &[MemoryId], erasures: &Erasures) -> Value {
     json!({
         "memories": each.collect::<Vec<_>>(),
         "under_way": erasures.is_under_way,
+        "stuck": erasures.stuck,
         "backups": backups.collect::<Vec<_>>(),
     })
 }

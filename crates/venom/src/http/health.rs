@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
+use venom_core::Stats;
 
 /// How long store and model may take to answer before they count as unhealthy.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
@@ -15,6 +16,26 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
 fn model_name(model: &str) -> &str {
     let name = Path::new(model).file_name().and_then(|name| name.to_str());
     name.unwrap_or(model)
+}
+
+/// What does not go as it should although store and model serve. Says nothing private.
+fn degradations(stats: &Stats, has_backup_failed: bool) -> Vec<&'static str> {
+    let all = [
+        (
+            stats.rebuilding > 0,
+            "the index of a large space is being made anew; until then searches scan it and take longer",
+        ),
+        (
+            stats.unclean.is_some(),
+            "bytes of erased memories may still be in the files, as they cannot be removed now: venom doctor tells why",
+        ),
+        (
+            has_backup_failed,
+            "the last scheduled backup failed: the log on stderr tells why",
+        ),
+    ];
+    let those = all.into_iter().filter(|(is_so, _)| *is_so);
+    those.map(|(_, reason)| reason).collect()
 }
 
 /// The handler.
@@ -53,16 +74,10 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
             if let Some(came) = stats.taken_over {
                 body["imported"] = json!({ "memories": came.memories, "skipped": came.skipped });
             }
-            if stats.rebuilding > 0 {
+            let reasons = degradations(&stats, shared.backups.has_failed());
+            if !reasons.is_empty() {
                 body["status"] = json!("degraded");
-                body["reason"] = json!(
-                    "the index of a large space is being made anew; until then searches scan it and take longer"
-                );
-            }
-            if shared.backups.has_failed() {
-                body["status"] = json!("degraded");
-                body["reason"] =
-                    json!("the last scheduled backup failed: the log on stderr tells why");
+                body["reason"] = json!(reasons.join("; "));
             }
             StatusCode::OK
         }

@@ -1,17 +1,18 @@
 //! The owner's side: store and model in this process, behind a queue, and a socket for the others.
 
-use super::calls::{Answer, BackupCall, Call, carry_out};
-use super::predecessor;
+use super::calls::{Answer, BackupCall, Call, PastAnswer, carry_out};
 use super::queue::{Lane, Queue, Refused};
 use super::retention::Retention;
 use super::socket::Listener;
 use super::spaces::SpaceCall;
+use super::{cleanness, predecessor};
 use crate::asked::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 use venom_core::use_cases::{TimeIds, Venom};
 use venom_core::{Embedder, ErrorKind, MemoryStore, ModelStamp, RequestKey};
 use venom_embed::MiniLm;
@@ -28,6 +29,8 @@ pub(super) struct Engine {
     /// Looks at the store that do not go through the queue; each may hang as long as a disk does.
     looks: Arc<Semaphore>,
     listener: Mutex<Option<Listener>>,
+    /// Cancelled when it closes.
+    ends: CancellationToken,
     /// Erases what was forgotten long ago.
     retention: Option<Retention>,
 }
@@ -38,6 +41,7 @@ struct Parts {
     venom: Arc<Venom>,
     /// For what concerns its files.
     store: Arc<SqliteStore>,
+    cleanness: cleanness::Watch,
 }
 
 /// Finds the model without opening it, for the check of the configuration.
@@ -64,6 +68,7 @@ impl Engine {
             queue,
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             listener: Mutex::new(None),
+            ends: CancellationToken::new(),
             retention,
         });
         match Listener::start(&config.data, engine.clone(), lease) {
@@ -106,6 +111,7 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let parts = parts.ok_or_else(|| refused(Refused::Closed))?;
+        let cleanness = parts.cleanness.clone();
         let job = move || {
             // The caller may have gone; what was asked is done all the same.
             let _ = answer.send(carry_out(&parts.venom, &parts.store, (call, key)));
@@ -123,12 +129,13 @@ impl Engine {
             };
             drop(tokio::task::spawn_blocking(look));
         }
-        match answered.await {
-            Ok(result) => Ok(result.inspect_err(log_cause)?),
-            Err(_) => Err(Failure::internal(
-                "the call failed because of a bug in Venom: see its log",
-            )),
+        let bug = |_| Failure::internal("the call failed because of a bug in Venom: see its log");
+        let answer = answered.await.map_err(bug)?.inspect_err(log_cause)?;
+        if let Answer::Past(PastAnswer::Erasures(erasures)) = answer {
+            let erasures = cleanness::settled(erasures, cleanness, &self.ends).await;
+            return Ok(Answer::Past(PastAnswer::Erasures(erasures)));
         }
+        Ok(answer)
     }
 
     /// Finishes what is under way, then lets the next process in.
@@ -136,6 +143,7 @@ impl Engine {
         let Some(listener) = self.listener.lock().await.take() else {
             return;
         };
+        self.ends.cancel();
         listener.stop().await;
         let queue = self.queue.clone();
         let _ = tokio::task::spawn_blocking(move || queue.close()).await;
@@ -197,6 +205,7 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Parts, Lease), Failure> 
         (open_store(embedder.model()), Ok(embedder))
     };
     let (store, embedder) = (store?, embedder?);
+    let cleanness = cleanness::watch(&store);
     let ids = Arc::new(TimeIds::after(store.largest_id()));
     let store = Arc::new(store);
     let embedder: Arc<dyn Embedder> = Arc::new(embedder);
@@ -205,5 +214,10 @@ fn open_parts(config: &Config, lease: Lease) -> Result<(Parts, Lease), Failure> 
         Venom::new(embedder, kept, Arc::new(SystemClock), ids).with_rules(config.rules.clone());
     predecessor::take_over(config, &store, &venom)?;
     let venom = Arc::new(venom);
-    Ok((Parts { venom, store }, lease))
+    let parts = Parts {
+        venom,
+        store,
+        cleanness,
+    };
+    Ok((parts, lease))
 }

@@ -237,6 +237,7 @@ struct WireStats {
     /// An older owner does not tell.
     #[serde(default)]
     rebuilding: u64,
+    unclean: Option<String>,
     /// Memories and skipped records.
     taken_over: Option<(u64, u64)>,
 }
@@ -679,6 +680,7 @@ impl From<Stats> for WireStats {
             location: stats.location,
             storage: stats.storage,
             rebuilding: stats.rebuilding,
+            unclean: stats.unclean,
             taken_over: stats.taken_over.map(|it| (it.memories, it.skipped)),
         }
     }
@@ -704,6 +706,7 @@ impl WireStats {
             location: self.location,
             storage: self.storage,
             rebuilding: self.rebuilding,
+            unclean: self.unclean,
             taken_over: self
                 .taken_over
                 .map(|(memories, skipped)| TakenOver { memories, skipped }),

@@ -2,9 +2,11 @@
 
 use crate::{BINARY, serve, stdio, store, venom};
 use serde_json::{Value, json};
-use std::io::ErrorKind;
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use venom_testing::{Command, Door, Folder, HttpClient, tool_error, tool_json};
+use venom_testing::{Command, Connection, Door, Folder, HttpClient, tool_error, tool_json};
 
 /// The id in the answer of `venom store`.
 #[track_caller]
@@ -433,4 +435,109 @@ fn nobody_erases_but_the_local_user() {
     }
     let kept = tool_json(&door.call_tool("get_memory", &json!({"memory_id": id})));
     assert_eq!(kept["content"], "Ben lives in Rome");
+}
+
+#[test]
+fn what_cannot_be_removed_from_the_files_is_told_until_it_is() {
+    let folder = Folder::new();
+    let id = remembered(&venom(&folder, ["store", "Ana likes tea"]).run().success());
+    let server = serve(&folder);
+    let health = || {
+        let mut connection = Connection::open(server.port).unwrap();
+        let answer = connection.request("GET", "/health", &[], b"").unwrap();
+        (answer.status, answer.json())
+    };
+    let doctor = || venom(&folder, ["doctor"]).run();
+    assert_eq!(health().1["status"], "healthy");
+    // As a disk that takes no changes would, this keeps files of the index in their place.
+    let obstacle = folder.join("data/index/7-1-2-3.text");
+    std::fs::create_dir_all(&obstacle).unwrap();
+    for words in ["Erased", "was erased before"] {
+        let said = venom(&folder, ["erase", &id, "--yes"]).run().success();
+        assert!(
+            said.contains(words) && said.contains("as they cannot be removed now: "),
+            "{said}"
+        );
+        let (status, said) = health();
+        assert_eq!((status, &said["status"]), (200, &json!("degraded")));
+        assert_eq!(
+            said["reason"],
+            "bytes of erased memories may still be in the files, as they cannot be removed now: venom doctor tells why"
+        );
+    }
+    let said = doctor();
+    assert!(
+        said.stdout
+            .contains("7-1-2-3.text is in no use and cannot be removed"),
+        "{}",
+        said.stdout
+    );
+    said.failure(69);
+    let stats = venom(&folder, ["stats"]).run().success();
+    assert!(stats.contains("cannot be removed"), "{stats}");
+    std::fs::remove_dir(&obstacle).unwrap();
+    let said = venom(&folder, ["erase", &id, "--yes"]).run().success();
+    assert!(!said.contains("may still be in files"), "{said}");
+    let log = server
+        .process
+        .log_with("bytes of erased memories were removed from the files");
+    let failures = log.matches("cannot be removed from the files yet").count();
+    assert_eq!(failures, 1, "{log}");
+    assert_eq!(health().1["status"], "healthy");
+    doctor().success();
+}
+
+/// A call as an attached process sends it again, whose owner died before it answered.
+#[test]
+fn a_store_that_is_repeated_after_the_erasing_stores_nothing() {
+    let folder = Folder::new();
+    let server = serve(&folder);
+    let lease = std::fs::read_to_string(folder.join("data/venom.lock")).unwrap();
+    let socket = lease.lines().find_map(|line| line.strip_prefix("socket="));
+    let stream = UnixStream::connect(socket.unwrap()).unwrap();
+    let (mut answers, mut stream) = (BufReader::new(stream.try_clone().unwrap()).lines(), stream);
+    answers.next().unwrap().unwrap();
+    let mut ask = |key: u32, content: &str| -> Value {
+        let call = json!({"op": "remember", "space": "default", "content": content, "tags": [], "merge": true,
+            "origin": {"speaker": null, "session": null, "occurred_at_us": null},
+            "source": {"client": null, "token": null},
+            "precautions": {"secrets": "keep", "quarantine": false}});
+        let line = json!({"id": 1, "key": format!("{key:032x}"), "call": call}).to_string() + "\n";
+        stream.write_all(line.as_bytes()).unwrap();
+        parsed(&answers.next().unwrap().unwrap())["reply"].clone()
+    };
+    let mut ids = BTreeSet::new();
+    // One call stores it, another finds that it is there.
+    for (key, content) in [
+        (1, "Ana likes tea"),
+        (2, "ana likes tea"),
+        (1, "Ana likes tea"),
+    ] {
+        let stored = &ask(key, content)["Ok"]["remembered"]["memory"]["memory_id"];
+        ids.insert(stored.as_str().unwrap().to_owned());
+    }
+    let memories =
+        || parsed(&venom(&folder, ["stats", "--json"]).run().success())["memories"].clone();
+    assert_eq!((ids.len(), memories()), (1, json!(1)));
+    let id = ids.first().unwrap();
+    venom(&folder, ["erase", id, "--yes"]).run().success();
+    for key in [1, 2] {
+        let refused = ask(key, "Ana likes tea")["Err"].clone();
+        assert_eq!(refused["kind"], "gone", "{refused}");
+        let said = refused["message"].as_str().unwrap();
+        let expected = format!("the memory {id} that it stored was erased for good at 20");
+        assert!(
+            said.contains(&expected) && said.ends_with(": nothing was stored"),
+            "{said}"
+        );
+    }
+    assert_eq!(memories(), json!(0));
+    // Nothing of the words is kept for that.
+    assert_eq!(
+        files_with(&folder.join("data"), &["likes tea", "likes"]),
+        NOTHING
+    );
+    // The same by a call of its own is another memory.
+    assert!(ask(3, "Ana likes tea")["Ok"].is_object());
+    drop(server);
 }

@@ -1,6 +1,7 @@
 //! Every change keeps the former version; what is erased is gone for good.
 
 use super::{everything, get, id, insert, list, search, space, tag};
+use crate::error::ErrorKind;
 use crate::history::{Cause, Erasure, Version};
 use crate::import::{Arrival, ImportKey, Imported};
 use crate::memory::{
@@ -206,7 +207,7 @@ pub(super) fn a_former_version_comes_back_as_a_change(store: &dyn MemoryStore) {
 fn erase(store: &dyn MemoryStore, digits: &[u64]) -> Vec<Erasure> {
     let ids: Vec<MemoryId> = digits.iter().copied().map(id).collect();
     let erasures = store.erase(&ids, NOW).expect("ids are valid");
-    assert!(!erasures.is_under_way && erasures.backups.is_empty());
+    assert!(erasures.stuck.is_none() && erasures.backups.is_empty());
     erasures.each
 }
 
@@ -286,10 +287,36 @@ pub(super) fn what_is_erased_is_gone(store: &dyn MemoryStore) {
     let mut taken = record(1, "another", &[1.0]);
     taken.request = RequestKey(1_000);
     assert!(store.insert(&[taken]).is_err());
-    // The call that stored it is not known any more, so that it stores.
-    let mut repeated = record(6, "visible", &[1.0]);
-    repeated.request = RequestKey(1);
-    assert_eq!(insert(store, &[repeated]), [Inserted::Stored]);
+}
+
+pub(super) fn repeating_the_call_that_stored_what_was_erased_stores_nothing(
+    store: &dyn MemoryStore,
+) {
+    let mut merged = record(2, "One!", &[1.0]);
+    merged.duplicates = Duplicates::Merge;
+    let first = record(1, "one", &[1.0]);
+    insert(store, std::slice::from_ref(&first));
+    let refreshed = insert(store, std::slice::from_ref(&merged));
+    assert!(matches!(&refreshed[..], [Inserted::Duplicate(_)]));
+    // A repeated call changes nothing, neither does one that found a duplicate.
+    let again = insert(store, std::slice::from_ref(&merged));
+    assert!(matches!(&again[..], [Inserted::Before(memory)] if memory.id == id(1)));
+    assert_eq!(versions(store, 1).len(), 2);
+    erase(store, &[1]);
+    // Of several records none is stored: a call is carried out whole or not at all.
+    for records in [
+        vec![first.clone()],
+        vec![merged],
+        vec![record(3, "new", &[1.0]), first],
+    ] {
+        let repeated = store.insert(&records).map_err(|error| error.kind());
+        assert_eq!(repeated, Err(ErrorKind::Gone));
+    }
+    assert_eq!(list(store, everything(), 9, None), []);
+    // The same by a call of its own is another memory.
+    let mut new = record(4, "one", &[1.0]);
+    new.request = RequestKey(1_000);
+    assert_eq!(insert(store, &[new]), [Inserted::Stored]);
 }
 
 pub(super) fn what_was_erased_is_not_imported_again(store: &dyn MemoryStore) {

@@ -105,7 +105,6 @@ impl Kept {
             let erased = self.erased.get(&id);
             return erased.map_or(Erasure::Unknown, |erased| Erasure::Before(erased.at));
         };
-        self.inserts.retain(|_, kept| *kept != id);
         self.changes.retain(|(_, _, kept)| *kept != id);
         let space = entry.memory.space;
         self.erased.insert(id, Erased { space, at: now });

@@ -80,6 +80,7 @@ pub(super) enum WirePastAnswer {
     Erasures {
         each: Vec<WireErasure>,
         is_under_way: bool,
+        stuck: Option<String>,
         /// Where, and when they were begun.
         backups: Vec<(String, i64)>,
     },
@@ -128,6 +129,7 @@ impl From<PastAnswer> for WirePastAnswer {
                 Self::Erasures {
                     each: erasures.each.into_iter().map(Into::into).collect(),
                     is_under_way: erasures.is_under_way,
+                    stuck: erasures.stuck,
                     backups: backups
                         .map(|it| (it.path, it.made_at.as_micros()))
                         .collect(),
@@ -164,10 +166,12 @@ impl WirePastAnswer {
             Self::Erasures {
                 each,
                 is_under_way,
+                stuck,
                 backups,
             } => PastAnswer::Erasures(Erasures {
                 each: each.into_iter().map(Into::into).collect(),
                 is_under_way,
+                stuck,
                 backups: backups
                     .into_iter()
                     .map(|(path, at)| Backup {
@@ -314,6 +318,7 @@ mod tests {
                 Erasure::Unknown,
             ],
             is_under_way: true,
+            stuck: Some("no room\n".to_owned()),
             backups: vec![Backup {
                 path: "/b/größe".to_owned(),
                 made_at: Timestamp::from_micros(8),

@@ -179,7 +179,7 @@ pub(crate) fn copies_beside(folder: &Path, is_imported: bool) -> Vec<Backup> {
         .filter(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            name.starts_with(restore::ASIDE_BEGIN)
+            (name.starts_with(restore::ASIDE_BEGIN) && !holds_personas_alone(&entry.path()))
                 || name == folder::BACKUP_STAGING
                 || (is_imported && name == PREDECESSOR)
         })
@@ -195,6 +195,14 @@ pub(crate) fn copies_beside(folder: &Path, is_imported: bool) -> Vec<Backup> {
         .collect();
     copies.sort_by(|a, b| a.path.cmp(&b.path));
     copies
+}
+
+/// Whether what a restore moved aside is personas and nothing else.
+fn holds_personas_alone(aside: &Path) -> bool {
+    let entries = std::fs::read_dir(aside).into_iter().flatten();
+    let mut names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let is_personas = |name| matches!(name, Some(Ok(name)) if name == restore::PERSONAS_ASIDE);
+    is_personas(names.next()) && names.next().is_none()
 }
 
 /// Has what is hidden count as hidden now, if it was hidden before.

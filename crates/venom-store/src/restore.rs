@@ -25,6 +25,9 @@ const READY: &str = "restore.ready";
 const ASIDE: &str = "aside";
 /// What such a name begins with.
 pub(crate) const ASIDE_BEGIN: &str = "before-restore-";
+/// In such a folder: personas that a restore replaced. The store knows no personas, but who erases has to know that there
+/// are no memories in it.
+pub const PERSONAS_ASIDE: &str = "personalities";
 /// The version of the schema from which on there are marks and backups.
 const FIRST_WITH_MARKS: i64 = 7;
 /// Longest such name, in bytes.

@@ -110,6 +110,22 @@ impl Config {
         self.rules.precautions(source)
     }
 
+    /// The persona folder that somebody named. It must be there; the usual places need not.
+    pub(crate) fn named_persona_folder(&self) -> Option<&Path> {
+        match self.persona_folders.as_slice() {
+            [named, _, _] => Some(named),
+            _ => None,
+        }
+    }
+
+    /// Where personas are restored to: what is searched first.
+    pub(crate) fn persona_folder(&self) -> PathBuf {
+        let first = self.persona_folders.first();
+        first
+            .cloned()
+            .unwrap_or_else(|| PathBuf::from("personalities"))
+    }
+
     /// Whether the server can be reached from this machine only.
     pub(crate) fn is_loopback(&self) -> bool {
         self.host.is_loopback()

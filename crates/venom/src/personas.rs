@@ -1,7 +1,9 @@
 //! Personas from markdown files, read anew on each call, with two built in.
 
-use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read};
+use rustix::fs::{Mode, OFlags};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use venom_core::{Persona, PersonaError, PersonaName, PersonaSource, limits};
 
@@ -41,15 +43,46 @@ impl FilePersonas {
             result => result,
         }
     }
+
+    /// The personas that somebody wrote, by name: each as it would be served, but for what is a built-in one word for
+    /// word. Then what is there and cannot be read, in a sentence each.
+    pub(crate) fn own(&self) -> (Vec<Persona>, Vec<PersonaError>) {
+        let (mut own, mut unreadable) = (Vec::new(), Vec::new());
+        let mut names = BTreeSet::new();
+        for folder in &self.folders {
+            match names_in(folder) {
+                Ok(found) => names.extend(found),
+                Err(error) => unreadable.push(error),
+            }
+        }
+        for name in names {
+            match self.in_files(&name) {
+                Ok(found) => own.extend(found.filter(|persona| !is_built_in(persona))),
+                Err(error) => unreadable.push(error),
+            }
+        }
+        (own, unreadable)
+    }
+
+    /// The persona of that name in the first folder that has its file.
+    fn in_files(&self, name: &PersonaName) -> Result<Option<Persona>, PersonaError> {
+        for folder in &self.folders {
+            if let Some(markdown) = read(&folder.join(name.file_name()))? {
+                return Ok(Some(Persona::new(name.clone(), markdown)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn is_built_in(persona: &Persona) -> bool {
+    BUILT_IN.contains(&(persona.name.as_str(), persona.markdown.as_str()))
 }
 
 impl PersonaSource for FilePersonas {
     fn load(&self, name: &PersonaName) -> Result<Persona, PersonaError> {
-        let file = name.file_name();
-        for folder in &self.folders {
-            if let Some(markdown) = read(&folder.join(&file))? {
-                return Ok(Persona::new(name.clone(), markdown));
-            }
+        if let Some(persona) = self.in_files(name)? {
+            return Ok(persona);
         }
         if let Some((_, markdown)) = BUILT_IN
             .iter()
@@ -65,7 +98,7 @@ impl PersonaSource for FilePersonas {
         let searched = searched.join(", ");
         Err(PersonaError::NotFound {
             name: name.as_str().to_owned(),
-            file,
+            file: name.file_name(),
             searched,
         })
     }
@@ -95,26 +128,43 @@ fn read(path: &Path) -> Result<Option<String>, PersonaError> {
         file: path.display().to_string(),
         reason,
     };
-    let file = match std::fs::File::open(path) {
+    let file = match open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error.to_string())),
     };
-    let bytes_max = limits::PERSONA_BYTES_MAX;
     let mut bytes = Vec::new();
-    let take = u64::try_from(bytes_max).unwrap_or(u64::MAX) + 1;
+    let take = u64::try_from(limits::PERSONA_BYTES_MAX).unwrap_or(u64::MAX) + 1;
     file.take(take)
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(e.to_string()))?;
+    markdown(bytes).map(Some).map_err(unreadable)
+}
+
+/// Opens the file of a persona; links are followed. Whoever opens a pipe would wait for its other end.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is no plain file"))
+}
+
+/// The text of a persona.
+///
+/// # Errors
+/// Why it cannot be served, in half a sentence.
+pub(crate) fn markdown(bytes: Vec<u8>) -> Result<String, String> {
+    let bytes_max = limits::PERSONA_BYTES_MAX;
     if bytes.len() > bytes_max {
-        return Err(unreadable(format!("it is longer than {bytes_max} bytes")));
+        return Err(format!("it is longer than {bytes_max} bytes"));
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8 text".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.trim().is_empty() {
-        return Err(unreadable("it is empty".to_owned()));
+        return Err("it is empty".to_owned());
     }
-    Ok(Some(text))
+    Ok(text)
 }
 
 fn names_in(folder: &Path) -> Result<Vec<PersonaName>, PersonaError> {
@@ -231,6 +281,58 @@ mod tests {
             let error = folder.personas().load(&name("default")).unwrap_err();
             assert!(matches!(error, PersonaError::Unreadable { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_plain_file_holds_nobody_up() {
+        let folder = Folder::new("plain");
+        let pipe = folder.0.join("venom_personality_pipe.md");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        std::fs::create_dir(folder.0.join("venom_personality_folder.md")).unwrap();
+        for of in ["pipe", "folder"] {
+            let error = folder.personas().load(&name(of)).unwrap_err().to_string();
+            assert!(error.ends_with("it is no plain file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn personas_of_ones_own_are_what_would_be_served_and_is_not_built_in() {
+        let (first, second) = (Folder::new("own-1"), Folder::new("own-2"));
+        let folders = vec![first.0.clone(), first.0.join("missing"), second.0.clone()];
+        let personas = FilePersonas::new(folders);
+        assert_eq!(personas.own(), (Vec::new(), Vec::new()));
+        first.write("venom_personality_pirate.md", b"\xef\xbb\xbf# Ahoy\r\n");
+        second.write("venom_personality_pirate.md", b"hidden by the first");
+        second.write("venom_personality_work.md", b"at work");
+        second.write("venom_personality.md", BUILT_IN[0].1.as_bytes());
+        second.write("venom_personality_v2.md", b"# My own second\n");
+        first.write("venom_personality_blank.md", b" \n");
+        second.write("venom_personality_blank.md", b"never served");
+        first.write("venom_personality_a b.md", b"no persona by its name");
+        first.write("notes.md", b"no persona");
+        // By another name than its own, it is never served.
+        first.write("venom_personality_default.md", b"never served");
+        std::os::unix::fs::symlink(
+            second.0.join("venom_personality_work.md"),
+            first.0.join("venom_personality_link.md"),
+        )
+        .unwrap();
+        let (own, unreadable) = personas.own();
+        let texts: Vec<_> = own
+            .iter()
+            .map(|persona| (persona.name.as_str(), persona.markdown.as_str()))
+            .collect();
+        let expected = [
+            ("link", "at work"),
+            ("pirate", "\u{feff}# Ahoy\r\n"),
+            ("variant2", "# My own second\n"),
+            ("work", "at work"),
+        ];
+        assert_eq!(texts, expected);
+        assert_eq!(unreadable.len(), 1, "{unreadable:?}");
+        let told = unreadable[0].to_string();
+        assert!(told.ends_with("venom_personality_blank.md cannot be read: it is empty"));
     }
 
     /// A file's name, a line feed, its content.

@@ -127,10 +127,9 @@ fn check_data_folder(data: &Path) -> Result<(), Failure> {
     }
 }
 
-/// A folder that somebody named must be there; the usual places need not.
 fn check_persona_folder(config: &Config) -> Result<(), Failure> {
-    match config.persona_folders.as_slice() {
-        [named, _, _] if !named.is_dir() => {
+    match config.named_persona_folder() {
+        Some(named) if !named.is_dir() => {
             let shown = named.display();
             Err(Failure::not_ready(format!(
                 "the persona folder {shown} does not exist: expected a folder"

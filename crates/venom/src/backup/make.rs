@@ -4,9 +4,9 @@ use super::files::{
     Hashed, Lock, check_room, forget_pages, hash, open_plain, unreadable, unwritable,
 };
 use super::keep::Keep;
-use super::manifest::{self, ACCESS, MEMORIES, Manifest, StoredFile};
+use super::manifest::{self, ACCESS, HELD, MEMORIES, Manifest, PERSONAS, StoredFile};
 use super::passphrase::Passphrase;
-use super::{seal, shelf};
+use super::{personas, seal, shelf};
 use crate::access_file::AccessFile;
 use crate::failure::Failure;
 use crate::hub::Hub;
@@ -24,6 +24,10 @@ pub(crate) struct Task {
     pub(crate) shelf: PathBuf,
     /// The data folder.
     pub(crate) data: PathBuf,
+    /// Where personas lie, in order of search.
+    pub(crate) personas: Vec<PathBuf>,
+    /// The one of them that somebody named: without it something is wrong.
+    pub(crate) named_personas: Option<PathBuf>,
     /// What it is encrypted with, if it is.
     pub(crate) passphrase: Option<Passphrase>,
     /// Which backups stay.
@@ -41,13 +45,26 @@ pub(crate) struct Made {
     pub(crate) path: PathBuf,
     /// What it is.
     pub(crate) manifest: Manifest,
+    /// How many personas are in it.
+    pub(crate) personas: usize,
     /// Backups that were removed.
     pub(crate) removed: Vec<PathBuf>,
     /// What is worth a word.
     pub(crate) notes: Vec<String>,
 }
 
-/// Makes a backup of the memories behind `hub`, and removes those that are not to stay. `None` if there is one that is
+impl Made {
+    /// How much is in it, for people.
+    pub(crate) fn counted(&self) -> String {
+        let memories = format!("{} memories", self.manifest.facts.memories);
+        match self.personas {
+            0 => memories,
+            personas => format!("{memories} and {personas} personas"),
+        }
+    }
+}
+
+/// Makes a backup of the memories behind `hub` and of the personas that this process finds, and removes those that are not to stay. `None` if there is one that is
 /// young enough.
 ///
 /// # Errors
@@ -229,13 +246,13 @@ impl Bench {
     }
 
     /// From a copy of the memories to a backup in its place.
-    fn finish(self, facts: DatabaseFacts, file: &AccessFile) -> Result<Finished, Failure> {
-        let mut databases = vec![MEMORIES];
+    fn finish(mut self, facts: DatabaseFacts, file: &AccessFile) -> Result<Finished, Failure> {
+        let mut held = vec![MEMORIES];
         if self.task.data.join(ACCESS).exists() {
             let copy = self.copies().join(ACCESS);
             file.open()?.copy_to(&copy)?;
             venom_access::inspect(&copy).map_err(|why| unsound(&copy, &why))?;
-            databases.push(ACCESS);
+            held.push(ACCESS);
         }
         let copy = self.copies().join(MEMORIES);
         let found = venom_store::inspect(&copy).map_err(|why| unsound(&copy, &why))?;
@@ -245,7 +262,11 @@ impl Bench {
                 &format!("expected {facts:?}, found {found:?}"),
             ));
         }
-        let files = databases.into_iter().map(|database| self.store(database));
+        let personas = self.copy_personas()?;
+        if personas > 0 {
+            held.push(PERSONAS);
+        }
+        let files = held.into_iter().map(|holds| self.store(holds));
         let manifest = Manifest {
             made_at: self.task.now,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -261,23 +282,56 @@ impl Bench {
             .and_then(|()| folder::sync(&self.task.shelf))
             .map_err(|error| unwritable(&self.target, &error))?;
         tracing::debug!("backup: it is in its place");
-        self.clear_shelf(manifest)
+        self.clear_shelf(manifest, personas)
+    }
+
+    /// Puts the personas in an archive and opens it again; how many there are. Without any there is no archive. Those
+    /// that cannot be read are no reason to have no backup.
+    fn copy_personas(&mut self) -> Result<usize, Failure> {
+        let (found, left_out) = personas::collect(std::mem::take(&mut self.task.personas));
+        self.notes.extend(left_out);
+        let missing = self.task.named_personas.as_ref();
+        if let Some(missing) = missing.filter(|named| !named.is_dir()) {
+            let missing = missing.display();
+            self.notes.push(format!(
+                "no personas of {missing} are in the backup, since it does not exist: expected a folder"
+            ));
+        }
+        if found.is_empty() {
+            return Ok(0);
+        }
+        let path = self.copies().join(PERSONAS);
+        let packed = personas::pack(&found);
+        let packed = packed.map_err(|error| unsound(&path, &error))?;
+        let write = || {
+            let mut file = folder::private_file().create_new(true).open(&path)?;
+            file.write_all(&packed)?;
+            file.sync_all()?;
+            forget_pages(&file);
+            std::fs::read(&path)
+        };
+        let again = write().map_err(|error| unwritable(&path, &error))?;
+        let again = personas::unpack(&again).map_err(|why| unsound(&path, &why))?;
+        if again != found {
+            return Err(unsound(&path, &"it holds other personas"));
+        }
+        Ok(found.len())
     }
 
     /// Encrypts a copy, or leaves it as it is. Synced, and read again.
-    fn store(&self, database: &'static str) -> Result<StoredFile, Failure> {
-        let copy = self.copies().join(database);
+    fn store(&self, holds: &'static str) -> Result<StoredFile, Failure> {
+        let copy = self.copies().join(holds);
         let read = |error: io::Error| unreadable(&copy, &error);
         let plain = File::open(&copy).map_err(read)?;
         let Some(passphrase) = &self.task.passphrase else {
             let (bytes, sha256) = hash(plain).map_err(read)?;
             return Ok(StoredFile {
-                database,
+                holds,
                 bytes,
                 sha256,
             });
         };
-        let path = self.partial.join(format!("{database}{}", manifest::SEALED));
+        let path = self.partial.join(format!("{holds}{}", manifest::SEALED));
         let written = |error: io::Error| unwritable(&path, &error);
         let sealed = folder::private_file().create_new(true).open(&path);
         let sealed = sealed.map_err(written)?;
@@ -293,7 +347,7 @@ impl Bench {
         }
         let (bytes, sha256) = to.finish();
         Ok(StoredFile {
-            database,
+            holds,
             bytes,
             sha256,
         })
@@ -311,7 +365,7 @@ impl Bench {
     }
 
     /// Removes what is not to stay, and says what lies there then.
-    fn clear_shelf(mut self, manifest: Manifest) -> Result<Finished, Failure> {
+    fn clear_shelf(mut self, manifest: Manifest, personas: usize) -> Result<Finished, Failure> {
         let before = shelf::look(&self.task.shelf)?.whole;
         let mut removed = Vec::new();
         for path in self.task.keep.gone(&before, &self.target, self.task.now) {
@@ -335,6 +389,7 @@ impl Bench {
             made: Made {
                 path: self.target.clone(),
                 manifest,
+                personas,
                 removed,
                 notes: std::mem::take(&mut self.notes),
             },
@@ -385,7 +440,7 @@ fn verify(partial: &Path, manifest: &Manifest) -> Result<(), Failure> {
         return Err(unsound(partial, &"its manifest reads as another"));
     }
     for file in &manifest.files {
-        let path = partial.join(manifest.name_of(file.database));
+        let path = partial.join(manifest.name_of(file.holds));
         let opened = open_plain(&path).map_err(|why| unsound(&path, &why))?;
         forget_pages(&opened);
         let found = hash(opened).map_err(|error| unreadable(&path, &error))?;
@@ -414,10 +469,8 @@ fn remove_own(path: &Path) -> io::Result<bool> {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_own = name == manifest::FILE_NAME
-            || [MEMORIES, ACCESS]
-                .iter()
-                .any(|database| name.starts_with(database));
+        let is_own =
+            name == manifest::FILE_NAME || HELD.iter().any(|holds| name.starts_with(holds));
         if is_own && entry.file_type()?.is_file() {
             std::fs::remove_file(entry.path())?;
         }

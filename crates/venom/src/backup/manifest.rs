@@ -13,6 +13,10 @@ pub(super) const BYTES_MAX: usize = 64 * 1024;
 pub(super) const MEMORIES: &str = "venom.db";
 /// The copy of who may come in.
 pub(super) const ACCESS: &str = "access.db";
+/// The personas that somebody wrote.
+pub(super) const PERSONAS: &str = "personas.zip";
+/// All that a backup can hold.
+pub(super) const HELD: [&str; 3] = [MEMORIES, ACCESS, PERSONAS];
 /// What is appended to the name of an encrypted file.
 pub(super) const SEALED: &str = ".age";
 
@@ -39,8 +43,8 @@ pub(crate) struct Manifest {
 /// A file of a backup, as it lies there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredFile {
-    /// Which database it is a copy of: [`MEMORIES`] or [`ACCESS`].
-    pub(crate) database: &'static str,
+    /// What it holds, as its name without encryption: one of [`HELD`].
+    pub(crate) holds: &'static str,
     /// Its length.
     pub(crate) bytes: u64,
     /// The SHA-256 of its bytes, in 64 hex digits of lower case.
@@ -49,9 +53,9 @@ pub(crate) struct StoredFile {
 
 impl Manifest {
     /// The name of one of its files.
-    pub(super) fn name_of(&self, database: &str) -> String {
+    pub(super) fn name_of(&self, holds: &str) -> String {
         let end = if self.encrypted { SEALED } else { "" };
-        format!("{database}{end}")
+        format!("{holds}{end}")
     }
 
     /// Length of all files.
@@ -80,7 +84,7 @@ impl Manifest {
                 .files
                 .iter()
                 .map(|file| WireFile {
-                    name: self.name_of(file.database),
+                    name: self.name_of(file.holds),
                     bytes: file.bytes,
                     sha256: file.sha256.clone(),
                 })
@@ -90,7 +94,7 @@ impl Manifest {
         json.expect("it has no maps with keys that are no text") + "\n"
     }
 
-    /// Reads one. Nothing in it is trusted: names are those of the two databases and no others, each at most once.
+    /// Reads one. Nothing in it is trusted: names are those of [`HELD`] and no others, each at most once.
     ///
     /// # Errors
     /// Why it is none, in half a sentence.
@@ -167,12 +171,12 @@ impl Wire {
         let mut files: Vec<StoredFile> = Vec::new();
         for file in self.files {
             let file = file.parse(self.encrypted)?;
-            if files.iter().any(|other| other.database == file.database) {
-                return Err(format!("it names a copy of {} twice", file.database));
+            if files.iter().any(|other| other.holds == file.holds) {
+                return Err(format!("it names a copy of {} twice", file.holds));
             }
             files.push(file);
         }
-        if files.iter().all(|file| file.database != MEMORIES) {
+        if files.iter().all(|file| file.holds != MEMORIES) {
             return Err(format!("it names no copy of {MEMORIES}"));
         }
         let model = self.model.map(|model| ModelStamp {
@@ -199,22 +203,21 @@ impl Wire {
 impl WireFile {
     fn parse(self, encrypted: bool) -> Result<StoredFile, String> {
         let end = if encrypted { SEALED } else { "" };
-        let known = [MEMORIES, ACCESS].into_iter();
-        let mut same = known.filter(|database| format!("{database}{end}") == self.name);
-        let Some(database) = same.next() else {
+        let mut known = HELD.into_iter();
+        let Some(holds) = known.find(|holds| format!("{holds}{end}") == self.name) else {
             let shown: String = self.name.chars().take(40).collect();
             return Err(format!(
-                "expected files named {MEMORIES}{end} and {ACCESS}{end}, found {shown:?}"
+                "expected files named {MEMORIES}{end}, {ACCESS}{end} and {PERSONAS}{end}, found {shown:?}"
             ));
         };
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if self.sha256.len() != 64 || !self.sha256.bytes().all(is_digit) {
             return Err(format!(
-                "expected 64 hex digits as the sha256 of {database}{end}, found another text"
+                "expected 64 hex digits as the sha256 of {holds}{end}, found another text"
             ));
         }
         Ok(StoredFile {
-            database,
+            holds,
             bytes: self.bytes,
             sha256: self.sha256,
         })
@@ -235,8 +238,8 @@ pub(super) mod tests {
     use venom_fuzz::Target;
 
     pub(in crate::backup) fn manifest(encrypted: bool) -> Manifest {
-        let file = |database, bytes| StoredFile {
-            database,
+        let file = |holds, bytes| StoredFile {
+            holds,
             bytes,
             sha256: "0123456789abcdef".repeat(4),
         };
@@ -255,7 +258,7 @@ pub(super) mod tests {
                 spaces: 2,
             },
             encrypted,
-            files: vec![file(MEMORIES, 4096), file(ACCESS, 77)],
+            files: vec![file(MEMORIES, 4096), file(ACCESS, 77), file(PERSONAS, 9)],
         }
     }
 
@@ -266,8 +269,13 @@ pub(super) mod tests {
             let json = written.to_json();
             assert_eq!(Manifest::parse(json.as_bytes()).unwrap(), written);
             assert_eq!(json.contains("\"venom.db.age\""), encrypted);
-            assert_eq!(written.bytes(), 4096 + 77);
+            assert_eq!(written.bytes(), 4096 + 77 + 9);
         }
+        // As it was before there were personas in backups.
+        let mut without = manifest(false);
+        without.files.pop();
+        let parsed = Manifest::parse(without.to_json().as_bytes());
+        assert_eq!(parsed.unwrap(), without);
     }
 
     #[track_caller]
@@ -297,6 +305,11 @@ pub(super) mod tests {
             "\"access.db\"",
             "\"venom.db\"",
             "names a copy of venom.db twice",
+        );
+        check(
+            "\"personas.zip\"",
+            "\"personas.zip.age\"",
+            "found \"personas.zip.age\"",
         );
         check("\"0123", "\"0123ABCD", "64 hex digits");
         check("\"0123", "\"ABCD", "64 hex digits");
@@ -329,6 +342,7 @@ pub(super) mod tests {
             "\"name\":",
             "\"venom.db\"",
             "\"access.db.age\"",
+            "\"personas.zip\"",
             "\"../x\"",
             "\"files\":",
             "true",
@@ -345,9 +359,9 @@ pub(super) mod tests {
         let target = target.seed(manifest(false).to_json());
         target.seed(manifest(true).to_json()).run(|bytes| {
             let found = Manifest::parse(bytes)?;
-            assert!((1..=2).contains(&found.files.len()));
+            assert!((1..=HELD.len()).contains(&found.files.len()));
             for file in &found.files {
-                let name = found.name_of(file.database);
+                let name = found.name_of(file.holds);
                 assert!(!name.contains(['/', '\\']) && !name.starts_with('.'));
                 assert_eq!(file.sha256.len(), 64);
             }

@@ -1,18 +1,32 @@
 //! Putting a backup in the place of what a data folder holds. Everything is read and checked before anything there is
-//! touched, and nothing is overwritten: what was there is moved aside.
+//! touched, and nothing is overwritten: what was there is moved aside. Personas come last, file by file: unlike the
+//! databases they do not hang together, and whoever restores again finishes what was cut short.
 
 use super::files::{Hashed, check_room, hash, open_plain, unreadable, unwritable};
-use super::manifest::{self, ACCESS, MEMORIES, Manifest, StoredFile, total};
+use super::manifest::{self, ACCESS, MEMORIES, Manifest, PERSONAS, StoredFile, total};
 use super::passphrase::Passphrase;
+use super::personas::target::{self, Fate, Fates};
+use super::personas::{self, ARCHIVE_BYTES_MAX};
 use super::seal::{self, Sealed};
 use super::shelf;
 use crate::failure::Failure;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
-use venom_core::{Backup, ErrorKind, Timestamp};
-use venom_store::restore::{Restore, in_place, make_ready};
+use venom_core::{Backup, ErrorKind, Persona, Timestamp};
+use venom_store::restore::{PERSONAS_ASIDE, Restore, in_place, make_ready};
 use venom_store::{Lease, LeaseError, folder};
+
+/// What of a backup is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// Everything in it.
+    All,
+    /// Memories; tokens, passkeys, the audit log and personas stay as they are.
+    Memories,
+    /// Personas; the data folder stays as it is.
+    Personas,
+}
 
 /// What somebody wants.
 #[derive(Clone, Debug)]
@@ -21,10 +35,12 @@ pub(crate) struct Wish {
     pub(crate) source: PathBuf,
     /// The data folder that it goes to.
     pub(crate) data: PathBuf,
+    /// The folder that personas go to.
+    pub(crate) personas: PathBuf,
     /// Whether what is there may be moved aside.
     pub(crate) replace: bool,
-    /// Whether tokens, passkeys and the audit log stay as they are.
-    pub(crate) memories_only: bool,
+    /// What is restored.
+    pub(crate) parts: Parts,
     /// The time.
     pub(crate) now: Timestamp,
 }
@@ -48,6 +64,8 @@ pub(crate) struct Restored {
     pub(crate) aside: Option<PathBuf>,
     /// Whether tokens, passkeys and the audit log were restored, too.
     pub(crate) with_access: bool,
+    /// What became of each persona.
+    pub(crate) personas: Fates,
 }
 
 /// Chooses the backup and reads its manifest. Touches nothing.
@@ -91,6 +109,13 @@ pub(crate) fn look(wish: Wish) -> Result<Plan, Failure> {
         };
         (last.path, last.manifest)
     };
+    let has_personas = manifest.files.iter().any(|file| file.holds == PERSONAS);
+    if wish.parts == Parts::Personas && !has_personas {
+        return Err(refused(
+            &backup,
+            &format!("expected personas in it, found no {PERSONAS}"),
+        ));
+    }
     // It goes into the audit log, where nobody knows the working folder.
     let backup = backup.canonicalize().unwrap_or(backup);
     Ok(Plan {
@@ -104,29 +129,48 @@ pub(crate) fn look(wish: Wish) -> Result<Plan, Failure> {
 impl Plan {
     /// The files that are restored.
     fn files(&self) -> impl Iterator<Item = &StoredFile> {
-        let is_wanted = |file: &&StoredFile| !self.wish.memories_only || file.database == MEMORIES;
+        let is_wanted = |file: &&StoredFile| match self.wish.parts {
+            Parts::All => true,
+            Parts::Memories => file.holds == MEMORIES,
+            Parts::Personas => file.holds == PERSONAS,
+        };
         self.manifest.files.iter().filter(is_wanted)
+    }
+
+    /// The databases that are restored.
+    fn databases(&self) -> impl Iterator<Item = &StoredFile> {
+        self.files().filter(|file| file.holds != PERSONAS)
+    }
+
+    /// What is restored.
+    pub(crate) fn parts(&self) -> Parts {
+        self.wish.parts
+    }
+
+    /// The archive of personas in it, if there is one.
+    pub(crate) fn persona_archive(&self) -> PathBuf {
+        self.backup.join(self.manifest.name_of(PERSONAS))
     }
 
     /// Whether tokens, passkeys and the audit log are restored, too.
     pub(crate) fn with_access(&self) -> bool {
-        self.files().any(|file| file.database == ACCESS)
+        self.files().any(|file| file.holds == ACCESS)
     }
 
     /// Names in the data folder that would be moved aside.
     pub(crate) fn in_the_way(&self) -> Vec<&'static str> {
         let mut there = in_place(&self.wish.data);
-        there.retain(|name| self.files().any(|file| file.database == *name));
+        there.retain(|name| self.files().any(|file| file.holds == *name));
         there
     }
 
-    /// Reads everything and compares it with the manifest, as far as that goes without writing: of encrypted files
-    /// every byte, of others the database, too.
+    /// Reads everything and compares it with the manifest, as far as that goes without writing: of encrypted databases
+    /// every byte, of others what is in them, too. Tells what would become of the personas.
     ///
     /// # Errors
     /// [`Failure`] that names the file and what is wrong with it.
-    pub(crate) fn check(&self, passphrase: Option<&Passphrase>) -> Result<(), Failure> {
-        for file in self.files() {
+    pub(crate) fn check(&self, passphrase: Option<&Passphrase>) -> Result<Fates, Failure> {
+        for file in self.databases() {
             let path = self.path_of(file);
             self.check_bytes(file)?;
             if self.manifest.encrypted {
@@ -135,11 +179,45 @@ impl Plan {
                 self.inspect(file, &path)?;
             }
         }
-        Ok(())
+        let personas = self.personas(passphrase)?;
+        Ok(target::look(
+            &self.wish.personas,
+            &personas,
+            self.wish.replace,
+        ))
+    }
+
+    /// The personas that are restored, as they are in the backup.
+    fn personas(&self, passphrase: Option<&Passphrase>) -> Result<Vec<Persona>, Failure> {
+        let Some(file) = self.files().find(|file| file.holds == PERSONAS) else {
+            return Ok(Vec::new());
+        };
+        let path = self.path_of(file);
+        // An encrypted one is longer by some hundred bytes, and 16 for every 64 KiB.
+        let most = ARCHIVE_BYTES_MAX as u64 + 64 * 1024;
+        if file.bytes > most {
+            let why = format!("expected at most {most} bytes, found {}", file.bytes);
+            return Err(refused(&path, &why));
+        }
+        // Read once: what was hashed is what is taken.
+        let mut stored = Vec::new();
+        let read = self.open(file)?.take(most).read_to_end(&mut stored);
+        read.map_err(|error| unreadable(&path, &error))?;
+        self.check_hash(
+            file,
+            &hash(&stored[..]).map_err(|error| unreadable(&path, &error))?,
+        )?;
+        let mut archive = Vec::new();
+        if self.manifest.encrypted {
+            self.decrypt_from(&stored[..], file, &mut archive, passphrase)?;
+        } else {
+            archive = stored;
+        }
+        personas::unpack(&archive).map_err(|why| refused(&path, &why))
     }
 
     fn path_of(&self, file: &StoredFile) -> PathBuf {
-        self.backup.join(self.manifest.name_of(file.database))
+        self.backup.join(self.manifest.name_of(file.holds))
     }
 
     /// Opens a file, which must be as long as the manifest says.
@@ -177,6 +255,16 @@ impl Plan {
         to: &mut impl Write,
         passphrase: Option<&Passphrase>,
     ) -> Result<(), Failure> {
+        self.decrypt_from(self.open(file)?, file, to, passphrase)
+    }
+
+    fn decrypt_from(
+        &self,
+        from: impl io::Read,
+        file: &StoredFile,
+        to: &mut impl Write,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<(), Failure> {
         let path = self.path_of(file);
         let passphrase = passphrase.ok_or_else(|| {
             Failure::internal(format!(
@@ -184,7 +272,7 @@ impl Plan {
                 path.display()
             ))
         })?;
-        let opened = seal::open(self.open(file)?, passphrase);
+        let opened = seal::open(from, passphrase);
         let mut opened = opened.map_err(|why| match why {
             Sealed::OtherPassphrase => refused(
                 &path,
@@ -199,7 +287,7 @@ impl Plan {
     /// Looks into a copy, encrypted no more, whatever it is called in the backup.
     fn inspect(&self, file: &StoredFile, copy: &Path) -> Result<(), Failure> {
         let path = self.path_of(file);
-        if file.database == ACCESS {
+        if file.holds == ACCESS {
             return venom_access::inspect(copy).map_err(|why| refused(&path, &why.to_string()));
         }
         let found = venom_store::inspect(copy).map_err(|why| refused(&path, &why.to_string()))?;
@@ -221,7 +309,7 @@ impl Plan {
         waiting: &Path,
         passphrase: Option<&Passphrase>,
     ) -> Result<(), Failure> {
-        let copy = waiting.join(file.database);
+        let copy = waiting.join(file.holds);
         let made = folder::private_file().create_new(true).open(&copy);
         let mut made = made.map_err(|error| unwritable(&copy, &error))?;
         if self.manifest.encrypted {
@@ -274,16 +362,48 @@ impl Plan {
     }
 }
 
-/// Restores. All of it is in place on return; after an interruption all of it is, or nothing.
+/// Restores. All of it is in place on return; after an interruption all databases are, or none. Personas follow them:
+/// those that cannot be written are told, and undo nothing.
 ///
 /// # Errors
-/// [`Failure`] that says what is in the way or wrong with the backup; then the data folder is as it was.
+/// [`Failure`] that says what is in the way or wrong with the backup; then everything is as it was.
 pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Restored, Failure> {
     plan.check_in_the_way()?;
     // Lengths first: what a manifest says of them is not to be reserved room for.
     for file in plan.files() {
         plan.open(file)?;
     }
+    let personas = plan.personas(passphrase)?;
+    let (aside_name, mut aside) = if plan.wish.parts == Parts::Personas {
+        (plan.aside(&plan.wish.data), None)
+    } else {
+        restore_databases(plan, passphrase)?
+    };
+    let personas_aside = plan.wish.data.join(aside_name);
+    let personas = target::put(
+        &plan.wish.personas,
+        &personas,
+        plan.wish
+            .replace
+            .then(|| personas_aside.join(PERSONAS_ASIDE))
+            .as_deref(),
+    );
+    tracing::debug!("restore: the personas are in place");
+    if aside.is_none() && !personas.of(&Fate::Replaced).is_empty() {
+        aside = Some(personas_aside.canonicalize().unwrap_or(personas_aside));
+    }
+    Ok(Restored {
+        aside,
+        with_access: plan.with_access(),
+        personas,
+    })
+}
+
+/// Puts the databases in place. The name for what was there before, and the folder of that name if there was anything.
+fn restore_databases(
+    plan: &Plan,
+    passphrase: Option<&Passphrase>,
+) -> Result<(String, Option<PathBuf>), Failure> {
     let data = &plan.wish.data;
     let lease = Lease::try_acquire(data).map_err(|error| in_use(data, error))?;
     if !lease.is_exclusive() && !plan.in_the_way().is_empty() {
@@ -295,11 +415,11 @@ pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Re
     }
     // A restore that was cut short was finished just now.
     plan.check_in_the_way()?;
-    check_room(lease.folder(), total(plan.files()))?;
+    check_room(lease.folder(), total(plan.databases()))?;
     let restore = Restore::begin(&lease)?;
-    for file in plan.files() {
+    for file in plan.databases() {
         plan.bring(file, restore.folder(), passphrase)?;
-        tracing::debug!("restore: {} is brought", file.database);
+        tracing::debug!("restore: {} is brought", file.holds);
     }
     make_ready(
         &restore.folder().join(MEMORIES),
@@ -307,12 +427,10 @@ pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Re
         &plan.known(),
     )?;
     tracing::debug!("restore: everything is checked");
-    let aside = restore.commit(&plan.aside(lease.folder()))?;
+    let aside_name = plan.aside(lease.folder());
+    let aside = restore.commit(&aside_name)?;
     tracing::debug!("restore: everything is in place");
-    Ok(Restored {
-        aside,
-        with_access: plan.with_access(),
-    })
+    Ok((aside_name, aside))
 }
 
 /// The sentence for a data folder that cannot be had.

@@ -120,6 +120,8 @@ impl Worker {
         let task = Task {
             shelf: self.folder.clone(),
             data: self.config.data.clone(),
+            personas: self.config.persona_folders.clone(),
+            named_personas: self.config.named_persona_folder().map(Into::into),
             passphrase: passphrase.transpose()?,
             keep: self.config.backups.keep,
             now,
@@ -138,8 +140,7 @@ impl Worker {
 
 fn tell(made: &Made) {
     let path = made.path.display();
-    let memories = made.manifest.facts.memories;
-    tracing::info!("backed up {memories} memories to {path}, verified");
+    tracing::info!("backed up {} to {path}, verified", made.counted());
     for path in &made.removed {
         tracing::info!("removed the backup {}", path.display());
     }

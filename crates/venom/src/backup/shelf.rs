@@ -156,7 +156,7 @@ pub(super) fn remove(backup: &Path) -> Result<(), String> {
     let manifest = manifest_in(backup)?;
     let own = |name: &str| {
         let mut files = manifest.files.iter();
-        name == manifest::FILE_NAME || files.any(|file| manifest.name_of(file.database) == name)
+        name == manifest::FILE_NAME || files.any(|file| manifest.name_of(file.holds) == name)
     };
     let failed = |error: io::Error| format!("it cannot be removed: {error}");
     for entry in std::fs::read_dir(backup).map_err(failed)? {

@@ -1,12 +1,14 @@
 //! `backup` and `restore`.
 
+mod told;
+
 use super::commands::{DOOR, text_of, with_memories};
 use super::output;
 use crate::access_file::AccessFile;
 use crate::asked::SystemClock;
 use crate::backup::{
-    self, Keep, Made, Manifest, Passphrase, Plan, Prompt, Restored, Task, Wish, megabytes,
-    parse_kept,
+    self, Fate, Fates, Keep, Made, Manifest, Parts, Passphrase, Plan, Prompt, Restored, Task, Wish,
+    megabytes, parse_kept,
 };
 use crate::caller::Caller;
 use crate::config::Config;
@@ -51,6 +53,8 @@ pub(super) async fn back_up(arguments: &ArgMatches, config: Arc<Config>) -> Resu
     let task = Task {
         shelf,
         data: config.data.clone(),
+        personas: config.persona_folders.clone(),
+        named_personas: config.named_persona_folder().map(Into::into),
         passphrase,
         keep,
         now: SystemClock.now(),
@@ -92,6 +96,7 @@ fn made_json(made: &Made) -> Value {
         "backup": made.path.display().to_string(),
         "made_at": manifest.made_at.to_string(),
         "memories": manifest.facts.memories,
+        "personas": made.personas,
         "bytes": manifest.bytes(),
         "files": manifest.files.len(),
         "encrypted": manifest.encrypted,
@@ -103,8 +108,8 @@ fn made_json(made: &Made) -> Value {
 fn made_text(made: &Made) -> String {
     let manifest = &made.manifest;
     let mut text = format!(
-        "Backed up {} memories to {}: {}, verified.\n",
-        manifest.facts.memories,
+        "Backed up {} to {}: {}, verified.\n",
+        made.counted(),
         made.path.display(),
         files(manifest)
     );
@@ -117,7 +122,7 @@ fn made_text(made: &Made) -> String {
 fn files(manifest: &Manifest) -> String {
     let files = manifest.files.iter();
     let mut named: Vec<String> = files
-        .map(|file| format!("{} {}", file.database, megabytes(file.bytes)))
+        .map(|file| format!("{} {}", file.holds, megabytes(file.bytes)))
         .collect();
     if manifest.encrypted {
         named.push("encrypted".to_owned());
@@ -130,15 +135,8 @@ fn files(manifest: &Manifest) -> String {
 /// # Errors
 /// [`Failure`] that says what is in the way, or what is wrong with the backup.
 pub(super) async fn restore(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
-    let path = |name| text_of(arguments, name).map(PathBuf::from);
-    let data = path("to").unwrap_or_else(|| config.data.clone());
-    let wish = Wish {
-        source: path("backup").unwrap_or_default(),
-        data: data.clone(),
-        replace: arguments.get_flag("replace"),
-        memories_only: arguments.get_flag("memories-only"),
-        now: SystemClock.now(),
-    };
+    let wish = wish(arguments, &config);
+    let data = wish.data.clone();
     let plan = backup::look(wish)?;
     let passphrase = match &config.backups.passphrase_file {
         _ if !plan.manifest.encrypted => None,
@@ -149,30 +147,65 @@ pub(super) async fn restore(arguments: &ArgMatches, config: Arc<Config>) -> Resu
     notes.extend(model_note(&plan, &config));
     let json = arguments.get_flag("json");
     if arguments.get_flag("dry-run") {
-        plan.check(passphrase.as_ref())?;
-        let present = present(&data, &config).await?;
+        let personas = plan.check(passphrase.as_ref())?;
+        let present = match plan.parts() {
+            Parts::Personas => Present::Nothing,
+            Parts::All | Parts::Memories => present(&data, &config).await?,
+        };
+        notes.extend(told::elsewhere(&personas, &config));
+        notes.extend(told::failed(&plan, &personas));
         tell_notes(&notes);
         return if json {
-            output::line(&plan_json(&plan, present.as_ref()).to_string())
+            output::line(&plan_json(&plan, present.as_ref(), &personas).to_string())
         } else {
-            output::text(&plan_text(&plan, &data, &present))
+            output::text(&plan_text(&plan, &data, &present, &personas))
         };
     }
     let restored = backup::restore(&plan, passphrase.as_ref())?;
-    let file = AccessFile::new(data.clone());
-    let subject = plan.backup.display().to_string();
-    file.note(Event::BackupRestored, &Caller::local(DOOR), subject);
-    file.close();
+    // Personas need no data folder, and make none.
+    if data.is_dir() {
+        let file = AccessFile::new(data.clone());
+        let subject = plan.backup.display().to_string();
+        file.note(Event::BackupRestored, &Caller::local(DOOR), subject);
+        file.close();
+    }
+    notes.extend(told::elsewhere(&restored.personas, &config));
     tell_notes(&notes);
     if json {
-        return output::line(&restored_json(&plan, &restored).to_string());
+        output::line(&restored_json(&plan, &restored).to_string())?;
+    } else {
+        output::text(&restored_text(&plan, &restored, &data))?;
     }
-    output::text(&restored_text(&plan, &restored, &data))
+    // What was restored stays so, and what was not is no success.
+    told::failed(&plan, &restored.personas).map_or(Ok(()), |why| Err(Failure::not_ready(why)))
+}
+
+fn wish(arguments: &ArgMatches, config: &Config) -> Wish {
+    let path = |name| text_of(arguments, name).map(PathBuf::from);
+    let to = path("to");
+    Wish {
+        source: path("backup").unwrap_or_default(),
+        // A restore beside the real folder leaves the real personas alone, too.
+        personas: to
+            .as_ref()
+            .map_or_else(|| config.persona_folder(), |to| to.join("personalities")),
+        data: to.unwrap_or_else(|| config.data.clone()),
+        replace: arguments.get_flag("replace"),
+        parts: if arguments.get_flag("memories-only") {
+            Parts::Memories
+        } else if arguments.get_flag("personas-only") {
+            Parts::Personas
+        } else {
+            Parts::All
+        },
+        now: SystemClock.now(),
+    }
 }
 
 /// What to say of a backup whose memories were embedded with another model than the configured one.
 fn model_note(plan: &Plan, config: &Config) -> Option<String> {
-    let made = plan.manifest.facts.model.as_ref()?;
+    let made = plan.manifest.facts.model.as_ref();
+    let made = made.filter(|_| plan.parts() != Parts::Personas)?;
     let folder = venom_embed::locate(&config.model, &config.model_folders).ok()?;
     let ours = folder.stamp().filter(|ours| ours != made)?;
     Some(format!(
@@ -224,18 +257,28 @@ async fn present(data: &Path, config: &Arc<Config>) -> Result<Present, Failure> 
     }
 }
 
-fn plan_json(plan: &Plan, present: Option<u64>) -> Value {
+fn plan_json(plan: &Plan, present: Option<u64>, personas: &Fates) -> Value {
     let manifest = &plan.manifest;
-    json!({
+    let mut answer = json!({
         "dry_run": true,
         "backup": plan.backup.display().to_string(),
         "made_at": manifest.made_at.to_string(),
-        "memories": manifest.facts.memories,
+        "memories": memories(plan),
         "bytes": manifest.bytes(),
         "with_access": plan.with_access(),
         "memories_there_now": present,
         "in_the_way": plan.in_the_way(),
-    })
+    });
+    told::json(personas, &mut answer);
+    answer
+}
+
+/// How many memories are restored.
+fn memories(plan: &Plan) -> u64 {
+    match plan.parts() {
+        Parts::Personas => 0,
+        Parts::All | Parts::Memories => plan.manifest.facts.memories,
+    }
 }
 
 /// The backup in a line.
@@ -254,20 +297,24 @@ fn described(plan: &Plan) -> String {
     )
 }
 
-fn plan_text(plan: &Plan, data: &Path, present: &Present) -> String {
+fn plan_text(plan: &Plan, data: &Path, present: &Present, personas: &Fates) -> String {
     let mut text = format!(
         "{}.\nEverything in it is as it was written.\n",
         described(plan)
     );
     let data = data.display();
-    let _ = match present {
-        Present::Nothing => writeln!(text, "{data} holds no memories now."),
-        Present::Facts(facts) => writeln!(text, "{data} holds {} memories now.", facts.memories),
-        Present::InUse(memories, holder) => writeln!(
-            text,
-            "{data} holds {memories} memories now and is in use by {holder}: stop it before you restore."
-        ),
-    };
+    if plan.parts() != Parts::Personas {
+        let _ = match present {
+            Present::Nothing => writeln!(text, "{data} holds no memories now."),
+            Present::Facts(facts) => {
+                writeln!(text, "{data} holds {} memories now.", facts.memories)
+            }
+            Present::InUse(memories, holder) => writeln!(
+                text,
+                "{data} holds {memories} memories now and is in use by {holder}: stop it before you restore."
+            ),
+        };
+    }
     let in_the_way = plan.in_the_way();
     if !in_the_way.is_empty() {
         let _ = writeln!(
@@ -276,8 +323,17 @@ fn plan_text(plan: &Plan, data: &Path, present: &Present) -> String {
             in_the_way.join(" and ")
         );
     }
-    if !plan.with_access() {
+    if plan.parts() != Parts::Personas && !plan.with_access() {
         text.push_str("Tokens, passkeys and the audit log would stay as they are.\n");
+    }
+    text += &told::text(personas);
+    let replaced = personas.of(&Fate::Replaced);
+    if !replaced.is_empty() {
+        let _ = writeln!(
+            text,
+            "What is there as {} would be moved to {data}/before-restore-….",
+            told::named(&replaced)
+        );
     }
     text.push_str("Nothing was changed.\n");
     text
@@ -285,27 +341,33 @@ fn plan_text(plan: &Plan, data: &Path, present: &Present) -> String {
 
 fn restored_json(plan: &Plan, restored: &Restored) -> Value {
     let aside = restored.aside.as_ref();
-    json!({
+    let mut answer = json!({
         "dry_run": false,
         "backup": plan.backup.display().to_string(),
         "made_at": plan.manifest.made_at.to_string(),
-        "memories": plan.manifest.facts.memories,
+        "memories": memories(plan),
         "with_access": restored.with_access,
         "before": aside.map(|path| path.display().to_string()),
-    })
+    });
+    told::json(&restored.personas, &mut answer);
+    answer
 }
 
 fn restored_text(plan: &Plan, restored: &Restored, data: &Path) -> String {
-    let mut text = format!(
-        "Restored {} memories to {}, from {}.\n",
-        plan.manifest.facts.memories,
-        data.display(),
-        described(plan)
-    );
+    let mut text = match plan.parts() {
+        Parts::Personas => format!("Restored personas alone, from {}.\n", described(plan)),
+        Parts::All | Parts::Memories => format!(
+            "Restored {} memories to {}, from {}.\n",
+            plan.manifest.facts.memories,
+            data.display(),
+            described(plan)
+        ),
+    };
+    text += &told::text(&restored.personas);
     if let Some(aside) = &restored.aside {
         let _ = writeln!(text, "What was there before lies in {}.", aside.display());
     }
-    if !restored.with_access {
+    if plan.parts() != Parts::Personas && !restored.with_access {
         text.push_str("Tokens, passkeys and the audit log stay as they are.\n");
     }
     text

@@ -2,6 +2,7 @@
 
 mod bad_backups;
 mod kills;
+mod personas;
 mod scheduled;
 
 use crate::{everything, serve, store, venom};

@@ -15,7 +15,8 @@ pub(super) fn commands() -> [Command; 2] {
     let backup = Command::new("backup")
         .about("Write a verified copy of everything to a folder, while servers run")
         .after_help(
-            "Each backup is a folder of its own, venom-YYYYMMDDTHHMMSSZ. With --backup-passphrase-file FILE \
+            "Each backup is a folder of its own, venom-YYYYMMDDTHHMMSSZ. The personas in it are those that `venom persona \
+             list` shows with the same settings, but for the built-in ones. With --backup-passphrase-file FILE \
              (VENOM_BACKUP_PASSPHRASE_FILE) it is encrypted. More in docs/backup.md.",
         )
         .arg(
@@ -42,7 +43,10 @@ pub(super) fn commands() -> [Command; 2] {
         .arg(json());
     let restore = Command::new("restore")
         .about("Put a backup back in place; what is there is moved aside, never overwritten")
-        .after_help("Stop every Venom that uses the data folder first.")
+        .after_help(
+            "Stop every Venom that uses the data folder first. Personas go to --persona-dir (PERSONALITY_DIR), with --to \
+             to FOLDER/personalities.",
+        )
         .arg(
             Arg::new("backup")
                 .value_name("BACKUP")
@@ -61,11 +65,18 @@ pub(super) fn commands() -> [Command; 2] {
         ))
         .arg(flag(
             "replace",
-            "Move memories that are there aside, to before-restore-… in the data folder",
+            "Move memories that are there aside, to before-restore-… in the data folder; personas that differ, too",
         ))
+        .arg(
+            flag(
+                "memories-only",
+                "Leave tokens, passkeys, the audit log and personas as they are",
+            )
+            .conflicts_with("personas-only"),
+        )
         .arg(flag(
-            "memories-only",
-            "Leave tokens, passkeys and the audit log as they are",
+            "personas-only",
+            "Restore the personas and leave the data folder as it is; servers may run",
         ))
         .arg(json());
     [backup, restore]

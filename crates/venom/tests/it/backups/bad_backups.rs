@@ -9,6 +9,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use venom_testing::Folder;
 
+/// A persona in it.
+const PERSONA: &str = "venom_personality_pirate.md";
+
 /// A good backup, to be spoilt.
 struct Backup {
     folder: Folder,
@@ -19,6 +22,7 @@ impl Backup {
     fn new() -> Self {
         let folder = Folder::new();
         venom(&folder, ["store", "The lamp is lit"]).run().success();
+        std::fs::write(folder.join(PERSONA), "# Ahoy").unwrap();
         let path = path_of(&back_up(&folder, []));
         Self { folder, path }
     }
@@ -90,6 +94,12 @@ fn check_refused(folder: &Folder, path: &Path, expected: &str) {
     );
     assert!(!folder.join("other/venom.db").exists());
     assert!(!folder.join("other/access.db").exists());
+    for target in ["data", "other"] {
+        assert!(!folder.join(target).join("personalities").exists());
+    }
+    let persona = std::fs::read_to_string(folder.join(PERSONA));
+    assert!(persona.is_ok_and(|text| text == "# Ahoy"));
+    assert!(!folder.join("escaped.md").exists());
 }
 
 #[test]
@@ -192,6 +202,85 @@ fn files_with_true_hashes_are_looked_into() {
             backup.vouch();
         },
         "it is damaged",
+    );
+}
+
+/// Archives of personas whose hashes are true. Their reader has its own tests and inputs; this is the way to it.
+#[test]
+fn archives_of_personas_lead_nowhere() {
+    let holding = |entries: &'static [(&'static str, &'static str)]| {
+        move |backup: &Backup| {
+            let file = std::fs::File::create(backup.join("personas.zip")).unwrap();
+            let mut writer = zip::ZipWriter::new(file);
+            for (name, text) in entries {
+                let options = zip::write::SimpleFileOptions::default();
+                writer.start_file(*name, options).unwrap();
+                std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+            }
+            writer.finish().unwrap();
+            backup.vouch();
+        }
+    };
+    let good = (PERSONA, "# Mine");
+    for (name, shown) in [
+        ("../escaped.md", "found \"../escaped.md\""),
+        (
+            "../../venom_personality.md",
+            "found \"../../venom_personality.md\"",
+        ),
+        (
+            "/etc/venom_personality.md",
+            "found \"/etc/venom_personality.md\"",
+        ),
+        (
+            "venom_personality_a/../../escaped.md",
+            "expected names such as venom_personality_NAME.md",
+        ),
+        (".env", "found \".env\""),
+    ] {
+        let entries: &'static [_] = Vec::from([good, (name, "# Theirs")]).leak();
+        check(holding(entries), shown);
+    }
+    check(holding(&[(PERSONA, "  ")]), "is no persona: it is empty");
+    check(
+        |backup| {
+            std::fs::write(backup.join("personas.zip"), b"PK\x03\x04").unwrap();
+            backup.vouch();
+        },
+        "personas.zip cannot be restored: it cannot be read as a zip archive",
+    );
+    check(
+        |backup| {
+            let file = std::fs::File::create(backup.join("personas.zip")).unwrap();
+            file.set_len(100_000_000).unwrap();
+            backup.vouch();
+        },
+        "bytes, found 100000000",
+    );
+    let spoilt = |backup: &Backup| {
+        let mut bytes = std::fs::read(backup.join("personas.zip")).unwrap();
+        bytes[60] ^= 1;
+        std::fs::write(backup.join("personas.zip"), bytes).unwrap();
+    };
+    check(spoilt, "its SHA-256 differs from the manifest");
+    check(
+        |backup| {
+            spoilt(backup);
+            backup.vouch();
+        },
+        "cannot be read as a zip archive",
+    );
+    check(
+        |backup| {
+            let elsewhere = backup.folder.join("elsewhere");
+            std::fs::rename(backup.join("personas.zip"), &elsewhere).unwrap();
+            symlink(&elsewhere, backup.join("personas.zip")).unwrap();
+        },
+        "expected a plain file, found a link",
+    );
+    check(
+        |backup| std::fs::remove_file(backup.join("personas.zip")).unwrap(),
+        "No such file",
     );
 }
 

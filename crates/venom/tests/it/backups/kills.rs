@@ -132,6 +132,7 @@ fn a_restore_that_is_killed_leaves_the_old_or_the_new() {
         "access.db is brought",
         "everything is checked",
         "everything is checked",
+        "everything is in place",
     ];
     let origin = Folder::new();
     for number in 0..30 {
@@ -141,6 +142,8 @@ fn a_restore_that_is_killed_leaves_the_old_or_the_new() {
     venom(&origin, ["token", "create", "--name", "new-token"])
         .run()
         .success();
+    let persona = "venom_personality_pirate.md";
+    std::fs::write(origin.join(persona), "# Ahoy").unwrap();
     let backup = path_of(&back_up(&origin, []));
     let new: BTreeSet<String> = everything(&origin).into_values().collect();
     let (mut old_rounds, mut new_rounds) = (0, 0);
@@ -161,6 +164,12 @@ fn a_restore_that_is_killed_leaves_the_old_or_the_new() {
         let first_tokens = (round % 2 == 0).then(|| tokens(&folder, "data"));
         let found: BTreeSet<String> = everything(&folder).into_values().collect();
         let tokens = tokens(&folder, "data");
+        let restored = folder.join("data/personalities").join(persona);
+        let there = std::fs::read_to_string(&restored).ok();
+        assert!(
+            there.is_none() || (there.as_deref() == Some("# Ahoy") && found == new),
+            "a persona is whole, and never before the memories: {there:?}"
+        );
         if found == new {
             new_rounds += 1;
             assert!(
@@ -192,6 +201,7 @@ fn a_restore_that_is_killed_leaves_the_old_or_the_new() {
         again.run().success();
         let found: BTreeSet<String> = everything(&folder).into_values().collect();
         assert_eq!(found, new);
+        assert_eq!(std::fs::read_to_string(&restored).unwrap(), "# Ahoy");
     }
     println!("{old_rounds} times the old, {new_rounds} times the new");
 }

@@ -22,10 +22,15 @@ pub(crate) fn known(connection: &Connection, arrival: &Arrival) -> Result<Option
     }
     let new = &arrival.memory;
     if arrival.keeps_id {
-        let sql = "SELECT 1 FROM memories WHERE id = ?1 AND content = ?2
+        // A copy of one that was imported is another one if it comes for another space. One that was not may have been
+        // moved since it was exported.
+        let sql = "SELECT 1 FROM memories AS m JOIN spaces AS s USING (space)
+                   WHERE m.id = ?1 AND m.content = ?2
+                   AND (s.name = ?3 OR NOT EXISTS (SELECT 1 FROM imports AS i WHERE i.memory = m.seq))
                    UNION ALL SELECT 1 FROM erased WHERE id = ?1";
         let mut statement = connection.prepare_cached(sql)?;
-        let is_there = statement.exists(params![rows::id_column(new.id), new.content.as_str()])?;
+        let (text, space) = (new.content.as_str(), new.space.as_str());
+        let is_there = statement.exists(params![rows::id_column(new.id), text, space])?;
         return Ok(is_there.then_some(new.id));
     }
     let sql = "SELECT m.seq FROM memories AS m JOIN spaces AS s USING (space)

@@ -186,6 +186,7 @@ CREATE TABLE imports (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO imports SELECT key, memory FROM imports_v6;
 DROP TABLE imports_v6;
+CREATE INDEX imports_by_memory ON imports (memory);
 
 ALTER TABLE requests RENAME TO requests_v6;
 CREATE TABLE requests (

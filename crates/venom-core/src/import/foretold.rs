@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 pub struct Foretold {
     /// Of everything that would be kept, or is.
     keys: HashSet<ImportKey>,
-    /// Which texts would be stored under which ids.
+    /// Which texts in which spaces would be stored under which ids.
     ids: HashMap<MemoryId, u64>,
     /// By what they say: when that happened.
     said: HashMap<u64, Vec<Option<Timestamp>>>,
@@ -34,7 +34,8 @@ impl Foretold {
             return Imported::Known(id);
         }
         let said = duplicate::said(&new.space, &new.origin, &new.content);
-        let text = duplicate::fnv1a(new.content.as_str().bytes());
+        let text = [new.space.as_str(), "\0", new.content.as_str()];
+        let text = duplicate::fnv1a(text.into_iter().flat_map(str::bytes));
         let at = new.origin.occurred_at;
         let is_known = if new.id == Some(id) {
             self.ids.get(&id) == Some(&text)

@@ -38,6 +38,7 @@ pub fn memory_store(make: MakeStore<'_>) {
     restored_is_as_before(make().as_ref());
     import::what_is_imported_is_recognised(make().as_ref());
     import::an_id_belongs_to_one_memory(make().as_ref());
+    import::a_copy_in_another_space_is_another_memory(make().as_ref());
     backups::backups_are_known_until_they_are_gone(make().as_ref());
     history::every_change_keeps_the_former_version(make().as_ref());
     history::a_former_version_comes_back_as_a_change(make().as_ref());

@@ -99,7 +99,10 @@ impl Kept {
         by_key.or_else(|| {
             if arrival.keeps_id {
                 let same = self.memories.get(&new.id);
-                let is_same = same.is_some_and(|old| old.memory.content == new.content);
+                let was_imported = || self.imports.values().any(|id| *id == new.id);
+                let is_same = same.map(|entry| &entry.memory).is_some_and(|old| {
+                    old.content == new.content && (old.space == new.space || !was_imported())
+                });
                 return (is_same || self.erased.contains_key(&new.id)).then_some(new.id);
             }
             let mut newest_first = self.visible().rev();

@@ -93,3 +93,20 @@ pub(super) fn an_id_belongs_to_one_memory(store: &dyn MemoryStore) {
         .expect("the store can be read");
     assert_eq!((stats.memories, stats.taken_over), (4, None));
 }
+
+pub(super) fn a_copy_in_another_space_is_another_memory(store: &dyn MemoryStore) {
+    let elsewhere = |digits: u64| {
+        let (mut copy, passages) = arrival(digits, "said twice", true);
+        copy.memory.space = space("elsewhere");
+        copy.key = ImportKey(u128::from(digits));
+        (copy, passages)
+    };
+    let both = [arrival(5, "said twice", true), elsewhere(5)];
+    let stored = [Imported::Stored(id(5)), Imported::Stored(id(1_000_005))];
+    assert_eq!(imported(store, &both), stored);
+    let known = [Imported::Known(id(5)), Imported::Known(id(1_000_005))];
+    assert_eq!(imported(store, &both), known);
+    // What was stored here comes back from an export of before it was moved.
+    insert(store, &[record(7, "said twice", &[1.0])]);
+    assert_eq!(imported(store, &[elsewhere(7)]), [Imported::Known(id(7))]);
+}

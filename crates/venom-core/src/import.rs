@@ -140,8 +140,12 @@ pub enum Imported {
     Stored(MemoryId),
     /// It is new, and durable, but another memory has its id: this is the one it got.
     Renumbered(MemoryId),
-    /// It is kept already, as this memory, perhaps changed or forgotten since; nothing was changed.
+    /// It is kept already, as this memory, perhaps changed since; nothing was changed. A store does not tell it from
+    /// [`Self::Hidden`].
     Known(MemoryId),
+    /// It was kept as this memory, which is not shown any more: forgotten, discarded, in quarantine, or erased for good.
+    /// Nothing was changed.
+    Hidden(MemoryId),
     /// It cannot be kept: why.
     Refused(String),
 }

@@ -63,7 +63,7 @@ mod tests {
     use venom_fuzz::Target;
 
     #[test]
-    fn fuzz_import_mem0() {
+    fn fuzz_import_memories() {
         Target::new("import-mem0")
             .words(&[
                 "\"results\":",

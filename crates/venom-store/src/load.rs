@@ -139,7 +139,7 @@ fn load_large(
     changes: &Changes,
     (row, space, mut segments): (i64, &SpaceName, Vec<Segment>),
 ) -> Result<(), Fault> {
-    let mut changed = Vec::new();
+    let mut again = Vec::new();
     for segment in &mut segments {
         let covered = segment.name.covered;
         let here = changes.of_rows(covered.first, covered.last);
@@ -149,7 +149,7 @@ fn load_large(
                 segment.text.remove(slot);
             }
             if change.space == row {
-                changed.push(change.seq);
+                again.push(change.seq);
             }
         }
         let erased = changes.erased.iter();
@@ -171,7 +171,7 @@ fn load_large(
         tail.clear();
     }
     index.restore(space, Archive::new(segments), gaps);
-    for seq in changed
+    for seq in again
         .into_iter()
         .chain(tail.into_iter().map(|(seq, _)| seq))
     {

@@ -89,6 +89,8 @@ pub(crate) struct Tally {
     pub(crate) stored: u64,
     /// Records that were memories already.
     pub(crate) known: u64,
+    /// How many of those are not shown any more.
+    pub(crate) hidden: u64,
     /// Records that were left out.
     pub(crate) skipped: u64,
     /// Ids that new memories got because others have theirs, the first of them.
@@ -117,6 +119,10 @@ impl Tally {
                     }
                 }
                 Imported::Known(_) => self.known += 1,
+                Imported::Hidden(_) => {
+                    self.known += 1;
+                    self.hidden += 1;
+                }
                 Imported::Refused(why) => self.refused(*number, why),
             }
         }
@@ -184,7 +190,8 @@ impl Progress {
             return text;
         };
         let full = (WIDTH as u64 * done).checked_div(total);
-        let full = full.map_or(WIDTH, |full| full.min(WIDTH as u64) as usize);
+        let full = full.and_then(|full| usize::try_from(full).ok());
+        let full = full.unwrap_or(WIDTH).min(WIDTH);
         format!("[{:<WIDTH$}] {text}", "#".repeat(full))
     }
 

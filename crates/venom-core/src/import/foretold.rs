@@ -24,7 +24,7 @@ impl Foretold {
     pub fn settle(&mut self, key: ImportKey, new: &NewImport, answer: Imported) -> Imported {
         let id = match answer {
             Imported::Refused(_) => return answer,
-            Imported::Known(_) => {
+            Imported::Known(_) | Imported::Hidden(_) => {
                 self.keys.insert(key);
                 return answer;
             }
@@ -99,7 +99,7 @@ mod tests {
     fn kind(answer: &Imported) -> &'static str {
         match answer {
             Imported::Stored(_) | Imported::Renumbered(_) => "stored",
-            Imported::Known(_) => "known",
+            Imported::Known(_) | Imported::Hidden(_) => "known",
             Imported::Refused(_) => "refused",
         }
     }

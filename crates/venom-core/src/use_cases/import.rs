@@ -42,10 +42,7 @@ impl Venom {
                 (answer, _) => answer,
             });
         }
-        Ok(answers
-            .into_iter()
-            .map(|it| it.unwrap_or_else(lost))
-            .collect())
+        self.settled(answers)
     }
 
     /// What [`Self::import`] would answer for these, without storing anything: a memory that would be stored has the
@@ -63,10 +60,26 @@ impl Venom {
         for (place, arrival) in new {
             answers[place] = Some(Imported::Stored(arrival.memory.id));
         }
-        Ok(answers
-            .into_iter()
-            .map(|it| it.unwrap_or_else(lost))
-            .collect())
+        self.settled(answers)
+    }
+
+    /// The answers of a whole batch: which of the known memories are still shown is looked up.
+    fn settled(&self, answers: Vec<Option<Imported>>) -> Result<Vec<Imported>, Error> {
+        let answers = answers.into_iter().map(|it| it.unwrap_or_else(lost));
+        let mut answers: Vec<Imported> = answers.collect();
+        let known = |answer: &Imported| match answer {
+            Imported::Known(id) => Some(*id),
+            _ => None,
+        };
+        let ids: Vec<MemoryId> = answers.iter().filter_map(known).collect();
+        let shown = self.store.get(&ids)?;
+        let of_known = answers.iter_mut().filter(|it| known(it).is_some());
+        for (answer, (id, shown)) in of_known.zip(ids.iter().zip(shown)) {
+            if shown.is_none() {
+                *answer = Imported::Hidden(*id);
+            }
+        }
+        Ok(answers)
     }
 
     /// Answers for those that are refused or known, and the others with their places.

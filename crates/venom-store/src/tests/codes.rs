@@ -2,7 +2,7 @@
 //! layout as `docs/file-format.md` tells it, not by the code that reads them otherwise.
 
 use super::{Folders, SMALL};
-use crate::index::IndexOptions;
+use crate::index::{Index, IndexOptions};
 use crate::lease::Lease;
 use crate::store::SqliteStore;
 use std::collections::BTreeSet;
@@ -163,11 +163,9 @@ fn neither_vector_nor_codes_of_an_erased_memory_are_in_any_file() {
         traces(&store, &folder, &goes),
         traces(&store, &folder, &stays),
     );
-    let count: u64 = goes.iter().map(|digits| passages(*digits)).sum();
-    assert_eq!(
-        (gone.rows.len(), gone.codes.len()),
-        (count as usize, count as usize)
-    );
+    let count = goes.iter().map(|digits| passages(*digits)).sum::<u64>();
+    let count = usize::try_from(count).unwrap();
+    assert_eq!((gone.rows.len(), gone.codes.len()), (count, count));
     assert!(gone.codes.is_disjoint(&others.codes) && gone.codes.is_subset(&all_codes(&folder)));
     assert!(gone.rows.iter().all(|row| !others.rows.contains(row)));
     let vectors = goes.iter().flat_map(|digits| {
@@ -197,7 +195,7 @@ fn neither_vector_nor_codes_of_an_erased_memory_are_in_any_file() {
     // The others have theirs, by new codes, and there is no file that is in no use.
     let after = traces(&store, &folder, &stays);
     assert_eq!(after.rows.len(), others.rows.len());
-    let used = store.with_index(|index| index.segment_names());
+    let used = store.with_index(Index::segment_names);
     assert_eq!(
         crate::load::leftovers(&folder.join("index"), &used),
         Vec::<PathBuf>::new()

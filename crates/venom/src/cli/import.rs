@@ -154,6 +154,7 @@ fn as_json(kind: Kind, tally: &Tally, dry: bool, left: &[Left]) -> Value {
         "dry_run": dry,
         "imported": tally.stored,
         "known": tally.known,
+        "hidden": tally.hidden,
         "skipped": tally.skipped,
         "reasons": tally.reasons,
         "renumbered": renumbered,
@@ -182,15 +183,22 @@ fn left_out(left: &Left, path: &Path) -> String {
 
 /// The summary for people.
 fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
-    let (stored, known, skipped) = (tally.stored, tally.known, tally.skipped);
+    let (stored, skipped) = (tally.stored, tally.skipped);
+    let known = match tally.hidden {
+        0 => format!("{} known already", tally.known),
+        hidden => format!(
+            "{} known already ({hidden} of them forgotten or erased here)",
+            tally.known
+        ),
+    };
     let mut text = if dry {
         format!(
-            "Would import {stored} memories from {}, {known} known already, {skipped} skipped. Nothing was stored.\n",
+            "Would import {stored} memories from {}, {known}, {skipped} skipped. Nothing was stored.\n",
             kind.name()
         )
     } else {
         format!(
-            "Imported {stored} memories from {}, {known} known already, {skipped} skipped.\n",
+            "Imported {stored} memories from {}, {known}, {skipped} skipped.\n",
             kind.name()
         )
     };
@@ -209,7 +217,7 @@ fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
     if skipped > shown {
         let _ = writeln!(text, "and {} more", skipped - shown);
     }
-    if stored + known + skipped == 0 && matches!(kind, Kind::ChatGpt | Kind::Claude) {
+    if stored + tally.known + skipped == 0 && matches!(kind, Kind::ChatGpt | Kind::Claude) {
         text.push_str(
             "No saved memories are in it; its conversations come with --conversations.\n",
         );

@@ -58,6 +58,7 @@ pub(super) enum WireImported {
     Stored(String),
     Renumbered(String),
     Known(String),
+    Hidden(String),
     Refused(String),
 }
 
@@ -67,6 +68,7 @@ impl From<Imported> for WireImported {
             Imported::Stored(id) => Self::Stored(id.to_string()),
             Imported::Renumbered(id) => Self::Renumbered(id.to_string()),
             Imported::Known(id) => Self::Known(id.to_string()),
+            Imported::Hidden(id) => Self::Hidden(id.to_string()),
             Imported::Refused(why) => Self::Refused(why),
         }
     }
@@ -78,6 +80,7 @@ impl WireImported {
             Self::Stored(id) => Imported::Stored(MemoryId::parse(&id)?),
             Self::Renumbered(id) => Imported::Renumbered(MemoryId::parse(&id)?),
             Self::Known(id) => Imported::Known(MemoryId::parse(&id)?),
+            Self::Hidden(id) => Imported::Hidden(MemoryId::parse(&id)?),
             Self::Refused(why) => Imported::Refused(why),
         })
     }

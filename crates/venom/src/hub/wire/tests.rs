@@ -315,6 +315,7 @@ fn memories_from_elsewhere_cross_the_socket_unchanged() {
         Imported::Stored(id),
         Imported::Renumbered(id),
         Imported::Known(id),
+        Imported::Hidden(id),
         Imported::Refused("why".to_owned()),
     ];
     let line = ReplyLine::new(1, Ok(Answer::Imported(answers.clone())));

@@ -1,5 +1,6 @@
-//! Exports as files: who may read them, and of what.
+//! Exports as files: who may read them, and of what; and how they come back where some of it was hidden.
 
+use super::{counts, import};
 use crate::venom;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -44,4 +45,28 @@ fn a_space_that_is_not_there_is_no_empty_export() {
     assert!(!folder.join("hone.jsonl").exists());
     let all = export(&["--all-spaces"]).success();
     assert_eq!(all.lines().count(), 1, "{all}");
+}
+
+#[test]
+fn what_was_hidden_since_is_told_when_it_comes_again() {
+    let folder = Folder::new();
+    let lines: String = (1..=4)
+        .map(|n| format!("{{\"id\": \"mem_170000000000000{n}\", \"content\": \"Fact {n}\"}}\n"))
+        .collect();
+    let path = folder.join("facts.jsonl");
+    std::fs::write(&path, lines).unwrap();
+    let first = import(&folder, &path, []);
+    assert_eq!((counts(&first), &first["hidden"]), ([4, 0, 0], &0.into()));
+    let said = |words: &[&str]| venom(&folder, []).args(words).run().success();
+    said(&["forget", "mem_1700000000000001"]);
+    said(&["erase", "mem_1700000000000002", "--yes"]);
+    for words in [["--dry-run"].as_slice(), &[]] {
+        let again = venom(&folder, ["import", "facts.jsonl"]).args(words);
+        let text = again.run().success();
+        let expected = "4 known already (2 of them forgotten or erased here), 0 skipped";
+        assert!(text.contains(expected), "{text}");
+        let again = venom(&folder, ["import", "--json", "facts.jsonl"]).args(words);
+        let again = serde_json::from_str(&again.run().success()).unwrap();
+        assert_eq!((counts(&again), &again["hidden"]), ([0, 4, 0], &2.into()));
+    }
 }

@@ -372,6 +372,13 @@ impl MemoryChange {
     pub fn is_empty(&self) -> bool {
         self.content.is_none() && self.tags.is_none() && self.origin == Origin::default()
     }
+
+    /// Whether a memory has all of it already. Then there is neither another version nor another time.
+    pub fn changes_nothing_of(&self, memory: &Memory) -> bool {
+        (self.content.as_ref()).is_none_or(|content| *content == memory.content)
+            && self.tags.as_ref().is_none_or(|tags| *tags == memory.tags)
+            && memory.origin.updated(&self.origin) == memory.origin
+    }
 }
 
 /// A memory as it is kept.

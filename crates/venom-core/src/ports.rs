@@ -197,7 +197,8 @@ pub trait MemoryStore: Send + Sync {
     fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError>;
 
     /// Changes a memory in one of these spaces, durable on return: the memory as it is then, `None` where there is none
-    /// or it was forgotten. Nothing changes where a call with the same key changed it before.
+    /// or it was forgotten. Nothing changes where a call with the same key changed it before, or where the memory has
+    /// all of it already.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is changed.

@@ -324,6 +324,10 @@ pub(crate) fn update(
     if was_applied(tx, update.request, Kind::Update, seq)? {
         return Ok(Some((seq, old, false)));
     }
+    if change.changes_nothing_of(&old) {
+        applied(tx, update.request, Kind::Update, seq, now_us())?;
+        return Ok(Some((seq, old, false)));
+    }
     let replaced = Replaced {
         at: update.stored_at,
         cause: Cause::Updated,

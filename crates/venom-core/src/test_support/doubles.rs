@@ -259,7 +259,7 @@ impl MemoryStore for MemoryMap {
             }
             return Ok(None);
         };
-        if !done {
+        if !done && !change.changes_nothing_of(&entry.memory) {
             entry.keep_version(Replaced {
                 at: update.stored_at,
                 cause: Cause::Updated,

@@ -92,6 +92,7 @@ pub(crate) fn look(wish: Wish) -> Result<Plan, Failure> {
         (source.clone(), manifest)
     } else {
         let found = shelf::look(source)?;
+        refuse_newer_ruin(source, &found)?;
         notes.extend(
             found
                 .strange
@@ -124,6 +125,22 @@ pub(crate) fn look(wish: Wish) -> Result<Plan, Failure> {
         notes,
         wish,
     })
+}
+
+/// The newest backup is meant. Where that cannot be read, an older one would be a step back that nobody asked for.
+fn refuse_newer_ruin(source: &Path, found: &shelf::Found) -> Result<(), Failure> {
+    let newest = found.whole.last().map(|backup| &backup.path);
+    let ruins = found.strange.iter();
+    let newer =
+        ruins.filter(|(path, _)| newest.is_none_or(|newest| path.file_name() > newest.file_name()));
+    let Some((ruin, why)) = newer.max_by_key(|(path, _)| path) else {
+        return Ok(());
+    };
+    let instead = newest.map_or_else(
+        || format!("there is no other in {}", source.display()),
+        |path| format!("to go back to an older one, name it: {}", path.display()),
+    );
+    Err(refused(ruin, &format!("{why}; {instead}")))
 }
 
 impl Plan {

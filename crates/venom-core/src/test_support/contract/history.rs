@@ -99,6 +99,10 @@ pub(super) fn every_change_keeps_the_former_version(store: &dyn MemoryStore) {
     ));
     update(store, 5, Some("two"), &[], 20);
     update(store, 5, None, &["c"], 30);
+    // What it has already makes neither another version nor another time.
+    let kept = update(store, 5, Some("two"), &["c"], 35);
+    assert_eq!(kept.stored_at, Timestamp::from_micros(30));
+    assert_eq!(versions(store, 5).len(), 3);
     let mut again = tagged(record(6, "Two.", &[0.0, 1.0]), &["d"]);
     again.duplicates = Duplicates::Merge;
     again.memory.origin = get(store, &[id(5)])[0].clone().expect("it is there").origin;

@@ -392,6 +392,27 @@ fn what_is_no_backup_at_all() {
 }
 
 #[test]
+fn the_newest_backup_is_meant_or_none() {
+    let backup = Backup::new();
+    let folder = &backup.folder;
+    let shelf = folder.join("backups");
+    let newer = shelf.join("venom-99990101T000000Z");
+    std::fs::create_dir(&newer).unwrap();
+    let older = format!("name it: {}", backup.path.display());
+    check_refused(folder, &shelf, &older);
+    check_refused(folder, &shelf, "venom-99990101T000000Z cannot be restored");
+    // An older ruin is passed over with a word.
+    let past = shelf.join("venom-20000101T000000Z");
+    std::fs::rename(&newer, &past).unwrap();
+    let output = restore(folder, &shelf, "other").args(["--dry-run"]).run();
+    assert!(output.stderr.contains("passed over"), "{}", output.stderr);
+    output.success();
+    // Alone it is no backup, and the reason is told.
+    std::fs::remove_dir_all(&backup.path).unwrap();
+    check_refused(folder, &shelf, "its manifest.json is not one");
+}
+
+#[test]
 fn encrypted_files_that_were_changed_do_not_open() {
     let folder = Folder::new();
     venom(&folder, ["store", "The lamp is lit"]).run().success();

@@ -156,6 +156,12 @@ struct Finished {
 impl Bench {
     /// Takes the locks, removes what others left unfinished, and looks whether there is room.
     fn set_up(mut task: Task) -> Result<Option<Self>, Failure> {
+        if task.shelf.is_file() {
+            let shown = task.shelf.display();
+            return Err(Failure::invalid(format!(
+                "{shown} is a file: expected a folder for backups"
+            )));
+        }
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&task.shelf);
         let shelf = made.and_then(|()| task.shelf.canonicalize());

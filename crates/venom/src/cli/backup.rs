@@ -2,7 +2,7 @@
 
 mod told;
 
-use super::commands::{DOOR, text_of, with_memories};
+use super::commands::{DOOR, path_of, text_of, with_memories};
 use super::output;
 use crate::access_file::AccessFile;
 use crate::asked::SystemClock;
@@ -18,7 +18,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use venom_access::Event;
 use venom_core::ports::Clock as _;
@@ -31,7 +31,7 @@ use venom_store::{DatabaseFacts, Lease, LeaseError};
 /// [`Failure`] that says why there is none.
 pub(super) async fn back_up(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
     let settings = &config.backups;
-    let given = text_of(arguments, "folder").map(PathBuf::from);
+    let given = path_of(arguments, "folder")?;
     let shelf = given.or_else(|| settings.folder.clone()).ok_or_else(|| {
         Failure::invalid("the folder is missing: expected venom backup FOLDER, or VENOM_BACKUP_DIR")
     })?;
@@ -135,7 +135,7 @@ fn files(manifest: &Manifest) -> String {
 /// # Errors
 /// [`Failure`] that says what is in the way, or what is wrong with the backup.
 pub(super) async fn restore(arguments: &ArgMatches, config: Arc<Config>) -> Result<(), Failure> {
-    let wish = wish(arguments, &config);
+    let wish = wish(arguments, &config)?;
     let data = wish.data.clone();
     let plan = backup::look(wish)?;
     let passphrase = match &config.backups.passphrase_file {
@@ -180,11 +180,10 @@ pub(super) async fn restore(arguments: &ArgMatches, config: Arc<Config>) -> Resu
     told::failed(&plan, &restored.personas).map_or(Ok(()), |why| Err(Failure::not_ready(why)))
 }
 
-fn wish(arguments: &ArgMatches, config: &Config) -> Wish {
-    let path = |name| text_of(arguments, name).map(PathBuf::from);
-    let to = path("to");
-    Wish {
-        source: path("backup").unwrap_or_default(),
+fn wish(arguments: &ArgMatches, config: &Config) -> Result<Wish, Failure> {
+    let to = path_of(arguments, "to")?;
+    Ok(Wish {
+        source: path_of(arguments, "backup")?.unwrap_or_default(),
         // A restore beside the real folder leaves the real personas alone, too.
         personas: to
             .as_ref()
@@ -199,7 +198,7 @@ fn wish(arguments: &ArgMatches, config: &Config) -> Wish {
             Parts::All
         },
         now: SystemClock.now(),
-    }
+    })
 }
 
 /// What to say of a backup whose memories were embedded with another model than the configured one.

@@ -249,6 +249,20 @@ pub(super) fn text_of<'a>(arguments: &'a ArgMatches, name: &str) -> Option<&'a s
     given.ok().flatten().map(String::as_str)
 }
 
+/// A path that was given.
+///
+/// # Errors
+/// [`Failure`] if it is empty: a variable that was not set, most likely.
+pub(super) fn path_of(arguments: &ArgMatches, name: &str) -> Result<Option<PathBuf>, Failure> {
+    let given = text_of(arguments, name);
+    if given == Some("") {
+        return Err(Failure::invalid(format!(
+            "{name} is empty: expected a path"
+        )));
+    }
+    Ok(given.map(PathBuf::from))
+}
+
 /// Where a memory comes from, as far as the arguments say.
 fn origin(arguments: &ArgMatches) -> Result<Origin, Failure> {
     let words = OriginWords {

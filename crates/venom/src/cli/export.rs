@@ -2,7 +2,7 @@
 
 mod markdown;
 
-use super::commands::{filter, text_of, with_memories};
+use super::commands::{filter, path_of, text_of, with_memories};
 use super::output;
 use crate::admitted::Admitted;
 use crate::config::Config;
@@ -59,7 +59,7 @@ async fn refuse_unknown_space(admitted: &Admitted<'_>, query: &ListQuery) -> Res
 }
 
 fn target(arguments: &ArgMatches) -> Result<Target, Failure> {
-    let out = text_of(arguments, "out").map(PathBuf::from);
+    let out = path_of(arguments, "out")?;
     let by_month = arguments.get_flag("by-month");
     match (text_of(arguments, "to"), out) {
         (Some("markdown"), Some(folder)) => {
@@ -188,7 +188,7 @@ impl Part {
             .create_new(true)
             .mode(0o600)
             .open(&beside);
-        let file = file.map_err(|error| unwritable(&beside, &error))?;
+        let file = file.map_err(|error| unwritable(&whole, &error))?;
         Ok(Self {
             file: BufWriter::new(file),
             beside,

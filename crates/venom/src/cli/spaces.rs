@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use clap::ArgMatches;
 use serde_json::json;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -99,7 +100,10 @@ fn which(arguments: &ArgMatches, to: &SpaceName) -> Result<Which, Failure> {
     let Some(from) = commands::text_of(arguments, "from") else {
         let ids = commands::texts(arguments, "ids");
         let ids = ids.iter().map(|id| MemoryId::parse(id));
-        return Ok(Which::Ids(ids.collect::<Result<_, _>>()?));
+        let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let mut met = HashSet::new();
+        ids.retain(|id| met.insert(*id));
+        return Ok(Which::Ids(ids));
     };
     let words = FilterWords {
         space: Some(from),

@@ -392,6 +392,30 @@ fn what_is_no_backup_at_all() {
 }
 
 #[test]
+fn a_path_that_cannot_be_meant_is_refused() {
+    let folder = Folder::new();
+    venom(&folder, ["store", "one"]).run().success();
+    std::fs::write(folder.join("file"), "x").unwrap();
+    for (words, expected) in [
+        (&["backup", ""][..], "folder is empty: expected a path"),
+        (
+            &["backup", "file"],
+            "file is a file: expected a folder for backups",
+        ),
+        (&["restore", ""], "backup is empty: expected a path"),
+        (
+            &["restore", "file", "--to", ""],
+            "to is empty: expected a path",
+        ),
+        (&["export", "--out", ""], "out is empty: expected a path"),
+    ] {
+        let said = venom(&folder, []).args(words).run().failure(2);
+        assert_eq!(said.trim(), format!("venom: {expected}"));
+    }
+    assert_eq!(std::fs::read(folder.join("file")).unwrap(), b"x");
+}
+
+#[test]
 fn the_newest_backup_is_meant_or_none() {
     let backup = Backup::new();
     let folder = &backup.folder;

@@ -2,6 +2,7 @@
 
 use super::{counts, import};
 use crate::venom;
+use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use venom_testing::Folder;
@@ -50,9 +51,10 @@ fn a_space_that_is_not_there_is_no_empty_export() {
 #[test]
 fn what_was_hidden_since_is_told_when_it_comes_again() {
     let folder = Folder::new();
-    let lines: String = (1..=4)
-        .map(|n| format!("{{\"id\": \"mem_170000000000000{n}\", \"content\": \"Fact {n}\"}}\n"))
-        .collect();
+    let line =
+        |n: u32| json!({"id": format!("mem_170000000000000{n}"), "content": format!("Fact {n}")});
+    let lines: Vec<String> = (1..=4).map(|n| line(n).to_string()).collect();
+    let lines = lines.join("\n");
     let path = folder.join("facts.jsonl");
     std::fs::write(&path, lines).unwrap();
     let first = import(&folder, &path, []);

@@ -111,9 +111,10 @@ pub(super) fn collections(
         if more > 0 {
             names.push(format!("{more} more"));
         }
-        let there = match names.is_empty() {
-            true => "none at all".to_owned(),
-            false => names.join(", "),
+        let there = if names.is_empty() {
+            "none at all".to_owned()
+        } else {
+            names.join(", ")
         };
         notes.add(format!(
             "there is no collection {wanted:?}: found {there}; COLLECTION_NAME tells which is taken over"
@@ -138,11 +139,12 @@ fn listed(connection: &Connection) -> Result<(Vec<Listed>, Vec<Skipped>), rusqli
     );
     let without = sql("NULL, NULL", "");
     // The oldest have one database alone.
-    let mut statement = match super::has_table(connection, "databases")? {
-        true => connection
+    let mut statement = if super::has_table(connection, "databases")? {
+        connection
             .prepare(&with)
-            .or_else(|_| connection.prepare(&without))?,
-        false => connection.prepare(&without)?,
+            .or_else(|_| connection.prepare(&without))?
+    } else {
+        connection.prepare(&without)?
     };
     let mut rows = statement.query([ID_BYTES_MAX])?;
     let (mut found, mut skipped) = (Vec::new(), Vec::new());

@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Metadata(String);
 
+/// The key of the metadata under which the id stands that a memory had elsewhere, where it could not keep it.
+pub const ORIGINAL_ID: &str = "original_id";
+
 impl Metadata {
     /// Takes the text of a JSON object. Only its frame is looked at: who reads JSON vouches for what is in it.
     ///
@@ -41,6 +44,18 @@ impl Metadata {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same with the id that a memory had elsewhere; unchanged if there is no room for it.
+    fn with_original(self, id: MemoryId) -> Self {
+        let rest = self.0.strip_prefix('{').unwrap_or_default().trim_start();
+        let comma = if rest == "}" { "" } else { "," };
+        let mut key = ORIGINAL_ID.to_owned();
+        // Whatever else is called so stays apart.
+        while rest.contains(&format!("\"{key}\"")) {
+            key.push('_');
+        }
+        Self::parse(&format!("{{\"{key}\":\"{id}\"{comma}{rest}")).unwrap_or(self)
     }
 }
 
@@ -131,6 +146,24 @@ pub struct Arrival {
     pub keeps_id: bool,
     /// The id that it gets where the other is taken; never used before.
     pub spare: MemoryId,
+    /// The id that it had elsewhere.
+    pub original: Option<MemoryId>,
+}
+
+impl Arrival {
+    /// The memory as it is kept under an id: if that is not the one that it had elsewhere, its metadata tells that one.
+    pub fn kept_as(&self, id: MemoryId) -> Memory {
+        let mut memory = Memory {
+            id,
+            ..self.memory.clone()
+        };
+        if let Some(original) = self.original.filter(|original| *original != id) {
+            let metadata = memory.metadata.take();
+            let metadata = metadata.unwrap_or_else(|| Metadata("{}".to_owned()));
+            memory.metadata = Some(metadata.with_original(original));
+        }
+        memory
+    }
 }
 
 /// What became of a memory from elsewhere.
@@ -193,6 +226,29 @@ mod tests {
         for (place, key) in keys.iter().enumerate() {
             assert!(*key != first.key() && !keys[..place].contains(key));
         }
+    }
+
+    #[test]
+    fn metadata_tells_the_id_of_elsewhere() {
+        let id = MemoryId::new(5).expect("an id");
+        for (before, after) in [
+            ("{}", r#"{"original_id":"mem_5"}"#),
+            ("{ }", r#"{"original_id":"mem_5"}"#),
+            (r#"{"a":1}"#, r#"{"original_id":"mem_5","a":1}"#),
+            (
+                r#"{"original_id":1}"#,
+                r#"{"original_id_":"mem_5","original_id":1}"#,
+            ),
+        ] {
+            let metadata = Metadata::parse(before).expect("an object");
+            assert_eq!(metadata.with_original(id).as_str(), after);
+        }
+        let full = format!(
+            "{{\"a\":\"{}\"}}",
+            "x".repeat(limits::METADATA_BYTES_MAX - 8)
+        );
+        let metadata = Metadata::parse(&full).expect("it fits");
+        assert_eq!(metadata.with_original(id).as_str(), full);
     }
 
     #[test]

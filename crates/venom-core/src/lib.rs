@@ -32,7 +32,7 @@ pub use conversation::{NewConversation, Turn};
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
 pub use history::{Cause, Erased, Erasure, Erasures, History, Replaced, Version};
-pub use import::{Arrival, Foretold, ImportKey, Imported, Metadata, NewImport};
+pub use import::{Arrival, Foretold, ImportKey, Imported, Metadata, NewImport, ORIGINAL_ID};
 pub use memory::{
     Content, Duplicates, Memory, MemoryChange, MemoryId, NewMemory, Origin, RequestKey,
     SessionName, SpaceName, Speaker, Tag, Tags, Verdict,

@@ -3,25 +3,27 @@
 //! Documents and metadata lie in the segment of scope `METADATA` of a collection: a row in `embeddings` for each, its
 //! fields in `embedding_metadata`. What was written lies in `embeddings_queue` first; what is newer there than
 //! `max_seq_id` of the segment was not carried out yet, and counts. Sequence numbers are 8 bytes, big-endian, or
-//! integers, by version. Nothing is ever written beside the file: with a journal or a write-ahead log there, a copy is
-//! read.
+//! integers, by version. What is read is a copy of one state: nothing is ever written beside the file.
 
+mod collections;
 mod copy;
+mod fields;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use crate::record::{Loose, moment_of_text, parted};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable, bytes};
-use copy::Opened;
+use crate::{Found, Kind, Notes, Options, Records, Skipped, Unusable, bytes};
+use collections::{Collection, collections};
+use fields::{FIELDS_MAX, Fields, fields, why_left_out};
 use queue::{Pending, State};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::path::Path;
-use venom_core::limits::CONTENT_BYTES_MAX;
-use venom_core::{InputError, MemoryId, Source, SpaceName, Timestamp};
+use venom_core::limits::METADATA_BYTES_MAX;
+use venom_core::{MemoryId, Source, SpaceName, Timestamp};
 
 pub use copy::{CHROMA_FILE, chroma_state};
 
@@ -33,30 +35,20 @@ const PAGE_ROWS: usize = 256;
 const FIELD_BYTES_MAX: i64 = 1024 * 1024;
 /// Longest id that is read, in bytes.
 const ID_BYTES_MAX: i64 = 1024;
-/// Most fields of a record that are read, and bytes of them all together, the document apart.
-const FIELDS_MAX: usize = 1_000;
-const FIELDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Digits of an id that tells whole seconds: of the years 2001 to 2286.
 const SECONDS_DIGITS: usize = 10;
-
-/// A collection and where its memories go.
-#[derive(Clone, Debug)]
-struct Collection {
-    segment: String,
-    /// How what the queue calls it ends.
-    topic: String,
-    space: SpaceName,
-}
 
 /// Opens a folder of ChromaDB, or its file.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let file = bytes::file_of(path, CHROMA_FILE, "a folder or database of ChromaDB")?;
-    let opened = Opened::new(&file, &options.scratch)?;
+    let connection = copy::open(&file, &options.scratch)?;
     let broken = |error: rusqlite::Error| {
         let shown = file.display();
         Unusable(format!("{shown} cannot be read as a ChromaDB: {error}"))
     };
-    let (collections, skipped) = collections(&opened.connection, options).map_err(broken)?;
+    let (collections, skipped) =
+        collections(&connection, options, &options.notes).map_err(broken)?;
+    let has_lists = has_lists(&connection).map_err(broken)?;
     if collections.is_empty() && skipped.is_empty() && options.other_collections {
         let shown = file.display();
         return Err(Unusable(format!(
@@ -65,11 +57,13 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     }
     let mut total = 0;
     for collection in &collections {
-        total += count(&opened.connection, &collection.segment).map_err(broken)?;
+        total += count(&connection, &collection.segment).map_err(broken)?;
     }
     let shown = file.display().to_string();
     let mut reader = Reader {
-        opened,
+        connection,
+        has_lists,
+        notes: options.notes.clone(),
         collections: collections.into(),
         current: None,
         ready: VecDeque::new(),
@@ -90,37 +84,16 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     })
 }
 
-/// The collections that are read, and those that cannot be.
-fn collections(
-    connection: &Connection,
-    options: &Options,
-) -> Result<(Vec<Collection>, Vec<Skipped>), rusqlite::Error> {
-    let sql =
-        "SELECT iif(octet_length(c.name) > ?1, NULL, c.name), iif(octet_length(c.id) > ?1, NULL, c.id),
-                      iif(octet_length(s.id) > ?1, NULL, s.id)
-               FROM collections AS c JOIN segments AS s ON s.collection = c.id
-               WHERE s.scope = 'METADATA' ORDER BY c.name, c.id";
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([ID_BYTES_MAX])?;
-    let (mut found, mut skipped) = (Vec::new(), Vec::new());
-    while let Some(row) = rows.next()? {
-        let name = text_of(row.get_ref(0)?);
-        let (Ok(id), Ok(segment)) = (row.get_ref(1)?.as_str(), row.get_ref(2)?.as_str()) else {
-            let place = format!("collection {name}");
-            let why = format!("its ids are no texts of at most {ID_BYTES_MAX} bytes");
-            skipped.push(Skipped { place, why });
-            continue;
-        };
-        let space = SpaceName::parse(&name).unwrap_or_else(|_| options.space.clone());
-        if options.other_collections || space == options.space {
-            found.push(Collection {
-                segment: segment.to_owned(),
-                topic: format!("/{id}"),
-                space,
-            });
-        }
-    }
-    Ok((found, skipped))
+/// Whether there is such a table. A view is none: it could compute for ever.
+fn has_table(connection: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    connection.query_row(sql, [name], |row| row.get(0))
+}
+
+/// Whether metadata may have lists: since ChromaDB 1.5.
+fn has_lists(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT rowid, id, key, string_value, int_value, float_value, bool_value FROM embedding_metadata_array";
+    Ok(has_table(connection, "embedding_metadata_array")? && connection.prepare(sql).is_ok())
 }
 
 fn count(connection: &Connection, segment: &str) -> Result<u64, rusqlite::Error> {
@@ -139,9 +112,11 @@ fn seq(column: ValueRef<'_>) -> i64 {
     }
 }
 
-/// Reads page by page; the copy, if there is one, lives as long.
+/// Reads page by page.
 struct Reader {
-    opened: Opened,
+    connection: Connection,
+    has_lists: bool,
+    notes: Notes,
     /// Those that were not begun.
     collections: VecDeque<Collection>,
     current: Option<Current>,
@@ -166,7 +141,7 @@ impl Reader {
 
     /// Reads until there is something, or the end.
     fn fill(&mut self) -> Result<(), rusqlite::Error> {
-        let connection = &self.opened.connection;
+        let connection = &self.connection;
         while self.ready.is_empty() {
             let Some(current) = &mut self.current else {
                 let Some(collection) = self.collections.pop_front() else {
@@ -190,13 +165,20 @@ impl Reader {
                     }));
                     continue;
                 }
-                let mut state = State::Kept(fields(connection, *row)?);
+                let Fields { all, is_cut } = fields(connection, *row, self.has_lists)?;
+                if is_cut {
+                    self.notes.add(format!(
+                        "{id} has more metadata than is read: expected at most {FIELDS_MAX} fields, the rest was left out"
+                    ));
+                }
+                let mut state = State::Kept(all);
                 for change in current.pending.take(connection, id)? {
                     state.apply(change);
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    self.ready.push_back(memory(id, fields, created, space));
+                    let memory = memory((id, fields, created), space, &self.notes);
+                    self.ready.push_back(memory);
                 }
             }
             if rows.is_empty() {
@@ -211,7 +193,8 @@ impl Reader {
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    self.ready.push_back(memory(&id, fields, "", space));
+                    let memory = memory((&id, fields, ""), space, &self.notes);
+                    self.ready.push_back(memory);
                 }
             }
         }
@@ -252,69 +235,12 @@ fn text_of(column: ValueRef<'_>) -> String {
     }
 }
 
-/// The fields of a row, the document among them. Lengths are asked before texts are read: SQLite tells them without
-/// reading the text.
-fn fields(connection: &Connection, row: i64) -> Result<Map<String, Value>, rusqlite::Error> {
-    let sql = "SELECT iif(octet_length(key) > ?3, NULL, key), iif(octet_length(string_value) > ?2, NULL, string_value),
-                   int_value, float_value, bool_value, octet_length(string_value)
-               FROM embedding_metadata WHERE id = ?1 ORDER BY key = ?4 DESC LIMIT ?5";
-    let mut statement = connection.prepare_cached(sql)?;
-    let most = i64::try_from(FIELDS_MAX).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![row, FIELD_BYTES_MAX, ID_BYTES_MAX, DOCUMENT, most])?;
-    let (mut fields, mut bytes) = (Map::new(), 0);
-    while let Some(row) = rows.next()? {
-        let key = text_of(row.get_ref(0)?);
-        let length: Option<u64> = row.get(5)?;
-        let value = match row.get_ref(1)? {
-            ValueRef::Null => match length {
-                Some(length) => left_out(&key, length),
-                None => number_of(row)?,
-            },
-            text => Value::String(text_of(text)),
-        };
-        bytes += value.as_str().map_or(0, str::len);
-        if bytes > FIELDS_BYTES_MAX {
-            break;
-        }
-        fields.insert(key, value);
-    }
-    Ok(fields)
-}
-
-/// What stands for a text that is too long to be read; for a document in a form that no document has.
-fn left_out(key: &str, length: u64) -> Value {
-    if key == DOCUMENT {
-        return Value::Array(vec![length.into()]);
-    }
-    Value::String(format!("left out: {length} bytes"))
-}
-
-/// Why a document was left out, by what stands for it.
-fn why_left_out(document: &Value) -> Option<String> {
-    let bytes = document.get(0)?.as_u64()?;
-    let error = InputError::TooLong {
-        field: "content",
-        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-        bytes_max: CONTENT_BYTES_MAX,
-    };
-    Some(error.to_string())
-}
-
-/// A value that is no text; what is of another type than its column says is nothing.
-fn number_of(row: &Row<'_>) -> Result<Value, rusqlite::Error> {
-    if let ValueRef::Integer(number) = row.get_ref(2)? {
-        return Ok(number.into());
-    }
-    if let ValueRef::Real(number) = row.get_ref(3)? {
-        return Ok(number.into());
-    }
-    Ok(match row.get_ref(4)? {
-        ValueRef::Integer(flag) => Value::Bool(flag != 0),
-        _ => Value::Null,
-    })
-}
-
-fn memory(id: &str, mut fields: Map<String, Value>, created: &str, space: &SpaceName) -> Found {
+/// A memory of an id, its fields, and when it was made.
+fn memory(
+    (id, mut fields, created): (&str, Map<String, Value>, &str),
+    space: &SpaceName,
+    notes: &Notes,
+) -> Found {
     let text = match fields.remove(DOCUMENT) {
         Some(Value::String(text)) => text,
         document => {
@@ -327,6 +253,10 @@ fn memory(id: &str, mut fields: Map<String, Value>, created: &str, space: &Space
     };
     let tags = match fields.get("tags") {
         Some(Value::String(tags)) => parted(tags),
+        Some(Value::Array(tags)) if tags.iter().all(Value::is_string) => {
+            let tags = tags.iter().filter_map(Value::as_str);
+            tags.map(str::to_owned).collect()
+        }
         _ => Vec::new(),
     };
     if !tags.is_empty() || fields.get("tags") == Some(&Value::String(String::new())) {
@@ -347,10 +277,16 @@ fn memory(id: &str, mut fields: Map<String, Value>, created: &str, space: &Space
         rest: fields,
         ..Loose::default()
     };
-    loose.settle(space).map_err(|why| Skipped {
+    let new = loose.settle(space).map_err(|why| Skipped {
         place: id.to_owned(),
         why,
-    })
+    })?;
+    if crate::record::is_left_out(new.metadata.as_ref()) {
+        notes.add(format!(
+            "{id} is kept without its metadata: expected at most {METADATA_BYTES_MAX} bytes of JSON"
+        ));
+    }
+    Ok(new)
 }
 
 /// The time that an id of the predecessor tells.

@@ -27,6 +27,7 @@ pub(crate) fn options(folder: &Path) -> Options {
         other_collections: true,
         conversations: true,
         scratch: folder.to_owned(),
+        notes: crate::Notes::default(),
     }
 }
 

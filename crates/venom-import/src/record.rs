@@ -3,10 +3,12 @@
 use serde_json::{Map, Value};
 use venom_core::limits::{METADATA_BYTES_MAX, TAGS_MAX};
 use venom_core::{
-    Content, MemoryId, Metadata, NewImport, Origin, SessionName, Source, SpaceName, Speaker, Tag,
-    Tags, Timestamp,
+    Content, MemoryId, Metadata, NewImport, ORIGINAL_ID, Origin, SessionName, Source, SpaceName,
+    Speaker, Tag, Tags, Timestamp,
 };
 
+/// How metadata that is too long begins: it tells only how long it was.
+const LEFT_OUT: &str = "{\"left_out\":\"";
 /// Numbers from here on are milliseconds since 1970, from [`MICROS_MIN`] on microseconds; below it seconds.
 const MILLIS_MIN: f64 = 1e11;
 const MICROS_MIN: f64 = 1e14;
@@ -42,7 +44,12 @@ impl Loose {
         let id = self.id.take();
         let known = id.as_deref().and_then(|id| MemoryId::parse(id).ok());
         if let (Some(other), None) = (id, known) {
-            self.keep("id", Value::String(other));
+            // Under the name under which an id is kept that another memory has.
+            let mut key = ORIGINAL_ID.to_owned();
+            while self.rest.contains_key(&key) {
+                key.push('_');
+            }
+            self.rest.insert(key, Value::String(other));
         }
         let speaker = self.speaker.take();
         let speaker = self.named("speaker", speaker, |name| Speaker::parse(name).ok());
@@ -113,11 +120,16 @@ fn metadata(rest: &Map<String, Value>) -> Option<Metadata> {
     let text = serde_json::to_string(rest).unwrap_or_default();
     let left_out = |_| {
         Metadata::parse(&format!(
-            "{{\"left_out\":\"{} bytes of metadata, at most {METADATA_BYTES_MAX} are kept\"}}",
+            "{LEFT_OUT}{} bytes of metadata, at most {METADATA_BYTES_MAX} are kept\"}}",
             text.len()
         ))
     };
     Metadata::parse(&text).or_else(left_out).ok()
+}
+
+/// Whether metadata was too long to be kept.
+pub(crate) fn is_left_out(metadata: Option<&Metadata>) -> bool {
+    metadata.is_some_and(|kept| kept.as_str().starts_with(LEFT_OUT))
 }
 
 /// A time in JSON: RFC 3339 or the like, or seconds, milliseconds or microseconds since 1970.
@@ -260,7 +272,7 @@ mod tests {
         assert_eq!(made.tags.as_slice().len(), TAGS_MAX);
         let rest = made.metadata.expect("there is more");
         let rest: Value = serde_json::from_str(rest.as_str()).expect("JSON");
-        assert_eq!(rest["id"], "x-1");
+        assert_eq!(rest[ORIGINAL_ID], "x-1");
         assert_eq!(rest["tags"].as_array().map(Vec::len), Some(12));
         assert_eq!(rest["speaker"].as_str().map(str::len), Some(200));
         assert!(Loose::default().settle(&space).is_err());

@@ -49,8 +49,9 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes the folders whose processes have ended. What cannot be looked at or removed stays.
-fn remove_left(place: &Path) {
+/// Removes the copies in a folder whose processes have ended before they could. What cannot be looked at or removed
+/// stays.
+pub fn remove_left(place: &Path) {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     for entry in entries {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);

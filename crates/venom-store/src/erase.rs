@@ -11,6 +11,8 @@ use venom_core::{Backup, Erased, Erasure, MemoryId, Timestamp};
 
 /// The mark of a database whose files may still hold bytes of what was erased.
 pub(crate) const CLEANING: &str = "cleaning_since";
+/// How folders begin in which a copy of the predecessor's database is made. The next start removes what is left of one.
+const IMPORT_BEGIN: &str = "venom-import-";
 /// The predecessor's database.
 const PREDECESSOR: &str = "chroma.sqlite3";
 /// A copy of the database is made so long after its backup was begun at most: an hour.
@@ -172,7 +174,7 @@ pub(crate) fn is_any_imported(connection: &Connection, ids: &[MemoryId]) -> Resu
 }
 
 /// What else in a data folder may hold memories: what a restore moved aside, a copy that is being made, and for memories
-/// that were imported the predecessor's database. Nothing of it is ever changed.
+/// that were imported the predecessor's database and what a killed start left of a copy of it. Nothing of it is ever changed.
 pub(crate) fn copies_beside(folder: &Path, is_imported: bool) -> Vec<Backup> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut copies: Vec<Backup> = entries
@@ -181,7 +183,7 @@ pub(crate) fn copies_beside(folder: &Path, is_imported: bool) -> Vec<Backup> {
             let name = name.to_string_lossy();
             (name.starts_with(restore::ASIDE_BEGIN) && !holds_personas_alone(&entry.path()))
                 || name == folder::BACKUP_STAGING
-                || (is_imported && name == PREDECESSOR)
+                || (is_imported && (name == PREDECESSOR || name.starts_with(IMPORT_BEGIN)))
         })
         .map(|entry| {
             let changed = entry.metadata().and_then(|found| found.modified()).ok();

@@ -61,10 +61,7 @@ pub(crate) fn import(
         .execute(params![key_column(arrival.key), rows::id_column(id)])?;
         return Ok((Imported::Known(id), None));
     }
-    let memory = Memory {
-        id: free_id(tx, arrival)?,
-        ..arrival.memory.clone()
-    };
+    let memory = arrival.kept_as(free_id(tx, arrival)?);
     let seq = write::insert_row(tx, model, &memory, passages)?;
     tx.prepare_cached("INSERT INTO imports (key, memory) VALUES (?1, ?2)")?
         .execute(params![key_column(arrival.key), seq])?;

@@ -225,10 +225,7 @@ impl MemoryStore for MemoryMap {
             if known.is_some() {
                 return Imported::Known(id);
             }
-            let memory = Memory {
-                id,
-                ..arrival.memory.clone()
-            };
+            let memory = arrival.kept_as(id);
             kept.spaces.touch(&arrival.memory.space);
             let entry = Entry::new(memory, passages);
             kept.memories.insert(id, entry);

@@ -116,7 +116,8 @@ impl Venom {
         let now = self.clock.now();
         // Larger than every id that was ever given: what is smaller can never be given to another memory later.
         let spare = self.ids.next_id(now);
-        let id = new.id.filter(|id| *id < spare);
+        let original = new.id;
+        let id = original.filter(|id| *id < spare);
         let of_time = new
             .stored_at
             .and_then(|at| u64::try_from(at.as_micros()).ok())
@@ -138,6 +139,7 @@ impl Venom {
             key,
             keeps_id: id.is_some(),
             spare,
+            original,
         })
     }
 }

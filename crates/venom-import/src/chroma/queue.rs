@@ -1,6 +1,7 @@
 //! What was written and not carried out yet.
 
-use super::{DOCUMENT, FIELD_BYTES_MAX, ID_BYTES_MAX, left_out, seq, text_of};
+use super::fields::left_out;
+use super::{DOCUMENT, FIELD_BYTES_MAX, ID_BYTES_MAX, seq, text_of};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};

@@ -286,6 +286,7 @@ mod tests {
                 other_collections: true,
                 conversations: false,
                 scratch: folder.path().to_owned(),
+                notes: venom_import::Notes::default(),
             };
             let records = venom_import::open(&file, None, &options).unwrap();
             prop_assert_eq!(records.kind, Kind::Jsonl);

@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use venom_core::{Clock as _, Foretold, Imported, MemoryId, NewImport, SecretPolicy, visible};
-use venom_import::{Kind, Left, Options, Records, Unusable};
+use venom_import::{Kind, Left, Notes, Options, Records, Unusable};
 
 /// Records that are named with the reason why they were left out.
 const REASONS_SHOWN_MAX: usize = 20;
@@ -33,6 +33,7 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
         other_collections: true,
         conversations: arguments.get_flag("conversations"),
         scratch: std::env::temp_dir(),
+        notes: Notes::default(),
     };
     // Bad input is found before the data folder is touched.
     let records = venom_import::open(&path, kind, &options).map_err(unusable)?;
@@ -56,10 +57,16 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
         // To look makes no data folder.
         look(records, None, &config).await?
     };
+    let notes = options.notes.take();
     if json {
-        return output::line(&format!("{:#}", as_json(kind, &tally, dry, &left)));
+        let mut summary = as_json(kind, &tally, dry, &left);
+        summary["notes"] = notes.into();
+        return output::line(&format!("{summary:#}"));
     }
     let mut text = as_text(kind, &tally, dry);
+    for note in &notes {
+        let _ = writeln!(text, "note: {}", visible::line(note));
+    }
     for left in &left {
         let _ = writeln!(text, "{}", left_out(left, &path));
     }

@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::imports::{Batches, Progress, Tally};
 use venom_core::use_cases::Venom;
-use venom_core::{SecretPolicy, TakenOver};
-use venom_import::{CHROMA_FILE, Kind, Options, Unusable, chroma_state};
+use venom_core::{ORIGINAL_ID, SecretPolicy, TakenOver, visible};
+use venom_import::{CHROMA_FILE, Kind, Notes, Options, Unusable, chroma_state};
 use venom_store::SqliteStore;
 
 /// Records whose reasons are told in the log.
@@ -23,8 +23,18 @@ pub(super) fn take_over(
     store: &SqliteStore,
     venom: &Venom,
 ) -> Result<(), Failure> {
+    // What a start left that was killed, whether there is anything to take over or not.
+    venom_import::remove_left(&config.data);
     let file = config.data.join(CHROMA_FILE);
-    if !config.import_predecessor || !file.is_file() {
+    if !config.import_predecessor || std::fs::symlink_metadata(&file).is_err() {
+        return Ok(());
+    }
+    if !file.is_file() {
+        let shown = file.display();
+        tracing::warn!(
+            "nothing was taken over: expected {shown} to be a database of the predecessor, found no file there, or a \
+             link that leads to none"
+        );
         return Ok(());
     }
     let unusable = |Unusable(why): Unusable| {
@@ -33,13 +43,10 @@ pub(super) fn take_over(
              VENOM_IMPORT_PREDECESSOR=no"
         ))
     };
-    // Of another collection nothing has come yet.
-    let state = format!(
-        "{}, collection {}",
-        chroma_state(&file).map_err(unusable)?,
-        config.space.as_str()
-    );
-    if store.source_state(CHROMA_FILE)?.as_deref() == Some(&state) {
+    // Each collection is a source of its own: of another one nothing has come yet.
+    let source = format!("{CHROMA_FILE}, collection {}", config.space.as_str());
+    let state = chroma_state(&file).map_err(unusable)?;
+    if store.source_state(&source)?.as_deref() == Some(&state) {
         return Ok(());
     }
     let options = Options {
@@ -47,6 +54,7 @@ pub(super) fn take_over(
         other_collections: false,
         conversations: false,
         scratch: config.data.clone(),
+        notes: Notes::default(),
     };
     let records = venom_import::open(&file, Some(Kind::Chroma), &options).map_err(unusable)?;
     let space = config.space.as_str();
@@ -66,13 +74,24 @@ pub(super) fn take_over(
         }
     }
     for skipped in tally.reasons.iter().take(REASONS_MAX) {
-        tracing::warn!("{skipped} of {CHROMA_FILE} was left out");
+        let skipped = visible::line(skipped);
+        tracing::warn!("a record of {CHROMA_FILE} was left out: {skipped}");
+    }
+    for note in options.notes.take() {
+        tracing::warn!("of {CHROMA_FILE}: {}", visible::line(&note));
+    }
+    if !tally.renumbered.is_empty() {
+        let ids: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
+        let ids = ids.join(", ");
+        tracing::warn!(
+            "new ids, since other memories have theirs, which are kept in the metadata as {ORIGINAL_ID}: {ids}"
+        );
     }
     let came = TakenOver {
         memories: tally.stored,
         skipped: tally.skipped,
     };
-    store.note_source(CHROMA_FILE, &state, came)?;
+    store.note_source(&source, &state, came)?;
     let (stored, known, skipped) = (tally.stored, tally.known, tally.skipped);
     tracing::info!(
         "took over {stored} memories of the predecessor in {:.1} s ({known} were here already, {skipped} were left \

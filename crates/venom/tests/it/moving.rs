@@ -6,6 +6,7 @@ mod hostile;
 mod kills;
 mod predecessor;
 mod sources;
+mod takeover;
 
 pub(crate) use kills::{next, seed};
 

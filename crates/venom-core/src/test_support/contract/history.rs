@@ -333,6 +333,7 @@ pub(super) fn what_was_erased_is_not_imported_again(store: &dyn MemoryStore) {
             key: ImportKey(u128::from(digits)),
             keeps_id,
             spare: id(digits + 1_000_000),
+            original: None,
         };
         (arrival, passages)
     };

@@ -18,6 +18,7 @@ fn arrival(digits: u64, text: &str, keeps_id: bool) -> (Arrival, Vec<Passage>) {
     let arrival = Arrival {
         key: ImportKey(u128::from(fnv1a(format!("{digits} {text}").bytes()))),
         spare: id(digits + 1_000_000),
+        original: keeps_id.then_some(memory.id),
         memory,
         keeps_id,
     };
@@ -88,6 +89,15 @@ pub(super) fn an_id_belongs_to_one_memory(store: &dyn MemoryStore) {
         digits(&list(store, everything(), 9, None)),
         [1_000_005, 91, 6, 5]
     );
+    // The id of elsewhere is not lost with the one that another memory has.
+    let renumbered = get(store, &[id(1_000_005), id(91)]).into_iter().flatten();
+    let metadata = renumbered.filter_map(|memory| memory.metadata);
+    let expected = [
+        r#"{"original_id":"mem_5","colour":"red"}"#,
+        r#"{"colour":"red"}"#,
+    ];
+    let metadata: Vec<Metadata> = metadata.collect();
+    assert!(metadata.iter().map(Metadata::as_str).eq(expected));
     let stats = store
         .stats(&space("default"))
         .expect("the store can be read");

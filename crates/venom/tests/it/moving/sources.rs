@@ -100,7 +100,7 @@ fn an_export_of_mem0() {
     assert_eq!(memory["tags"], json!(["hobby"]));
     assert_eq!(
         memory["metadata"],
-        json!({"id": "6f1c", "mood": "good", "user_id": "u"})
+        json!({"original_id": "6f1c", "mood": "good", "user_id": "u"})
     );
 }
 

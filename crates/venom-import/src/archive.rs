@@ -263,6 +263,7 @@ mod tests {
             other_collections: true,
             conversations: true,
             scratch: place.path().to_owned(),
+            watch: crate::Watch::default(),
         };
         let all = || {
             let records = crate::open(&path, None, &options)?;

@@ -8,6 +8,7 @@
 use crate::bytes::{self, unreadable};
 use crate::elements::{Element, Elements};
 use crate::record::{Loose, moment};
+use crate::start::{NoStart, start};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, detect};
 use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
@@ -24,7 +25,12 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     let files = conversations(path, EXPECTED)?;
     let (space, all) = (options.space.clone(), options.conversations);
     let read = move |place: &str, conversation: &Value| turns(place, conversation, all, &space);
-    lists(Kind::ChatGpt, files, ("mapping", EXPECTED), read)
+    let form = Form {
+        keys: &["mapping"],
+        element: "conversation",
+        expected: EXPECTED,
+    };
+    lists(Kind::ChatGpt, files, form, options, read)
 }
 
 /// The file that was named, or the files of a folder that hold its conversations.
@@ -45,19 +51,35 @@ pub(crate) fn conversations(path: &Path, expected: &str) -> Result<Vec<PathBuf>,
     Ok(if ours.is_empty() { files } else { ours })
 }
 
-/// Reads lists of conversations one after the other; that the first is none is told before anything comes of it.
+/// What a list is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    /// Keys of which each element has one.
+    pub(crate) keys: &'static [&'static str],
+    /// What an element is called.
+    pub(crate) element: &'static str,
+    /// What the file should be.
+    pub(crate) expected: &'static str,
+}
+
+/// Reads lists one after the other; that the first is none is told before anything comes of it.
 pub(crate) fn lists<F>(
     kind: Kind,
     files: Vec<PathBuf>,
-    (key, expected): (&'static str, &'static str),
+    form: Form,
+    options: &Options,
     read: F,
 ) -> Result<Records, Unusable>
 where
     F: Fn(&str, &Value) -> VecDeque<Found> + Clone + Send + 'static,
 {
+    let watch = options.watch.clone();
+    for file in &files {
+        watch.will_read(std::fs::metadata(file).map_or(0, |found| found.len()));
+    }
     let open = move |file: PathBuf| {
-        let elements = Elements::new(bytes::open(&file, expected)?, key);
-        list(kind, &file, elements, read.clone())
+        let elements = Elements::new(bytes::open(&file, form.expected)?, form.keys, &watch);
+        list((kind, form.element), &file, elements, read.clone())
     };
     let mut files = files.into_iter();
     let first = files.next().map(&open).transpose()?;
@@ -74,9 +96,9 @@ where
     })
 }
 
-/// Reads a list of conversations one by one.
+/// Reads a list element by element.
 fn list(
-    kind: Kind,
+    (kind, called): (Kind, &'static str),
     file: &Path,
     mut elements: Elements,
     read: impl Fn(&str, &Value) -> VecDeque<Found> + Send + 'static,
@@ -85,35 +107,33 @@ fn list(
     let mut next = move || {
         let (number, element) = match elements.next() {
             Ok(element) => element?,
-            Err(error) => return Some(Err((None, error.to_string()))),
+            Err(error) => return Some(Err(error.to_string())),
         };
-        let place = format!("conversation {number}");
+        let place = format!("{called} {number}");
         Some(match element {
-            Element::Value(value) => Ok(read(&place, &value)),
-            Element::Bad(why) => Err((Some(place), why)),
-            Element::Broken(why) => Err((None, why)),
+            Element::Value(value) => Ok(Ok(read(&place, &value))),
+            Element::Bad(why) => Ok(Err(Skipped { place, why })),
+            Element::Broken(why) => Err(why),
         })
     };
-    let broken = |why: &str| Unusable(format!("{shown} cannot be read as {}: {why}", kind.name()));
-    // A file that is broken at its start imports nothing.
-    let mut ready = match next() {
-        Some(Ok(found)) => found,
-        Some(Err((Some(place), why))) => return Err(broken(&format!("of {place} {why}"))),
-        Some(Err((None, why))) => return Err(broken(&why)),
-        None => VecDeque::new(),
-    };
-    let shown = shown.clone();
+    let start = start(&mut next).map_err(|refused| {
+        let why = match refused {
+            NoStart::Broken(why) => why,
+            NoStart::Bad(Skipped { place, why }) => format!("of {place} {why}"),
+        };
+        Unusable(format!("{shown} cannot be read as {}: {why}", kind.name()))
+    })?;
+    let mut ready: VecDeque<Found> = start.skipped.into_iter().map(Err).collect();
+    ready.extend(start.first.into_iter().flatten());
     let found = move || {
         while ready.is_empty() {
             match next()? {
-                Ok(found) => ready = found,
-                Err((None, why)) => {
+                Ok(Ok(found)) => ready = found,
+                Ok(Err(skipped)) => ready.push_back(Err(skipped)),
+                Err(why) => {
                     return Some(Err(Unusable(format!(
                         "{shown} cannot be read further: {why}"
                     ))));
-                }
-                Err((Some(place), why)) => {
-                    ready.push_back(Err(Skipped { place, why }));
                 }
             }
         }

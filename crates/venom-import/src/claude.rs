@@ -2,7 +2,7 @@
 //! `conversations.json`, whose turns come on demand. It comes as one archive or as one of each.
 
 use crate::bytes::{self, unreadable};
-use crate::chatgpt::{self, CONVERSATIONS};
+use crate::chatgpt::{self, CONVERSATIONS, Form};
 use crate::record::{Loose, moment};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, detect};
 use serde_json::{Map, Value};
@@ -15,7 +15,7 @@ const EXPECTED: &str = "memories.json or conversations.json of a data export of 
 /// Name of the files and of the folder with what it remembers.
 pub(crate) const MEMORIES: &str = "memories";
 /// What it remembers: of the user, of each project by its id, and by topic in files of its own.
-const KEYS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
+pub(crate) const KEYS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
 /// Longest id of a project, in bytes: each memory of it has it.
 const PROJECT_BYTES_MAX: usize = 256;
 /// Bytes of a file by which it is told what is in it.
@@ -80,8 +80,12 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
             VecDeque::new()
         }
     };
-    let key = ("chat_messages", EXPECTED);
-    let records = chatgpt::lists(Kind::Claude, conversation_files, key, read)?;
+    let form = Form {
+        keys: &["chat_messages"],
+        element: "conversation",
+        expected: EXPECTED,
+    };
+    let records = chatgpt::lists(Kind::Claude, conversation_files, form, options, read)?;
     Ok(Records {
         found: Box::new(found.map(Ok).chain(records.found)),
         ..records
@@ -95,13 +99,13 @@ fn holds_memories(file: &Path) -> Result<bool, Unusable> {
         .take(START_BYTES)
         .read_to_end(&mut start);
     read.map_err(|error| unreadable(file, &error))?;
-    let start = String::from_utf8_lossy(&start);
-    Ok(is_memory(&start) && !start.contains("\"chat_messages\""))
-}
-
-/// Whether a text has a key of what it remembers.
-pub(crate) fn is_memory(text: &str) -> bool {
-    KEYS.iter().any(|key| text.contains(&format!("\"{key}\"")))
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let of = |keys: &[&[u8]], _| {
+        let has = |key: &str| keys.contains(&key.as_bytes());
+        let is_memory = KEYS.iter().any(|key| has(key));
+        (is_memory || has("chat_messages")).then_some(is_memory)
+    };
+    Ok(detect::first_of(start, of).unwrap_or(false))
 }
 
 fn name_of(file: &Path) -> String {

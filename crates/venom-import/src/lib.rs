@@ -25,10 +25,13 @@ mod mem0;
 mod record;
 mod scratch;
 mod server_memory;
+mod start;
+mod watch;
 
 pub use archive::{ARCHIVE_BYTES_MAX, ARCHIVE_RATIO_MAX};
 pub use bytes::{FILE_BYTES_MAX, FOLDER_FILES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX};
 pub use chroma::{CHROMA_FILE, chroma_state};
+pub use watch::Watch;
 
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -101,6 +104,8 @@ pub struct Options {
     /// A folder for a copy of a database that must not be opened where it lies, and for what is in an archive. Both are
     /// removed afterwards.
     pub scratch: PathBuf,
+    /// Hears what else is told while the records are read.
+    pub watch: Watch,
 }
 
 /// A file or folder cannot be read as what it should be: one sentence.

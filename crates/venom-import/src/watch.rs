@@ -1,0 +1,49 @@
+//! What is told of an import beside its records: how far it is in its files, and what is passed over that is no record.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Told by those who read, heard by whoever holds a copy.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    bytes_read: AtomicU64,
+    bytes_total: AtomicU64,
+    passed_over: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Watch {
+    /// Bytes that were read of files and how many these have; `None` where nobody counts them.
+    pub fn bytes(&self) -> Option<(u64, u64)> {
+        let total = self.0.bytes_total.load(Ordering::Relaxed);
+        let read = self.0.bytes_read.load(Ordering::Relaxed);
+        (total > 0).then_some((read.min(total), total))
+    }
+
+    /// What was passed over so far, a phrase each with how often, sorted.
+    pub fn passed_over(&self) -> Vec<(&'static str, u64)> {
+        let passed = self.0.passed_over.lock();
+        let passed = passed.unwrap_or_else(PoisonError::into_inner);
+        passed.iter().map(|(what, count)| (*what, *count)).collect()
+    }
+
+    pub(crate) fn will_read(&self, bytes: u64) {
+        self.0.bytes_total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_read(&self, bytes: u64) {
+        self.0.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts what is no memory, or has no place among memories. `what` is in the plural.
+    pub(crate) fn pass_over(&self, what: &'static str, count: u64) {
+        if count > 0 {
+            let passed = self.0.passed_over.lock();
+            let mut passed = passed.unwrap_or_else(PoisonError::into_inner);
+            *passed.entry(what).or_default() += count;
+        }
+    }
+}

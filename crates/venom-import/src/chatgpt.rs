@@ -310,7 +310,7 @@ mod tests {
     use serde_json::json;
     use venom_fuzz::Target;
 
-    fn node(parent: &str, role: &str, parts: Value, hidden: bool) -> Value {
+    fn node(parent: &str, role: &str, parts: &Value, hidden: bool) -> Value {
         let metadata = json!({ "is_visually_hidden_from_conversation": hidden });
         let content = json!({ "parts": parts });
         let author = json!({ "role": role });
@@ -322,11 +322,11 @@ mod tests {
         let spoken = json!([{"content_type": "audio_transcription", "text": "Which boat?"}, {"content_type": "audio"}]);
         let conversation = |title: &str| {
             json!({"id": "c", "title": title, "current_node": "4", "mapping": {
-                "1": node("", "user", json!(["a rule of the app"]), true),
-                "2": node("1", "user", spoken.clone(), false),
-                "3": node("2", "assistant", json!([{"asset_pointer": "file"}]), false),
-                "4": node("3", "assistant", json!(["The blue one."]), false),
-                "5": node("2", "assistant", json!(["The red one."]), false)}})
+                "1": node("", "user", &json!(["a rule of the app"]), true),
+                "2": node("1", "user", &spoken, false),
+                "3": node("2", "assistant", &json!([{"asset_pointer": "file"}]), false),
+                "4": node("3", "assistant", &json!(["The blue one."]), false),
+                "5": node("2", "assistant", &json!(["The red one."]), false)}})
         };
         let read = |title: &str| {
             let watch = Watch::default();

@@ -352,15 +352,14 @@ fn turns(place: &str, conversation: &Value, space: &SpaceName) -> VecDeque<Found
 /// What was said, and behind it the texts that were attached, each under its name.
 fn text(message: &Value) -> String {
     let plain = message.get("text").and_then(Value::as_str);
-    let mut text = match plain.filter(|text| !text.trim().is_empty()) {
-        Some(text) => text.to_owned(),
-        None => {
-            let parts = message.get("content").and_then(Value::as_array);
-            let texts = parts.into_iter().flatten();
-            let texts = texts.filter_map(|part| part.get("text").and_then(Value::as_str));
-            texts.collect::<Vec<_>>().join("\n")
-        }
+    let parted = || {
+        let parts = message.get("content").and_then(Value::as_array);
+        let texts = parts.into_iter().flatten();
+        let texts = texts.filter_map(|part| part.get("text").and_then(Value::as_str));
+        texts.collect::<Vec<_>>().join("\n")
     };
+    let plain = plain.filter(|text| !text.trim().is_empty());
+    let mut text = plain.map_or_else(parted, str::to_owned);
     let attached = message.get("attachments").and_then(Value::as_array);
     for attachment in attached.into_iter().flatten() {
         let said = |key: &str| attachment.get(key).and_then(Value::as_str).map(str::trim);

@@ -240,7 +240,8 @@ fn has_words(text: &str, words: &str) -> bool {
         let before = text[..at].chars().next_back();
         let behind = text[at + words.len()..].chars().next();
         // Where a name ends in a mark, it ends there.
-        !(is_word(before) && is_word(ends.0)) && !(is_word(behind) && is_word(ends.1))
+        let goes_on = is_word(before) && is_word(ends.0) || is_word(behind) && is_word(ends.1);
+        !goes_on
     })
 }
 

@@ -177,17 +177,13 @@ fn without_comment(text: &str) -> &str {
     let mut quote = None;
     let mut before = ' ';
     for (at, c) in text.char_indices() {
-        match quote {
-            Some(open) if c == open && before != '\\' => quote = None,
-            Some(_) => {}
-            None if c == '#' && before.is_whitespace() => return text[..at].trim_end(),
+        let is_start = before.is_whitespace() || "[{,:".contains(before);
+        match (quote, c) {
+            (Some(open), c) if c == open && before != '\\' => quote = None,
+            (None, '#') if before.is_whitespace() => return text[..at].trim_end(),
             // Within a word it is an apostrophe.
-            None if (c == '"' || c == '\'')
-                && (before.is_whitespace() || "[{,:".contains(before)) =>
-            {
-                quote = Some(c)
-            }
-            None => {}
+            (None, '"' | '\'') if is_start => quote = Some(c),
+            _ => {}
         }
         before = c;
     }
@@ -234,7 +230,6 @@ fn parts(text: &str) -> Vec<&str> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(open), c) if c == open && before != '\\' => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') if before == ',' || before.is_whitespace() => quote = Some(c),
             (None, '[' | '{') => depth += 1,
             (None, ']' | '}') => depth = depth.saturating_sub(1),

@@ -78,6 +78,9 @@ pub struct NewImport {
     pub source: Source,
     /// What else was known of it.
     pub metadata: Option<Metadata>,
+    /// Of a turn, which of which conversation it is there: it is recognised by this and not by its session, whose name
+    /// may change. Not kept.
+    pub turn: Option<String>,
 }
 
 impl NewImport {
@@ -97,7 +100,7 @@ impl NewImport {
     }
 
     /// What it is recognised by when it comes again, whatever became of the memory that was made of it: space, id,
-    /// text, times, speaker and session. O(text).
+    /// text, times, speaker and session, or the turn that it is. O(text).
     pub fn key(&self) -> ImportKey {
         let id = self.id.map(|id| id.to_string());
         let time = |time: Option<Timestamp>| time.map(|time| time.as_micros().to_string());
@@ -111,10 +114,13 @@ impl NewImport {
             stored.as_deref(),
             occurred.as_deref(),
             speaker,
-            session,
+            if self.turn.is_some() { None } else { session },
+            self.turn.as_deref(),
         ];
+        // Without a turn there is no such part: what was imported before turns were told apart is known still.
+        let parts = &parts[..parts.len() - usize::from(self.turn.is_none())];
         // None of the texts has a NUL, so that the parts stay apart.
-        let bytes = parts.into_iter().flat_map(|part| {
+        let bytes = parts.iter().flat_map(|part| {
             let mark = [u8::from(part.is_some())];
             mark.into_iter()
                 .chain(part.unwrap_or_default().bytes())
@@ -197,6 +203,7 @@ mod tests {
             stored_at: None,
             source: Source::default(),
             metadata: None,
+            turn: None,
         }
     }
 
@@ -222,7 +229,32 @@ mod tests {
             id: None,
             ..first.clone()
         };
-        let keys = [import("two"), stored, happened, without_id].map(|other| other.key());
+        let in_session = |name: &str, turn: Option<&str>| {
+            let session = SessionName::parse(name).ok();
+            let origin = Origin {
+                session,
+                ..Origin::default()
+            };
+            let turn = turn.map(str::to_owned);
+            NewImport {
+                origin,
+                turn,
+                ..first.clone()
+            }
+        };
+        let turn = in_session("a", Some("c/1"));
+        assert_eq!(turn.key(), in_session("b", Some("c/1")).key());
+        let (other, in_a) = (in_session("a", Some("c/2")), in_session("a", None));
+        let keys = [
+            import("two"),
+            stored,
+            happened,
+            without_id,
+            turn,
+            other,
+            in_a,
+        ];
+        let keys = keys.map(|other| other.key());
         for (place, key) in keys.iter().enumerate() {
             assert!(*key != first.key() && !keys[..place].contains(key));
         }

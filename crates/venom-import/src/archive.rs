@@ -263,7 +263,7 @@ mod tests {
             other_collections: true,
             conversations: true,
             scratch: place.path().to_owned(),
-            notes: crate::Notes::default(),
+            watch: crate::Watch::default(),
         };
         let all = || {
             let records = crate::open(&path, None, &options)?;

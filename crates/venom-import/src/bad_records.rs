@@ -64,11 +64,12 @@ fn bad() -> impl Strategy<Value = Bad> {
     ]
 }
 
-/// Good records, `None`, and bad ones between them. The first is good: a file that is broken at its start is refused.
+/// Good records, `None`, and bad ones between them, also before them; one is good: a file of bad ones is refused.
 fn records() -> impl Strategy<Value = Vec<Option<Bad>>> {
     let record = prop_oneof![2 => Just(None), 1 => bad().prop_map(Some)];
-    prop::collection::vec(record, 0..12).prop_map(|mut records| {
-        records.insert(0, None);
+    let records = prop::collection::vec(record, 0..12);
+    (records, any::<Index>()).prop_map(|(mut records, good)| {
+        records.insert(good.index(records.len() + 1), None);
         records
     })
 }
@@ -138,6 +139,8 @@ proptest! {
     #[test]
     fn among_lines(records in records(), is_a_graph: bool, windows: bool) {
         let kind = if is_a_graph { Kind::ServerMemory } else { Kind::Jsonl };
+        // At the start it is the mark of UTF-16.
+        prop_assume!(!matches!(records[0], Some(Bad::Stray(number)) if STRAYS[number] == b"\xff\xfe"));
         let between = if windows { "\r\n" } else { "\n" };
         let (read, expected, bad) = told(kind, &records, ("", between, between));
         prop_assert_eq!(&read.unusable, &None);

@@ -8,23 +8,35 @@
 use crate::bytes::{self, unreadable};
 use crate::elements::{Element, Elements};
 use crate::record::{Loose, moment};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable, detect};
+use crate::start::{NoStart, start};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, detect};
 use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
-use venom_core::SpaceName;
+use venom_core::{NewImport, SpaceName};
 
 const EXPECTED: &str = "conversations.json of a data export of ChatGPT";
 /// Name of the files, without the number of a part.
 pub(crate) const CONVERSATIONS: &str = "conversations";
+/// What the id of a conversation is called.
+const IDS: [&str; 2] = ["conversation_id", "id"];
+/// Longest id of a conversation or a turn by which a turn is recognised, in bytes.
+const ID_BYTES_MAX: usize = 256;
 /// Characters of a title in the name of a session.
 const TITLE_CHARS_MAX: usize = 100;
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let files = conversations(path, EXPECTED)?;
     let (space, all) = (options.space.clone(), options.conversations);
-    let read = move |place: &str, conversation: &Value| turns(place, conversation, all, &space);
-    lists(Kind::ChatGpt, files, ("mapping", EXPECTED), read)
+    let watch = options.watch.clone();
+    let read =
+        move |place: &str, conversation: &Value| turns(place, conversation, all, (&space, &watch));
+    let form = Form {
+        keys: &["mapping"],
+        element: "conversation",
+        expected: EXPECTED,
+    };
+    lists(Kind::ChatGpt, files, form, options, read)
 }
 
 /// The file that was named, or the files of a folder that hold its conversations.
@@ -45,19 +57,35 @@ pub(crate) fn conversations(path: &Path, expected: &str) -> Result<Vec<PathBuf>,
     Ok(if ours.is_empty() { files } else { ours })
 }
 
-/// Reads lists of conversations one after the other; that the first is none is told before anything comes of it.
+/// What a list is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    /// Keys of which each element has one.
+    pub(crate) keys: &'static [&'static str],
+    /// What an element is called.
+    pub(crate) element: &'static str,
+    /// What the file should be.
+    pub(crate) expected: &'static str,
+}
+
+/// Reads lists one after the other; that the first is none is told before anything comes of it.
 pub(crate) fn lists<F>(
     kind: Kind,
     files: Vec<PathBuf>,
-    (key, expected): (&'static str, &'static str),
+    form: Form,
+    options: &Options,
     read: F,
 ) -> Result<Records, Unusable>
 where
     F: Fn(&str, &Value) -> VecDeque<Found> + Clone + Send + 'static,
 {
+    let watch = options.watch.clone();
+    for file in &files {
+        watch.will_read(std::fs::metadata(file).map_or(0, |found| found.len()));
+    }
     let open = move |file: PathBuf| {
-        let elements = Elements::new(bytes::open(&file, expected)?, key);
-        list(kind, &file, elements, read.clone())
+        let elements = Elements::new(bytes::open(&file, form.expected)?, form.keys, &watch);
+        list((kind, form.element), &file, elements, read.clone())
     };
     let mut files = files.into_iter();
     let first = files.next().map(&open).transpose()?;
@@ -74,9 +102,9 @@ where
     })
 }
 
-/// Reads a list of conversations one by one.
+/// Reads a list element by element.
 fn list(
-    kind: Kind,
+    (kind, called): (Kind, &'static str),
     file: &Path,
     mut elements: Elements,
     read: impl Fn(&str, &Value) -> VecDeque<Found> + Send + 'static,
@@ -85,35 +113,33 @@ fn list(
     let mut next = move || {
         let (number, element) = match elements.next() {
             Ok(element) => element?,
-            Err(error) => return Some(Err((None, error.to_string()))),
+            Err(error) => return Some(Err(error.to_string())),
         };
-        let place = format!("conversation {number}");
+        let place = format!("{called} {number}");
         Some(match element {
-            Element::Value(value) => Ok(read(&place, &value)),
-            Element::Bad(why) => Err((Some(place), why)),
-            Element::Broken(why) => Err((None, why)),
+            Element::Value(value) => Ok(Ok(read(&place, &value))),
+            Element::Bad(why) => Ok(Err(Skipped { place, why })),
+            Element::Broken(why) => Err(why),
         })
     };
-    let broken = |why: &str| Unusable(format!("{shown} cannot be read as {}: {why}", kind.name()));
-    // A file that is broken at its start imports nothing.
-    let mut ready = match next() {
-        Some(Ok(found)) => found,
-        Some(Err((Some(place), why))) => return Err(broken(&format!("of {place} {why}"))),
-        Some(Err((None, why))) => return Err(broken(&why)),
-        None => VecDeque::new(),
-    };
-    let shown = shown.clone();
+    let start = start(&mut next).map_err(|refused| {
+        let why = match refused {
+            NoStart::Broken(why) => why,
+            NoStart::Bad(Skipped { place, why }) => format!("of {place} {why}"),
+        };
+        Unusable(format!("{shown} cannot be read as {}: {why}", kind.name()))
+    })?;
+    let mut ready: VecDeque<Found> = start.skipped.into_iter().map(Err).collect();
+    ready.extend(start.first.into_iter().flatten());
     let found = move || {
         while ready.is_empty() {
             match next()? {
-                Ok(found) => ready = found,
-                Err((None, why)) => {
+                Ok(Ok(found)) => ready = found,
+                Ok(Err(skipped)) => ready.push_back(Err(skipped)),
+                Err(why) => {
                     return Some(Err(Unusable(format!(
                         "{shown} cannot be read further: {why}"
                     ))));
-                }
-                Err((Some(place), why)) => {
-                    ready.push_back(Err(Skipped { place, why }));
                 }
             }
         }
@@ -128,13 +154,19 @@ fn list(
 }
 
 /// What a conversation makes.
-fn turns(place: &str, conversation: &Value, all: bool, space: &SpaceName) -> VecDeque<Found> {
+fn turns(
+    place: &str,
+    conversation: &Value,
+    all: bool,
+    (space, watch): (&SpaceName, &Watch),
+) -> VecDeque<Found> {
     let empty = Map::new();
     let nodes = conversation
         .get("mapping")
         .and_then(Value::as_object)
         .unwrap_or(&empty);
-    let session = session(conversation, "title", &["conversation_id", "id"]);
+    let session = session(conversation, "title", &IDS);
+    let id = id_of(conversation, &IDS);
     let mut found = VecDeque::new();
     let shown = path(conversation, nodes);
     let on_path: HashSet<&str> = shown.iter().copied().collect();
@@ -153,12 +185,26 @@ fn turns(place: &str, conversation: &Value, all: bool, space: &SpaceName) -> Vec
             .and_then(Value::as_str)
             .unwrap_or("all");
         let is_saved = recipient == "bio" && role == "assistant";
-        let is_turn = all
-            && recipient == "all"
-            && ["user", "assistant"].contains(&role)
-            && on_path.contains(node);
+        let is_said = all && recipient == "all" && ["user", "assistant"].contains(&role);
+        let is_hidden = message.pointer("/metadata/is_visually_hidden_from_conversation");
+        let is_hidden = is_hidden == Some(&Value::Bool(true));
         let text = parts(message);
-        if !(is_saved || is_turn) || text.trim().is_empty() {
+        let is_blank = text.trim().is_empty();
+        if is_said && !is_blank && !on_path.contains(node) {
+            watch.pass_over(
+                "turns of other branches, which were replaced or not gone on with",
+                1,
+            );
+        } else if is_said && !is_blank && is_hidden {
+            watch.pass_over("turns that the app hides", 1);
+        } else if is_said && is_blank && !is_hidden && on_path.contains(node) {
+            watch.pass_over(
+                "turns without a text, such as pictures and what it thought",
+                1,
+            );
+        }
+        let is_turn = is_said && !is_hidden && on_path.contains(node);
+        if !(is_saved || is_turn) || is_blank {
             continue;
         }
         let at = message.get("create_time").and_then(moment);
@@ -176,7 +222,12 @@ fn turns(place: &str, conversation: &Value, all: bool, space: &SpaceName) -> Vec
             session: is_turn.then(|| session.clone()),
             ..Loose::default()
         };
-        found.push_back(loose.settle(space).map_err(|why| Skipped {
+        let message = message.get("id").and_then(Value::as_str).unwrap_or(node);
+        let made = loose.settle(space).map(|new| NewImport {
+            turn: turn_id(id, message).filter(|_| is_turn),
+            ..new
+        });
+        found.push_back(made.map_err(|why| Skipped {
             place: place.to_owned(),
             why,
         }));
@@ -209,7 +260,10 @@ fn path<'a>(conversation: &'a Value, nodes: &'a Map<String, Value>) -> Vec<&'a s
 
 fn parts(message: &Value) -> String {
     let parts = message.pointer("/content/parts").and_then(Value::as_array);
-    let texts = parts.into_iter().flatten().filter_map(Value::as_str);
+    // What was spoken is a part of its own, with its words.
+    let said = |part: &'_ Value| part.get("text").and_then(Value::as_str).map(str::to_owned);
+    let texts = parts.into_iter().flatten();
+    let texts = texts.filter_map(|part| part.as_str().map(str::to_owned).or_else(|| said(part)));
     let text = texts.collect::<Vec<_>>().join("\n");
     // What goes to a tool may stand there as code.
     let code = message.pointer("/content/text").and_then(Value::as_str);
@@ -220,11 +274,25 @@ fn parts(message: &Value) -> String {
     }
 }
 
+/// The id of a conversation.
+pub(crate) fn id_of<'a>(conversation: &'a Value, ids: &[&str]) -> &'a str {
+    let text = |key: &&str| conversation.get(*key).and_then(Value::as_str);
+    ids.iter().find_map(text).unwrap_or_default()
+}
+
+/// Which turn it is, wherever its conversation is moved or renamed; `None` if that is not said.
+pub(crate) fn turn_id(conversation: &str, message: &str) -> Option<String> {
+    let is_plain = |id: &str| {
+        !id.is_empty() && id.len() <= ID_BYTES_MAX && !id.contains(|c: char| c.is_control())
+    };
+    (is_plain(conversation) && is_plain(message)).then(|| format!("{conversation}/{message}"))
+}
+
 /// A name for a conversation: its title and the start of its id.
 pub(crate) fn session(conversation: &Value, title: &str, ids: &[&str]) -> String {
-    let text = |key: &str| conversation.get(key).and_then(Value::as_str);
-    let id = ids.iter().find_map(|key| text(key)).unwrap_or_default();
-    let title = text(title).filter(|title| !title.trim().is_empty());
+    let id = id_of(conversation, ids);
+    let title = conversation.get(title).and_then(Value::as_str);
+    let title = title.filter(|title| !title.trim().is_empty());
     let title: String = title
         .unwrap_or("conversation")
         .chars()
@@ -239,7 +307,54 @@ pub(crate) fn session(conversation: &Value, title: &str, ids: &[&str]) -> String
 mod tests {
     use super::*;
     use crate::fuzzed::outcome;
+    use serde_json::json;
     use venom_fuzz::Target;
+
+    fn node(parent: &str, role: &str, parts: &Value, hidden: bool) -> Value {
+        let metadata = json!({ "is_visually_hidden_from_conversation": hidden });
+        let content = json!({ "parts": parts });
+        let author = json!({ "role": role });
+        json!({"parent": parent, "message": {"author": author, "content": content, "metadata": metadata}})
+    }
+
+    #[test]
+    fn spoken_turns_come_and_hidden_ones_are_told() {
+        let spoken = json!([{"content_type": "audio_transcription", "text": "Which boat?"}, {"content_type": "audio"}]);
+        let conversation = |title: &str| {
+            json!({"id": "c", "title": title, "current_node": "4", "mapping": {
+                "1": node("", "user", &json!(["a rule of the app"]), true),
+                "2": node("1", "user", &spoken, false),
+                "3": node("2", "assistant", &json!([{"asset_pointer": "file"}]), false),
+                "4": node("3", "assistant", &json!(["The blue one."]), false),
+                "5": node("2", "assistant", &json!(["The red one."]), false)}})
+        };
+        let read = |title: &str| {
+            let watch = Watch::default();
+            let space = SpaceName::parse("default").expect("a name");
+            let found = turns("c", &conversation(title), true, (&space, &watch));
+            let made: Vec<NewImport> = found
+                .into_iter()
+                .map(|found| found.expect("a turn"))
+                .collect();
+            (made, watch.passed_over())
+        };
+        let (made, passed) = read("Boats");
+        let texts: Vec<&str> = made.iter().map(|new| new.content.as_str()).collect();
+        assert_eq!(texts, ["Which boat?", "The blue one."]);
+        let passed: Vec<_> = passed
+            .iter()
+            .map(|(what, count)| (&what[..10], *count))
+            .collect();
+        assert_eq!(
+            passed,
+            [("turns of o", 1), ("turns that", 1), ("turns with", 1)]
+        );
+        // Under another name it is the same.
+        let renamed = read("Blue boats").0;
+        assert!(renamed[0].origin != made[0].origin);
+        let keys = |made: &[NewImport]| made.iter().map(NewImport::key).collect::<Vec<_>>();
+        assert_eq!(keys(&renamed), keys(&made));
+    }
 
     #[test]
     fn fuzz_import_chatgpt() {

@@ -13,7 +13,7 @@ mod queue;
 mod tests;
 
 use crate::record::{Loose, moment_of_text, parted};
-use crate::{Found, Kind, Notes, Options, Records, Skipped, Unusable, bytes};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, bytes};
 use collections::{Collection, collections};
 use fields::{FIELDS_MAX, Fields, fields, why_left_out};
 use queue::{Pending, State};
@@ -47,7 +47,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         Unusable(format!("{shown} cannot be read as a ChromaDB: {error}"))
     };
     let (collections, skipped) =
-        collections(&connection, options, &options.notes).map_err(broken)?;
+        collections(&connection, options, &options.watch).map_err(broken)?;
     let has_lists = has_lists(&connection).map_err(broken)?;
     if collections.is_empty() && skipped.is_empty() && options.other_collections {
         let shown = file.display();
@@ -63,7 +63,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     let mut reader = Reader {
         connection,
         has_lists,
-        notes: options.notes.clone(),
+        watch: options.watch.clone(),
         collections: collections.into(),
         current: None,
         ready: VecDeque::new(),
@@ -116,7 +116,7 @@ fn seq(column: ValueRef<'_>) -> i64 {
 struct Reader {
     connection: Connection,
     has_lists: bool,
-    notes: Notes,
+    watch: Watch,
     /// Those that were not begun.
     collections: VecDeque<Collection>,
     current: Option<Current>,
@@ -167,7 +167,7 @@ impl Reader {
                 }
                 let Fields { all, is_cut } = fields(connection, *row, self.has_lists)?;
                 if is_cut {
-                    self.notes.add(format!(
+                    self.watch.note(format!(
                         "{id} has more metadata than is read: expected at most {FIELDS_MAX} fields, the rest was left out"
                     ));
                 }
@@ -177,7 +177,7 @@ impl Reader {
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    let memory = memory((id, fields, created), space, &self.notes);
+                    let memory = memory((id, fields, created), space, &self.watch);
                     self.ready.push_back(memory);
                 }
             }
@@ -193,7 +193,7 @@ impl Reader {
                 }
                 if let State::Kept(fields) = state {
                     let space = &current.collection.space;
-                    let memory = memory((&id, fields, ""), space, &self.notes);
+                    let memory = memory((&id, fields, ""), space, &self.watch);
                     self.ready.push_back(memory);
                 }
             }
@@ -239,7 +239,7 @@ fn text_of(column: ValueRef<'_>) -> String {
 fn memory(
     (id, mut fields, created): (&str, Map<String, Value>, &str),
     space: &SpaceName,
-    notes: &Notes,
+    watch: &Watch,
 ) -> Found {
     let text = match fields.remove(DOCUMENT) {
         Some(Value::String(text)) => text,
@@ -282,7 +282,7 @@ fn memory(
         why,
     })?;
     if crate::record::is_left_out(new.metadata.as_ref()) {
-        notes.add(format!(
+        watch.note(format!(
             "{id} is kept without its metadata: expected at most {METADATA_BYTES_MAX} bytes of JSON"
         ));
     }

@@ -2,20 +2,22 @@
 //! `conversations.json`, whose turns come on demand. It comes as one archive or as one of each.
 
 use crate::bytes::{self, unreadable};
-use crate::chatgpt::{self, CONVERSATIONS};
+use crate::chatgpt::{self, CONVERSATIONS, Form};
 use crate::record::{Loose, moment};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable, detect};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, detect};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::io::Read as _;
 use std::path::Path;
-use venom_core::{SpaceName, Timestamp};
+use venom_core::{NewImport, SpaceName, Timestamp};
 
 const EXPECTED: &str = "memories.json or conversations.json of a data export of Claude";
 /// Name of the files and of the folder with what it remembers.
 pub(crate) const MEMORIES: &str = "memories";
+/// Name of the files with what was written in its projects.
+const PROJECTS: &str = "projects";
 /// What it remembers: of the user, of each project by its id, and by topic in files of its own.
-const KEYS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
+pub(crate) const KEYS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
 /// Longest id of a project, in bytes: each memory of it has it.
 const PROJECT_BYTES_MAX: usize = 256;
 /// Bytes of a file by which it is told what is in it.
@@ -40,6 +42,9 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     } else {
         (Vec::new(), vec![path.to_owned()])
     };
+    if found.is_dir() {
+        pass_over_projects(path, &options.watch);
+    }
     if memory_files.is_empty() && conversation_files.is_empty() {
         let shown = path.display();
         return Err(Unusable(format!(
@@ -80,12 +85,36 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
             VecDeque::new()
         }
     };
-    let key = ("chat_messages", EXPECTED);
-    let records = chatgpt::lists(Kind::Claude, conversation_files, key, read)?;
+    let form = Form {
+        keys: &["chat_messages"],
+        element: "conversation",
+        expected: EXPECTED,
+    };
+    let records = chatgpt::lists(Kind::Claude, conversation_files, form, options, read)?;
     Ok(Records {
         found: Box::new(found.map(Ok).chain(records.found)),
         ..records
     })
+}
+
+/// Counts what was written in projects: documents are no memories, nor are templates.
+fn pass_over_projects(folder: &Path, watch: &Watch) {
+    for file in bytes::parts_of(folder, PROJECTS, true) {
+        let projects = match bytes::json(&file, EXPECTED) {
+            Ok(Value::Array(projects)) => projects,
+            Ok(project) => vec![project],
+            Err(_) => Vec::new(),
+        };
+        let documents = |project: &Value| Some(project.get("docs")?.as_array()?.len() as u64);
+        let documents = projects.iter().filter_map(documents).sum();
+        watch.pass_over("documents of projects (projects.json)", documents);
+        let template = |project: &&Value| {
+            let text = project.get("prompt_template").and_then(Value::as_str);
+            text.is_some_and(|text| !text.trim().is_empty())
+        };
+        let templates = projects.iter().filter(template).count() as u64;
+        watch.pass_over("prompt templates of projects (projects.json)", templates);
+    }
 }
 
 /// Whether a file begins with what it remembers, and not with conversations.
@@ -95,13 +124,13 @@ fn holds_memories(file: &Path) -> Result<bool, Unusable> {
         .take(START_BYTES)
         .read_to_end(&mut start);
     read.map_err(|error| unreadable(file, &error))?;
-    let start = String::from_utf8_lossy(&start);
-    Ok(is_memory(&start) && !start.contains("\"chat_messages\""))
-}
-
-/// Whether a text has a key of what it remembers.
-pub(crate) fn is_memory(text: &str) -> bool {
-    KEYS.iter().any(|key| text.contains(&format!("\"{key}\"")))
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let of = |keys: &[&[u8]], _| {
+        let has = |key: &str| keys.contains(&key.as_bytes());
+        let is_memory = KEYS.iter().any(|key| has(key));
+        (is_memory || has("chat_messages")).then_some(is_memory)
+    };
+    Ok(detect::first_of(start, of).unwrap_or(false))
 }
 
 fn name_of(file: &Path) -> String {
@@ -159,8 +188,12 @@ fn told(mut item: Value) -> Vec<Told> {
     let mut take = |key: &str| item.get_mut(key).map(Value::take).unwrap_or_default();
     let bad = |key: &str, expected: &str| vec![Told::Bad(format!("its {key} is no {expected}"))];
     let paragraphs = |text: String, rest: Map<String, Value>| {
-        let at = 0;
-        Told::Text(Paragraphs { text, at, rest })
+        Told::Text(Paragraphs {
+            text,
+            at: 0,
+            heading: String::new(),
+            rest,
+        })
     };
     let project = |(id, text): (String, Value)| match text {
         Value::Null => None,
@@ -236,7 +269,21 @@ struct Paragraphs {
     text: String,
     /// Bytes that were read.
     at: usize,
+    /// The heading that stands above, if there is one.
+    heading: String,
     rest: Map<String, Value>,
+}
+
+/// Longest line that is taken for a heading, in bytes: it is put before each paragraph below it.
+const HEADING_BYTES_MAX: usize = 120;
+
+/// Whether a paragraph is a heading: one line that is all bold, or begins with #.
+fn is_heading(part: &str) -> bool {
+    let part = part.trim();
+    let bold = part.strip_prefix("**").and_then(|it| it.strip_suffix("**"));
+    let is_bold = bold.is_some_and(|it| !it.is_empty() && !it.contains("**"));
+    let is_marked = part.trim_start_matches('#').starts_with(' ') && part.starts_with('#');
+    !part.contains('\n') && part.len() <= HEADING_BYTES_MAX && (is_bold || is_marked)
 }
 
 impl Iterator for Paragraphs {
@@ -250,9 +297,20 @@ impl Iterator for Paragraphs {
                 None => (left, left.len()),
             };
             self.at += used;
-            if !part.trim().is_empty() {
-                return Some(loose(part.to_owned(), None, self.rest.clone()));
+            if part.trim().is_empty() {
+                continue;
             }
+            if is_heading(part) {
+                self.heading = part.trim().to_owned();
+                continue;
+            }
+            // A heading says nothing alone, and what is below it says more with it.
+            let text = if self.heading.is_empty() {
+                part.to_owned()
+            } else {
+                format!("{}\n{part}", self.heading)
+            };
+            return Some(loose(text, None, self.rest.clone()));
         }
         None
     }
@@ -261,6 +319,7 @@ impl Iterator for Paragraphs {
 /// The turns of a conversation.
 fn turns(place: &str, conversation: &Value, space: &SpaceName) -> VecDeque<Found> {
     let session = chatgpt::session(conversation, "name", &["uuid"]);
+    let conversation_id = chatgpt::id_of(conversation, &["uuid"]);
     let messages = conversation.get("chat_messages").and_then(Value::as_array);
     let turn = |message: &Value| {
         let text = text(message);
@@ -277,7 +336,12 @@ fn turns(place: &str, conversation: &Value, space: &SpaceName) -> VecDeque<Found
             session: Some(session.clone()),
             ..Loose::default()
         };
-        Some(loose.settle(space).map_err(|why| Skipped {
+        let id = message.get("uuid").and_then(Value::as_str);
+        let made = loose.settle(space).map(|new| NewImport {
+            turn: id.and_then(|id| chatgpt::turn_id(conversation_id, id)),
+            ..new
+        });
+        Some(made.map_err(|why| Skipped {
             place: place.to_owned(),
             why,
         }))
@@ -285,21 +349,35 @@ fn turns(place: &str, conversation: &Value, space: &SpaceName) -> VecDeque<Found
     messages.into_iter().flatten().filter_map(turn).collect()
 }
 
+/// What was said, and behind it the texts that were attached, each under its name.
 fn text(message: &Value) -> String {
     let plain = message.get("text").and_then(Value::as_str);
-    if let Some(text) = plain.filter(|text| !text.trim().is_empty()) {
-        return text.to_owned();
+    let parted = || {
+        let parts = message.get("content").and_then(Value::as_array);
+        let texts = parts.into_iter().flatten();
+        let texts = texts.filter_map(|part| part.get("text").and_then(Value::as_str));
+        texts.collect::<Vec<_>>().join("\n")
+    };
+    let plain = plain.filter(|text| !text.trim().is_empty());
+    let mut text = plain.map_or_else(parted, str::to_owned);
+    let attached = message.get("attachments").and_then(Value::as_array);
+    for attachment in attached.into_iter().flatten() {
+        let said = |key: &str| attachment.get(key).and_then(Value::as_str).map(str::trim);
+        let content = said("extracted_content").filter(|content| !content.is_empty());
+        let Some(content) = content else {
+            continue;
+        };
+        let name = said("file_name").filter(|name| !name.is_empty());
+        text = format!("{text}\n\n{}:\n{content}", name.unwrap_or("attachment"));
     }
-    let parts = message.get("content").and_then(Value::as_array);
-    let texts = parts.into_iter().flatten();
-    let texts = texts.filter_map(|part| part.get("text").and_then(Value::as_str));
-    texts.collect::<Vec<_>>().join("\n")
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fuzzed::{self, outcome};
+    use serde_json::json;
     use venom_fuzz::Target;
 
     #[test]
@@ -326,6 +404,54 @@ mod tests {
             "memories.json: a file of what it remembers has no content",
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_heading_stands_above_what_is_below_it() {
+        let text = "**Work**\n\nShe is a nurse.\n\nIn Graz.\n\n# Home\n\n**Both** are bold **here**\n\n**Last**";
+        let paragraphs = Paragraphs {
+            text: text.to_owned(),
+            at: 0,
+            heading: String::new(),
+            rest: Map::new(),
+        };
+        let texts: Vec<String> = paragraphs.map(|loose| loose.text).collect();
+        let expected = [
+            "**Work**\nShe is a nurse.",
+            "**Work**\nIn Graz.",
+            "# Home\n**Both** are bold **here**",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn what_was_attached_stands_below_what_was_said() {
+        let message = json!({"text": "See this", "attachments": [{"file_name": "pie.txt", "extracted_content": "3 apples\n"},
+            {"extracted_content": "flour"}, {"file_name": "empty"}, 7]});
+        assert_eq!(
+            text(&message),
+            "See this\n\npie.txt:\n3 apples\n\nattachment:\nflour"
+        );
+    }
+
+    #[test]
+    fn projects_are_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let projects = json!([{"name": "a", "docs": [{}, {}], "prompt_template": "b"}, {"name": "c", "prompt_template": ""}]);
+        let file = |name: &str, value: Value| {
+            std::fs::write(folder.path().join(name), value.to_string()).expect("it can be written");
+        };
+        file("projects.json", projects);
+        file("memories.json", json!({"conversations_memory": "one"}));
+        let options = fuzzed::options(folder.path());
+        let records = crate::open(folder.path(), None, &options).expect("it can be read");
+        assert_eq!((records.kind, records.found.count()), (Kind::Claude, 1));
+        let passed = options.watch.passed_over();
+        let passed: Vec<_> = passed
+            .iter()
+            .map(|(what, count)| (&what[..9], *count))
+            .collect();
+        assert_eq!(passed, [("documents", 2), ("prompt te", 1)]);
     }
 
     #[test]

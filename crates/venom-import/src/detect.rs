@@ -1,7 +1,8 @@
 //! What a file is, by its name and its first bytes.
 
 use crate::bytes::{refusal, unreadable};
-use crate::{Kind, Unusable, claude, markdown};
+use crate::claude::KEYS;
+use crate::{Kind, Unusable, json, markdown};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -60,28 +61,91 @@ pub(crate) fn file(path: &Path) -> Result<Kind, Unusable> {
     if let Some(unusable) = refusal(path, &start, "something to import") {
         return Err(unusable);
     }
-    let text = String::from_utf8_lossy(&start);
-    let has = |key: &str| text.contains(&format!("\"{key}\""));
-    let first = text.trim_start_matches('\u{feff}').trim_start();
-    let is_list = first.starts_with('[');
-    if !is_list && !first.starts_with('{') {
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let begins = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !begins.is_some_and(|byte| b"[{".contains(byte)) && !is_json(path) {
         return Err(unknown(path));
     }
-    let is_graph = has("entityType") || has("relationType");
-    Ok(match () {
-        () if claude::is_memory(&text) || has("chat_messages") => Kind::Claude,
-        () if is_list && has("mapping") => Kind::ChatGpt,
-        () if is_graph && (has("type") || has("entities")) => Kind::ServerMemory,
-        () if has("memory") && (is_list || has("results") || has("memories")) => Kind::Mem0,
-        () if !is_list && (has("content") || has("text")) => Kind::Jsonl,
-        () => return Err(unknown(path)),
-    })
+    first_of(text, kind_of).ok_or_else(|| unknown(path))
+}
+
+/// The kind of a file with an object that has these keys, in a list or by itself.
+fn kind_of(keys: &[&[u8]], is_list: bool) -> Option<Kind> {
+    let has = |key: &str| keys.contains(&key.as_bytes());
+    let has_text = has("content") || has("text");
+    let is_graph = has("entityType") || has("relationType") || has("entities") || has("relations");
+    match () {
+        // What we wrote is ours, whatever else it has.
+        () if has("memory_id") && has_text => Some(Kind::Jsonl),
+        () if has("chat_messages") || KEYS.iter().any(|key| has(key)) => Some(Kind::Claude),
+        () if is_list && has("mapping") => Some(Kind::ChatGpt),
+        () if is_list && has("memory") => Some(Kind::Mem0),
+        () if has_text => Some(Kind::Jsonl),
+        () if !is_list && (has("results") || has("memories")) => Some(Kind::Mem0),
+        () if !is_list && is_graph => Some(Kind::ServerMemory),
+        // Lines of what mem0 keeps.
+        () if has("memory") => Some(Kind::Jsonl),
+        () => None,
+    }
+}
+
+/// What `take` says of the keys of the first object of which it says something: of the objects in a list, one by one, or
+/// of those that stand by themselves. The last one may be cut short. Only their own keys count, not what is in them. O(bytes).
+pub(crate) fn first_of<T>(text: &[u8], take: impl Fn(&[&[u8]], bool) -> Option<T>) -> Option<T> {
+    let text = text.trim_ascii_start();
+    let found = among(text, &take);
+    if found.is_some() || text.starts_with(b"[") {
+        return found;
+    }
+    // A line that is broken does no harm to those behind it.
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.find_map(|line| among(line, &take))
+}
+
+fn among<T>(text: &[u8], take: &impl Fn(&[&[u8]], bool) -> Option<T>) -> Option<T> {
+    let is_list = text.starts_with(b"[");
+    let own = 1 + usize::from(is_list);
+    let (mut scan, mut depth, mut began) = (json::Scan::default(), 0_usize, None);
+    let mut last: &[u8] = b"";
+    let mut keys = Vec::new();
+    for (at, byte) in text.iter().enumerate() {
+        if scan.in_text(*byte) {
+            began.get_or_insert(at);
+            // JSON has no line feed in a text: the line is broken.
+            if *byte == b'\n' && !is_list {
+                (scan, depth, began) = (json::Scan::default(), 0, None);
+                keys.clear();
+            }
+            continue;
+        }
+        if let Some(began) = began.take() {
+            last = &text[began + 1..at - 1];
+        }
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth < own && !keys.is_empty() {
+                    let found = take(&keys, is_list);
+                    if found.is_some() {
+                        return found;
+                    }
+                    keys.clear();
+                }
+            }
+            b':' if depth == own => keys.push(last),
+            _ => {}
+        }
+    }
+    take(&keys, is_list)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fuzzed::outcome;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
     use venom_fuzz::Target;
 
     #[test]
@@ -110,5 +174,116 @@ mod tests {
             }
             any
         });
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<Kind>) {
+        assert_eq!(first_of(text.as_bytes(), kind_of), expected, "{text}");
+    }
+
+    #[test]
+    fn only_the_keys_of_records_count() {
+        let long = format!(r#"{{"content": "{}"#, "\"memory\": ".repeat(9));
+        for (text, kind) in [
+            (
+                r#"{"content": "x", "metadata": {"entityType": "a", "type": "note"}}"#,
+                Kind::Jsonl,
+            ),
+            (
+                r#"{"content": "x", "memory": "m", "results": [1]}"#,
+                Kind::Jsonl,
+            ),
+            (
+                r#"{"memory_id": "mem_1", "content": "x", "chat_messages": 1}"#,
+                Kind::Jsonl,
+            ),
+            ("{broken\n{\"content\": \"x\"}", Kind::Jsonl),
+            ("{\"broken\n{\"content\": \"x\"}", Kind::Jsonl),
+            ("{\"a\": [{\n{\"content\": \"x\"}", Kind::Jsonl),
+            (r#"[{"content": "x"}]"#, Kind::Jsonl),
+            (r#"{"memory": "x"}"#, Kind::Jsonl),
+            (&long, Kind::Jsonl),
+            (r#"{"results": []}"#, Kind::Mem0),
+            (
+                r#"{"results": [{"memory": "x"}], "relations": [{"source": "a"}]}"#,
+                Kind::Mem0,
+            ),
+            (r#"[7, {"memory": "\"mapping\": {"}]"#, Kind::Mem0),
+            (
+                r#"{"type": "entity", "entityType": "a", "observations": ["\"content\":"]}"#,
+                Kind::ServerMemory,
+            ),
+            (r#"{"entities": [{"content": 1}]}"#, Kind::ServerMemory),
+            (
+                r#"[{"title": "\"chat_messages\""}, {"title": "b", "mapping": {"#,
+                Kind::ChatGpt,
+            ),
+            (
+                r#"[{"uuid": "a", "chat_messages": [{"mapping": 1}]}]"#,
+                Kind::Claude,
+            ),
+            (r#"{"project_memories": {"content": "a"}}"#, Kind::Claude),
+        ] {
+            check(text, Some(kind));
+        }
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "[[{\"content\"",
+            "{\"name\": {\"content\": 1}}",
+            "\"content\": 1",
+        ] {
+            check(text, None);
+        }
+    }
+
+    fn words() -> impl Strategy<Value = String> {
+        let words = [
+            "entityType",
+            "relationType",
+            "entities",
+            "type",
+            "memory",
+            "memories",
+            "results",
+            "mapping",
+            "content",
+            "chat_messages",
+            "conversations_memory",
+            "memory_files",
+            "\"memory\": [",
+            "{\"mapping\"",
+            "]}",
+            "\n",
+        ];
+        prop::sample::select(words.to_vec()).prop_map(str::to_owned)
+    }
+
+    fn metadata() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            words().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(words(), inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What we write is ours, whatever texts and metadata it has.
+        #[test]
+        fn an_export_is_told_to_be_one(text in words(), metadata in metadata(), before in any::<bool>()) {
+            let line = json!({"content": text, "memory_id": "mem_1", "metadata": metadata, "tags": [text]}).to_string();
+            prop_assert_eq!(first_of(line.as_bytes(), kind_of), Some(Kind::Jsonl));
+            // Keys in another order, and cut where only the start is looked at.
+            let turned = format!("{{\"metadata\":{metadata},\"content\":\"x\",\"memory_id\":\"mem_1\"}}\n{line}");
+            let turned = if before { format!("{{broken\n{turned}") } else { turned };
+            prop_assert_eq!(first_of(turned.as_bytes(), kind_of), Some(Kind::Jsonl));
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! seems to reach over those behind it: what is in it and begins as the first element did is looked at again.
 
 use crate::bytes::RECORD_BYTES_MAX;
-use crate::json;
+use crate::{Watch, json};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek as _, SeekFrom};
@@ -18,8 +18,11 @@ const CUT_SHORT: &str = "the list is cut short: expected ] at its end";
 /// Reads a list element by element.
 pub(crate) struct Elements {
     reader: BufReader<File>,
-    /// The key that each element has.
-    key: &'static str,
+    /// Keys of which each element has one.
+    keys: &'static [&'static str],
+    watch: Watch,
+    /// Bytes that the watch was told of.
+    watched: u64,
     state: Place,
     number: u64,
     /// Bytes of the file up to here.
@@ -50,12 +53,18 @@ pub(crate) enum Element {
 }
 
 impl Elements {
-    /// The elements of a list that have a key each.
-    pub(crate) fn new(reader: BufReader<File>, key: &'static str) -> Self {
+    /// The elements of a list that have one of these keys each.
+    pub(crate) fn new(
+        reader: BufReader<File>,
+        keys: &'static [&'static str],
+        watch: &Watch,
+    ) -> Self {
         let length = reader.get_ref().metadata().map_or(0, |found| found.len());
         Self {
             reader,
-            key,
+            keys,
+            watch: watch.clone(),
+            watched: 0,
             state: Place::Before,
             number: 0,
             at: 0,
@@ -69,7 +78,10 @@ impl Elements {
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Element)>> {
         loop {
             let is_told = self.at < self.broken_to;
-            let Some(element) = self.next_of_all()? else {
+            let element = self.next_of_all()?;
+            self.watch.has_read(self.at.saturating_sub(self.watched));
+            self.watched = self.watched.max(self.at);
+            let Some(element) = element else {
                 return Ok(None);
             };
             match element {
@@ -167,13 +179,12 @@ impl Elements {
                 "it has {whole} bytes: expected at most {RECORD_BYTES_MAX}"
             )));
         }
-        let key = self.key;
         let why = match json::parse(&bytes, RECORD_BYTES_MAX) {
-            Ok(value) if value.get(key).is_some() => {
+            Ok(value) if self.keys.iter().any(|key| value.get(*key).is_some()) => {
                 self.first_key.get_or_insert_with(|| first_key(&bytes));
                 return Ok(Element::Value(value));
             }
-            Ok(_) => format!("it has no {key:?}"),
+            Ok(_) => format!("it has no {:?}", self.keys.first().unwrap_or(&"")),
             Err(why) => why,
         };
         self.look_again(began)?;
@@ -184,9 +195,8 @@ impl Elements {
     /// if there is nothing, and then it goes on behind it.
     fn look_again(&mut self, began: u64) -> io::Result<bool> {
         let end = self.at;
-        let Some(key) = &self.first_key else {
-            return Ok(false);
-        };
+        // Before a good one was seen any object may be one.
+        let key = self.first_key.as_deref().unwrap_or(b"\"");
         let Some(left) = self.again.checked_sub(end - began) else {
             return Ok(false);
         };
@@ -287,7 +297,8 @@ mod tests {
         std::fs::write(&path, text).expect("it can be written");
         Elements::new(
             BufReader::with_capacity(7, File::open(&path).expect("a file")),
-            "k",
+            &["k"],
+            &Watch::default(),
         )
     }
 
@@ -367,6 +378,8 @@ mod tests {
         let closes = ["1", "it is no JSON: ] closes nothing", "2"];
         check(r#"[{"k": 1}], {"k": 2}]"#, &closes);
         check(r#"[{"k": 1}, ,, {"k": 2} ,]"#, &["1", "2"]);
+        let never_ends = ["it is no JSON: it never ends", "1", "2"];
+        check(r#"[{"k": [{, {"k": 1}, {"k": 2}]"#, &never_ends);
         check(
             r#"[{"k": 1}, {"j": 1}, 7]"#,
             &["1", "it has no \"k\"", "it has no \"k\""],

@@ -1,6 +1,6 @@
 //! What holds for every file that is read, whatever is in it: the measure of the fuzz targets beside the parsers.
 
-use crate::{Kind, Options, Skipped, Unusable};
+use crate::{Kind, Options, Skipped, Unusable, Watch};
 use std::collections::BTreeSet;
 use std::path::Path;
 use venom_core::limits::{CONTENT_BYTES_MAX, TAGS_MAX};
@@ -27,7 +27,7 @@ pub(crate) fn options(folder: &Path) -> Options {
         other_collections: true,
         conversations: true,
         scratch: folder.to_owned(),
-        notes: crate::Notes::default(),
+        watch: Watch::default(),
     }
 }
 

@@ -2,21 +2,30 @@
 //! id, tags and times.
 
 use crate::bytes::{self, LINE_BYTES_MAX};
-use crate::json;
+use crate::chatgpt::{Form, lists};
 use crate::lines::{self, Line, Lines};
 use crate::record::{Loose, take_moment, take_tags, take_text};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable};
+use crate::start::{NoStart, start};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, json, mem0};
 use serde_json::{Map, Value};
+use std::collections::VecDeque;
+use std::io::Read as _;
 use std::path::Path;
 use venom_core::{ClientName, InputError, Source, SpaceName, TokenName};
 
 const EXPECTED: &str = "JSON lines with a \"content\" each";
+/// What the text of a memory is called.
+const TEXTS: [&str; 3] = ["content", "text", "memory"];
+/// Bytes of a file by which it is told whether it is a list.
+const LIST_START_BYTES: u64 = 1024;
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
+    if is_list(path)? {
+        return list(path, options);
+    }
     let total = lines::count(bytes::open(path, EXPECTED)?);
     let total = total.map_err(|error| bytes::unreadable(path, &error))?;
     let space = options.space.clone();
-    let mut first = true;
     let shown = path.display().to_string();
     let mut lines = Lines::new(bytes::open(path, EXPECTED)?, LINE_BYTES_MAX);
     let mut next = move || {
@@ -25,33 +34,56 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
             Ok(None) => return None,
             Err(error) => return Some(Err(Unusable(format!("{shown} cannot be read: {error}")))),
         };
-        let found = read(line, &space).map_err(|why| Skipped {
+        Some(Ok(read(line, &space).map_err(|why| Skipped {
             place: format!("line {number}"),
             why,
-        });
-        if let (true, Err(skipped)) = (std::mem::take(&mut first), &found) {
-            let (place, why) = (&skipped.place, &skipped.why);
-            return Some(Err(Unusable(format!(
-                "{shown} is not what it should be: expected {EXPECTED}, but of {place} {why}"
-            ))));
-        }
-        Some(Ok(found))
+        })))
     };
-    // A file that is broken at its start imports nothing.
-    let start = match next() {
-        Some(Err(unusable)) => return Err(unusable),
-        Some(Ok(found)) => found,
-        None => {
-            let shown = path.display();
-            return Err(Unusable(format!("{shown} is blank: expected {EXPECTED}")));
-        }
+    let shown = path.display();
+    let start = start(&mut next).map_err(|refused| match refused {
+        NoStart::Broken(unusable) => unusable,
+        NoStart::Bad(Skipped { place, why }) => Unusable(format!(
+            "{shown} is not what it should be: expected {EXPECTED}, but of {place} {why}"
+        )),
+    })?;
+    let Some(first) = start.first else {
+        return Err(Unusable(format!("{shown} is blank: expected {EXPECTED}")));
     };
+    let skipped = start.skipped.into_iter().map(|skipped| Ok(Err(skipped)));
+    let start = skipped.chain(std::iter::once(Ok(Ok(first))));
     Ok(Records {
         kind: Kind::Jsonl,
         total: Some(total),
         left: Vec::new(),
-        found: Box::new(std::iter::once(Ok(start)).chain(std::iter::from_fn(next))),
+        found: Box::new(start.chain(std::iter::from_fn(next))),
     })
+}
+
+/// Whether a file is one JSON list of objects rather than lines of them.
+fn is_list(path: &Path) -> Result<bool, Unusable> {
+    let mut start = Vec::new();
+    let read = bytes::open(path, EXPECTED)?
+        .take(LIST_START_BYTES)
+        .read_to_end(&mut start);
+    read.map_err(|error| bytes::unreadable(path, &error))?;
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let rest = start.trim_ascii_start().strip_prefix(b"[");
+    Ok(rest.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{")))
+}
+
+/// The same records in one JSON list.
+fn list(path: &Path, options: &Options) -> Result<Records, Unusable> {
+    let space = options.space.clone();
+    let read = move |place: &str, value: &Value| {
+        let place = || place.to_owned();
+        VecDeque::from([item(value.clone(), place, |object| loose(object, &space))])
+    };
+    let form = Form {
+        keys: &TEXTS,
+        element: "record",
+        expected: EXPECTED,
+    };
+    lists(Kind::Jsonl, vec![path.to_owned()], form, options, read)
 }
 
 fn read(line: Line, space: &SpaceName) -> Result<venom_core::NewImport, String> {
@@ -60,9 +92,22 @@ fn read(line: Line, space: &SpaceName) -> Result<venom_core::NewImport, String> 
         Line::Bad(why) => return Err(why),
     };
     match json::parse(text.as_bytes(), LINE_BYTES_MAX)? {
-        Value::Object(object) => memory(object, space),
+        Value::Object(object) => loose(object, space),
         _ => Err("it is no JSON object: expected one with a content".to_owned()),
     }
+}
+
+/// A memory from an object of whatever program; mem0 has names of its own.
+fn loose(object: Map<String, Value>, space: &SpaceName) -> Result<venom_core::NewImport, String> {
+    let is_of_mem0 = !object.contains_key("content") && !object.contains_key("text");
+    memory(
+        if is_of_mem0 {
+            mem0::renamed(object)
+        } else {
+            object
+        },
+        space,
+    )
 }
 
 /// A memory from an object with its fields.
@@ -71,8 +116,7 @@ pub(crate) fn memory(
     space: &SpaceName,
 ) -> Result<venom_core::NewImport, String> {
     let is_ours = object.contains_key("memory_id");
-    let text = take_text(&mut object, &["content", "text", "memory"])
-        .ok_or("it has no content: expected a text")?;
+    let text = take_text(&mut object, &TEXTS).ok_or("it has no content: expected a text")?;
     let mut loose = Loose {
         id: take_text(&mut object, &["memory_id", "id"]),
         space: take_text(&mut object, &["space"]),

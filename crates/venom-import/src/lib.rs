@@ -25,15 +25,16 @@ mod mem0;
 mod record;
 mod scratch;
 mod server_memory;
+mod start;
+mod watch;
 
 pub use archive::{ARCHIVE_BYTES_MAX, ARCHIVE_RATIO_MAX};
 pub use bytes::{FILE_BYTES_MAX, FOLDER_FILES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX};
 pub use chroma::{CHROMA_FILE, chroma_state};
 pub use scratch::remove_left;
+pub use watch::Watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use venom_core::{NewImport, SpaceName};
 
@@ -104,37 +105,8 @@ pub struct Options {
     /// A folder for a copy of a database that must not be opened where it lies, and for what is in an archive. Both are
     /// removed afterwards.
     pub scratch: PathBuf,
-    /// Where is noted what else is to be told.
-    pub notes: Notes,
-}
-
-/// Notes that are kept word for word; of the rest it is said how many there are.
-const NOTES_MAX: usize = 100;
-
-/// What is to be told of a source beside what is left out, one sentence each: where a collection goes whose name another
-/// one has, or what is missing of a memory. Clones share them, as they come while records are read.
-#[derive(Clone, Debug, Default)]
-pub struct Notes(Arc<Mutex<Vec<String>>>, Arc<AtomicU64>);
-
-impl Notes {
-    pub(crate) fn add(&self, note: String) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.len() < NOTES_MAX {
-            notes.push(note);
-        } else {
-            self.1.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Takes out what was noted so far, in order.
-    pub fn take(&self) -> Vec<String> {
-        let mut notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        match self.1.swap(0, Ordering::Relaxed) {
-            0 => {}
-            more => notes.push(format!("{more} more such notes")),
-        }
-        notes
-    }
+    /// Hears what else is told while the records are read.
+    pub watch: Watch,
 }
 
 /// A file or folder cannot be read as what it should be: one sentence.

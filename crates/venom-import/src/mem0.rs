@@ -11,6 +11,9 @@ const EXPECTED: &str = "a JSON list of memories of mem0";
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let shown = path.display();
     let mut value = bytes::json(path, EXPECTED)?;
+    let relations = value.get("relations").and_then(Value::as_array);
+    let relations = relations.map_or(0, |list| list.len() as u64);
+    let has_next = value.get("next").is_some_and(Value::is_string);
     for key in ["results", "memories"] {
         if let Some(list) = value.get_mut(key) {
             value = list.take();
@@ -27,6 +30,12 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
             "{shown} holds nothing with a \"memory\": expected {EXPECTED}"
         )));
     }
+    let watch = &options.watch;
+    watch.pass_over("relations of its graph", relations);
+    watch.pass_over(
+        "further pages: it says where its next page is, which was not exported",
+        u64::from(has_next),
+    );
     let space = options.space.clone();
     let total = list.len() as u64;
     let found = list.into_iter().enumerate().map(move |(place, item)| {
@@ -43,7 +52,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
 }
 
 /// The same with our names; what mem0 computes from the text is left out.
-fn renamed(mut object: Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn renamed(mut object: Map<String, Value>) -> Map<String, Value> {
     for key in ["hash", "score"] {
         object.remove(key);
     }
@@ -61,6 +70,31 @@ mod tests {
     use super::*;
     use crate::fuzzed::outcome;
     use venom_fuzz::Target;
+
+    #[test]
+    fn what_is_beside_the_memories_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mem0.json");
+        let options = crate::fuzzed::options(folder.path());
+        let told = |text: &str| {
+            std::fs::write(&path, text).expect("it can be written");
+            let options = Options {
+                watch: crate::Watch::default(),
+                ..options.clone()
+            };
+            let count = crate::open(&path, None, &options).map(|records| records.found.count());
+            (count, options.watch.passed_over())
+        };
+        let (count, passed) =
+            told(r#"{"results": [{"memory": "a"}], "relations": [{}, {}], "next": "https://x"}"#);
+        assert_eq!(count, Ok(1));
+        let counts: Vec<u64> = passed.iter().map(|(_, count)| *count).collect();
+        assert_eq!(counts, [1, 2]);
+        assert_eq!(
+            told(r#"{"results": [], "next": null}"#),
+            (Ok(0), Vec::new())
+        );
+    }
 
     #[test]
     fn fuzz_import_memories() {

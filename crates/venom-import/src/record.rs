@@ -69,6 +69,7 @@ impl Loose {
             stored_at: self.stored_at,
             source: self.source.take().unwrap_or_else(Source::command_line),
             metadata: metadata(&self.rest),
+            turn: None,
         })
     }
 

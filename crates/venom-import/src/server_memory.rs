@@ -4,6 +4,7 @@
 use crate::bytes::{self, LINE_BYTES_MAX};
 use crate::lines::{Line, Lines};
 use crate::record::Loose;
+use crate::start::{NoStart, Start, start};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, json};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -16,40 +17,70 @@ const ENTITY_BYTES_MAX: usize = 16 * 1024;
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let space = options.space.clone();
     let mut lines = Lines::new(bytes::open(path, EXPECTED)?, LINE_BYTES_MAX);
-    let unreadable = |error| bytes::unreadable(path, &error);
-    let Some((number, first)) = lines.next_line().map_err(unreadable)? else {
-        let shown = path.display();
-        return Err(Unusable(format!("{shown} is blank: expected {EXPECTED}")));
-    };
-    let Ok(start) = graph_line(first) else {
-        return whole(path, &space);
-    };
     let shown = path.display().to_string();
-    let mut made = Made::new(&format!("line {number}"), start, &space);
+    let mut next_item = move || {
+        let (number, line) = match lines.next_line() {
+            Ok(line) => line?,
+            Err(error) => {
+                return Some(Err(Unusable(format!("{shown} cannot be read: {error}"))));
+            }
+        };
+        let place = format!("line {number}");
+        Some(Ok(match graph_line(line) {
+            Ok(object) => Ok((place, object)),
+            Err(why) => Err(Skipped { place, why }),
+        }))
+    };
+    let first = match next_item() {
+        None => {
+            let shown = path.display();
+            return Err(Unusable(format!("{shown} is blank: expected {EXPECTED}")));
+        }
+        Some(Err(unusable)) => return Err(unusable),
+        Some(Ok(first)) => first,
+    };
+    let (skipped, (place, object)) = match first {
+        Ok(item) => (Vec::new(), item),
+        Err(bad) => {
+            // One object in many lines, or lines of which the first is bad.
+            let why = match whole(path, &space) {
+                Ok(records) => return Ok(records),
+                Err(why) => why,
+            };
+            let mut skipped = vec![bad];
+            match start(&mut next_item) {
+                Ok(Start {
+                    skipped: more,
+                    first: Some(item),
+                }) => {
+                    skipped.extend(more);
+                    (skipped, item)
+                }
+                Err(NoStart::Broken(unusable)) => return Err(unusable),
+                Ok(_) | Err(NoStart::Bad(_)) => return Err(why),
+            }
+        }
+    };
+    let mut made = Made::new(&place, object, &space);
     let next = move || {
         loop {
             if let Some(found) = made.next() {
                 return Some(Ok(found));
             }
-            let (number, line) = match lines.next_line() {
-                Ok(line) => line?,
-                Err(error) => {
-                    return Some(Err(Unusable(format!("{shown} cannot be read: {error}"))));
-                }
-            };
-            let place = format!("line {number}");
-            match graph_line(line) {
-                Ok(object) => made = Made::new(&place, object, &space),
-                Err(why) => return Some(Ok(Err(Skipped { place, why }))),
+            match next_item()? {
+                Ok(Ok((place, object))) => made = Made::new(&place, object, &space),
+                Ok(Err(skipped)) => return Some(Ok(Err(skipped))),
+                Err(unusable) => return Some(Err(unusable)),
             }
         }
     };
+    let skipped = skipped.into_iter().map(|skipped| Ok(Err(skipped)));
     Ok(Records {
         kind: Kind::ServerMemory,
         // A line makes as many as it likes.
         total: None,
         left: Vec::new(),
-        found: Box::new(std::iter::from_fn(next)),
+        found: Box::new(skipped.chain(std::iter::from_fn(next))),
     })
 }
 
@@ -167,7 +198,10 @@ impl Made {
         let Value::String(text) = text else {
             return Err(format!("its observation {} is no text", number + 1));
         };
-        let is_named = text.to_lowercase().contains(&self.name_lowercase);
+        if text.trim().is_empty() {
+            return Err(format!("its observation {} is empty", number + 1));
+        }
+        let is_named = has_words(&text.to_lowercase(), &self.name_lowercase);
         let loose = Loose {
             text: if is_named {
                 text
@@ -195,6 +229,20 @@ impl Iterator for Made {
             why,
         }))
     }
+}
+
+/// Whether a text has words in it, whole.
+fn has_words(text: &str, words: &str) -> bool {
+    let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let ends = (words.chars().next(), words.chars().next_back());
+    let mut places = text.match_indices(words);
+    places.any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let behind = text[at + words.len()..].chars().next();
+        // Where a name ends in a mark, it ends there.
+        let goes_on = is_word(before) && is_word(ends.0) || is_word(behind) && is_word(ends.1);
+        !goes_on
+    })
 }
 
 fn text<'a>(object: &'a Map<String, Value>, key: &str) -> &'a str {
@@ -245,7 +293,7 @@ mod tests {
     fn what_cannot_be_kept_is_told() {
         let long = "n".repeat(ENTITY_BYTES_MAX);
         let lines = [
-            r#"{"name": "Ana", "entityType": "a", "observations": ["sails", 7, null]}"#,
+            r#"{"name": "Ana", "entityType": "a", "observations": ["sails", 7, null, " "]}"#,
             r#"{"name": "", "entityType": "a", "observations": []}"#,
             r#"{"name": "Ben", "entityType": "a", "observations": "runs"}"#,
             r#"{"from": "Ana", "to": "", "relationType": "knows"}"#,
@@ -263,12 +311,29 @@ mod tests {
         let expected = [
             "line 1: its observation 2 is no text",
             "line 1: its observation 3 is no text",
+            "line 1: its observation 4 is empty",
             "line 2: it has no name and no observations",
             "line 3: its observations are no list",
             "line 4: it is no relation: expected a from, a relationType and a to",
             "line 5: it has 16412 bytes beside its observations: expected at most 16384",
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_name_is_a_whole_word() {
+        for (text, name, is_named) in [
+            ("ed likes tea", "ed", true),
+            ("tea is what ed's dog likes", "ed", true),
+            ("needed a laptop", "ed", false),
+            ("is allergic to al", "al", true),
+            ("is allergic", "al", false),
+            ("écu", "cu", false),
+            ("works on c++11", "c++", true),
+            ("anything", "", true),
+        ] {
+            assert_eq!(has_words(text, name), is_named, "{name} in {text}");
+        }
     }
 
     #[test]

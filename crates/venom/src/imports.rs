@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Instant;
 use venom_core::limits::IMPORT_BATCH_MAX;
 use venom_core::{Imported, MemoryId, NewImport};
-use venom_import::{Found, Skipped, Unusable};
+use venom_import::{Found, Skipped, Unusable, Watch};
 
 /// Text of a batch at most, in bytes, unless a single memory has more (1 MiB): what one transaction embeds.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -150,15 +150,18 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Progress {
     total: Option<u64>,
+    /// Counts the bytes of the files, where the number of records is not known.
+    watch: Watch,
     began: Instant,
     shown: u64,
 }
 
 impl Progress {
     /// Begins now.
-    pub(crate) fn new(total: Option<u64>) -> Self {
+    pub(crate) fn new(total: Option<u64>, watch: &Watch) -> Self {
         Self {
             total,
+            watch: watch.clone(),
             began: Instant::now(),
             shown: 0,
         }
@@ -171,8 +174,8 @@ impl Progress {
 
     /// What to say now, if there is something new.
     pub(crate) fn line(&mut self, done: u64) -> Option<String> {
-        let step = match self.total {
-            Some(total) => (100 * done).checked_div(total).unwrap_or(100),
+        let step = match self.part(done) {
+            Some((part, whole)) => percent(part, whole),
             None => done / 1_000,
         };
         if step <= self.shown {
@@ -186,27 +189,37 @@ impl Progress {
     pub(crate) fn bar(&self, done: u64) -> String {
         const WIDTH: usize = 20;
         let text = self.text(done);
-        let Some(total) = self.total else {
+        let Some((part, whole)) = self.part(done) else {
             return text;
         };
-        let full = (WIDTH as u64 * done).checked_div(total);
+        let full = (WIDTH as u64 * part).checked_div(whole);
         let full = full.and_then(|full| usize::try_from(full).ok());
         let full = full.unwrap_or(WIDTH).min(WIDTH);
         format!("[{:<WIDTH$}] {text}", "#".repeat(full))
     }
 
+    /// How much of the whole is done: in records, or in bytes where their number is not known.
+    fn part(&self, done: u64) -> Option<(u64, u64)> {
+        let records = self.total.map(|total| (done, total));
+        records.or_else(|| self.watch.bytes())
+    }
+
     /// How far it is.
     fn text(&self, done: u64) -> String {
-        let rate = done as f64 / self.seconds().max(1e-3);
-        match self.total {
-            Some(total) => {
-                let left = total.saturating_sub(done) as f64 / rate.max(1e-3);
-                let percent = (100 * done).checked_div(total).unwrap_or(100).min(100);
-                format!(
-                    "{done} of {total} records ({percent} %), {rate:.0} a second, {left:.0} s left"
-                )
-            }
-            None => format!("{done} records, {rate:.0} a second"),
-        }
+        let seconds = self.seconds().max(1e-3);
+        let rate = done as f64 / seconds;
+        let Some((part, whole)) = self.part(done) else {
+            return format!("{done} records, {rate:.0} a second");
+        };
+        let left = whole.saturating_sub(part) as f64 * seconds / part.max(1) as f64;
+        let percent = percent(part, whole);
+        let of = self
+            .total
+            .map_or(String::new(), |total| format!(" of {total}"));
+        format!("{done}{of} records ({percent} %), {rate:.0} a second, {left:.0} s left")
     }
+}
+
+fn percent(part: u64, whole: u64) -> u64 {
+    (100 * part).checked_div(whole).unwrap_or(100).min(100)
 }

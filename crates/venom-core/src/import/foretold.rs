@@ -93,6 +93,7 @@ mod tests {
                 stored_at: stored.map(Timestamp::from_micros),
                 source: Source::default(),
                 metadata: None,
+                turn: None,
             })
     }
 

@@ -4,7 +4,7 @@
 //! of another database, and one whose name no space can have, into a space of its own whose name tells where it is from.
 
 use super::{ID_BYTES_MAX, text_of};
-use crate::{Notes, Options, Skipped};
+use crate::{Options, Skipped, Watch};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use venom_core::SpaceName;
@@ -74,7 +74,7 @@ impl Listed {
 pub(super) fn collections(
     connection: &Connection,
     options: &Options,
-    notes: &Notes,
+    watch: &Watch,
 ) -> Result<(Vec<Collection>, Vec<Skipped>), rusqlite::Error> {
     let (listed, mut skipped) = listed(connection)?;
     // Which of them has a space, so that no two are mixed.
@@ -95,7 +95,7 @@ pub(super) fn collections(
         }
         if space.as_str() != collection.name {
             let (shown, space) = (collection.shown(), space.as_str());
-            notes.add(format!("collection {shown} goes into the space {space:?}"));
+            watch.note(format!("collection {shown} goes into the space {space:?}"));
         }
         found.push(Collection {
             segment: collection.segment.clone(),
@@ -116,7 +116,7 @@ pub(super) fn collections(
         } else {
             names.join(", ")
         };
-        notes.add(format!(
+        watch.note(format!(
             "there is no collection {wanted:?}: found {there}; COLLECTION_NAME tells which is taken over"
         ));
     }

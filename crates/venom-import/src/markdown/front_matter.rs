@@ -1,7 +1,7 @@
 //! The lines between `---` at the start of a note: the part of YAML that notes use.
 //!
-//! `key: value`, `key: [a, b]` and a list of lines `- a` below a key. Texts may be quoted; `{...}` is read as JSON. What
-//! is of another form is kept as the text that it is.
+//! `key: value`, `key: [a, b]`, a list of lines `- a` below a key, fields below a field, and texts of several lines (`|`
+//! and `>`). Texts may be quoted; `{...}` is read as JSON. What is of another form is kept as the text that it is.
 
 use serde_json::{Map, Value};
 
@@ -25,29 +25,169 @@ pub(super) fn split(text: &str) -> (Map<String, Value>, &str) {
     (Map::new(), text)
 }
 
+/// Fields within fields, at most; what lies deeper is kept as text.
+const DEPTH_MAX: usize = 8;
+
 fn fields(text: &str) -> Map<String, Value> {
+    block(&text.lines().collect::<Vec<_>>(), 0)
+}
+
+/// The fields of lines. What belongs to one is indented below it and never a field beside it.
+fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
     let mut fields = Map::new();
-    let mut list: Option<String> = None;
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with('#') {
+    let own = lines
+        .iter()
+        .find(|line| says(line))
+        .map_or(0, |it| indent(it));
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        at += 1;
+        if !says(line) || indent(line) != own {
             continue;
         }
-        if let (Some(item), Some(key)) = (trimmed.strip_prefix("- "), &list) {
-            if let Some(Value::Array(items)) = fields.get_mut(key) {
-                items.push(Value::String(scalar(item)));
-            }
-            continue;
-        }
-        let Some((key, value)) = trimmed.split_once(':') else {
+        let Some((key, value)) = line.split_once(':') else {
             continue;
         };
-        let (key, value) = (key.trim().to_owned(), value.trim());
-        list = value.is_empty().then(|| key.clone());
-        fields.insert(key, read(value));
+        let value = without_comment(value);
+        // A list below a field may stand as far left as the field.
+        let is_below = |line: &&&str| {
+            line.trim().is_empty()
+                || indent(line) > own
+                || (value.is_empty() && indent(line) == own && is_item(line))
+                || (indent(line) <= own && line.trim_start().starts_with('#'))
+        };
+        let below = lines[at..].iter().take_while(is_below).count();
+        let below = &lines[at..at + below];
+        at += below.len();
+        fields.insert(scalar(key), field(value, below, depth));
     }
     fields.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
     fields
+}
+
+/// The value of a field, with the lines below it.
+fn field(value: &str, below: &[&str], depth: usize) -> Value {
+    if value.starts_with(['|', '>']) && value[1..].chars().all(|c| "+-123456789".contains(c)) {
+        return Value::String(block_text(below, value.starts_with('>')));
+    }
+    let said: Vec<&str> = below.iter().copied().filter(|line| says(line)).collect();
+    if !value.is_empty() {
+        let more = said.iter().map(|line| without_comment(line));
+        let whole: Vec<&str> = std::iter::once(value).chain(more).collect();
+        return read(&whole.join(" "));
+    }
+    match said.first() {
+        None => Value::Array(Vec::new()),
+        Some(first) if is_item(first) => items(&said, depth),
+        Some(_) => {
+            let nested = if depth < DEPTH_MAX {
+                block(below, depth + 1)
+            } else {
+                Map::new()
+            };
+            if nested.is_empty() {
+                Value::String(
+                    said.iter()
+                        .map(|line| line.trim())
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                )
+            } else {
+                Value::Object(nested)
+            }
+        }
+    }
+}
+
+/// The items of a list, each behind a dash; one that has fields of its own is an object.
+fn items(lines: &[&str], depth: usize) -> Value {
+    let own = lines.first().map_or(0, |line| indent(line));
+    let is_start = |line: &str| indent(line) <= own && is_item(line);
+    let mut items = Vec::new();
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        let below = lines[at + 1..]
+            .iter()
+            .take_while(|line| !is_start(line))
+            .count();
+        let below = &lines[at + 1..at + 1 + below];
+        at += 1 + below.len();
+        let first = line.trim_start().strip_prefix('-').unwrap_or(line);
+        let text = without_comment(first);
+        let is_object = !text.starts_with(['"', '\'', '[', '{'])
+            && (text.contains(": ") || text.ends_with(':'));
+        let item = if is_object && !below.is_empty() && depth < DEPTH_MAX {
+            // The first field of an object stands behind the dash, as far right as those below it.
+            let first = format!(
+                "{}{text}",
+                " ".repeat(below.iter().map(|line| indent(line)).min().unwrap_or(0))
+            );
+            let lines: Vec<&str> = std::iter::once(first.as_str())
+                .chain(below.iter().copied())
+                .collect();
+            Value::Object(block(&lines, depth + 1))
+        } else {
+            let more = below.iter().map(|line| without_comment(line));
+            let whole: Vec<&str> = std::iter::once(text)
+                .chain(more)
+                .filter(|part| !part.is_empty())
+                .collect();
+            read(&whole.join(" "))
+        };
+        if item.as_array().is_none_or(|list| !list.is_empty()) {
+            items.push(item);
+        }
+    }
+    Value::Array(items)
+}
+
+/// The text of lines as they stand, or in one line (`>`).
+fn block_text(lines: &[&str], is_folded: bool) -> String {
+    let filled = lines.iter().filter(|line| !line.trim().is_empty());
+    let own = filled.map(|line| indent(line)).min().unwrap_or(0);
+    let lines = lines
+        .iter()
+        .map(|line| line.chars().skip(own).collect::<String>());
+    let text = lines
+        .collect::<Vec<_>>()
+        .join(if is_folded { " " } else { "\n" });
+    text.trim_end().to_owned()
+}
+
+/// Whether a line is neither blank nor a comment.
+fn says(line: &str) -> bool {
+    let line = line.trim_start();
+    !line.is_empty() && !line.starts_with('#')
+}
+
+/// Characters before the first that is no white space.
+fn indent(line: &str) -> usize {
+    line.chars().take_while(|c| c.is_whitespace()).count()
+}
+
+fn is_item(line: &str) -> bool {
+    let line = line.trim();
+    line == "-" || line.starts_with("- ")
+}
+
+/// A value without the white space around it and without a comment behind it, which begins with a # after white space
+/// and outside of quotes.
+fn without_comment(text: &str) -> &str {
+    let text = text.trim();
+    let mut quote = None;
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        let is_start = before.is_whitespace() || "[{,:".contains(before);
+        match (quote, c) {
+            (Some(open), c) if c == open && before != '\\' => quote = None,
+            (None, '#') if before.is_whitespace() => return text[..at].trim_end(),
+            // Within a word it is an apostrophe.
+            (None, '"' | '\'') if is_start => quote = Some(c),
+            _ => {}
+        }
+        before = c;
+    }
+    text
 }
 
 fn read(value: &str) -> Value {
@@ -60,14 +200,49 @@ fn read(value: &str) -> Value {
         return object;
     }
     let inner = value.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-    if let Some(inner) = inner {
-        if let Ok(list) = serde_json::from_str(value) {
-            return list;
-        }
-        let items = inner.split(',').map(scalar).filter(|item| !item.is_empty());
-        return items.map(Value::String).collect();
+    // Two brackets are a link to a note.
+    if let Some(inner) = inner.filter(|_| !value.starts_with("[[")) {
+        let items = parts(inner).into_iter().filter(|item| !item.is_empty());
+        return items.map(read_item).collect();
+    }
+    if let (true, Ok(list)) = (inner.is_some(), serde_json::from_str(value)) {
+        return list;
     }
     Value::String(scalar(value))
+}
+
+/// An item of a list in one line; numbers are texts, as they are in a list of lines.
+fn read_item(text: &str) -> Value {
+    let nested = text
+        .starts_with(['{', '['])
+        .then(|| serde_json::from_str(text));
+    match nested {
+        Some(Ok(value)) => value,
+        _ => Value::String(scalar(text)),
+    }
+}
+
+/// A list cut at its commas, but not at those in quotes or brackets.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut quote, mut depth, mut began) = (None, 0_usize, 0);
+    let mut before = ',';
+    let mut parts = Vec::new();
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open && before != '\\' => quote = None,
+            (None, '"' | '\'') if before == ',' || before.is_whitespace() => quote = Some(c),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                parts.push(text[began..at].trim());
+                began = at + 1;
+            }
+            _ => {}
+        }
+        before = if before == '\\' && c == '\\' { ' ' } else { c };
+    }
+    parts.push(text[began..].trim());
+    parts
 }
 
 /// A text, without its quotes.
@@ -97,5 +272,56 @@ mod tests {
         for plain in ["", "---", "--- \nnever ends", "text\n---\na: b\n---"] {
             assert_eq!(split(plain), (Map::new(), plain));
         }
+    }
+
+    #[test]
+    fn what_lies_within_a_field_is_no_field_of_the_note() {
+        for (front, expected) in [
+            (
+                "title: Mine\ntags: [work, home] # mine\nauthor:\n  name: Bob\n  title: Dr.\n  tags: evil\n",
+                json!({"title": "Mine", "tags": ["work", "home"], "author": {"name": "Bob", "title": "Dr.", "tags": "evil"}}),
+            ),
+            (
+                "summary: |\n  tags: no\n\n    id: x\ntags:\n- a\n- b # c\nlong: >-\n  one\n  two\n",
+                json!({"summary": "tags: no\n\n  id: x", "tags": ["a", "b"], "long": "one two"}),
+            ),
+            (
+                "tasks:\n  - name: x\n    tags: evil\n  - name: y\ntags:\n  - ok\n",
+                json!({"tasks": [{"name": "x", "tags": "evil"}, "name: y"], "tags": ["ok"]}),
+            ),
+            (
+                "tags: [2024, 2025]\nyear:\n  - 2024\n",
+                json!({"tags": ["2024", "2025"], "year": ["2024"]}),
+            ),
+            (
+                "up: [[Home]]\nrelated:\n  - \"[[A]]\"\n  - [[B]]\nboth: [\"[[A]]\", [[B]]]\n",
+                json!({"up": "[[Home]]", "related": ["[[A]]", "[[B]]"], "both": ["[[A]]", "[[B]]"]}),
+            ),
+            (
+                "tags: [a,\n  b]\nname: one\n  title: two\n",
+                json!({"tags": ["a", "b"], "name": "one title: two"}),
+            ),
+            (
+                "tags: [\"a, b\", 'c # d', it's, \"e\\\"f\"] # g\ncolour: \"#fff\" # h\nissue: C#1\n",
+                json!({"tags": ["a, b", "c # d", "it's", "e\"f"], "colour": "#fff", "issue": "C#1"}),
+            ),
+            (
+                "  a: 1\n  b:\n    - 2\n# no\n\n  c: 3\n",
+                json!({"a": "1", "b": ["2"], "c": "3"}),
+            ),
+        ] {
+            assert_eq!(Value::Object(fields(front)), expected, "{front}");
+        }
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_text() {
+        let lines = (0..1_000).map(|depth| format!("{}a:\n", " ".repeat(depth)));
+        let deep = fields(&lines.collect::<String>());
+        let depth = serde_json::to_string(&deep)
+            .expect("JSON")
+            .matches('{')
+            .count();
+        assert_eq!(depth, DEPTH_MAX + 1);
     }
 }

@@ -247,6 +247,11 @@ mod tests {
             tags in prop::collection::vec("[a-z,#é ]{0,8}[a-z]", 0..10),
             (stored, occurred) in (MOMENTS, prop::option::of(MOMENTS)),
             names in prop::array::uniform4(prop::option::of("[a-z\"é\\\\]{1,9}")),
+            // Words by which files of other kinds are told.
+            word in prop::sample::select(vec![
+                "entityType", "relationType", "type", "memory", "results", "memories", "mapping", "chat_messages",
+                "conversations_memory", "content", "text",
+            ]),
             weight in prop::option::of(any::<f64>().prop_filter("JSON", |number| number.is_finite())),
         ) -> Memory {
             let [speaker, session, client, token] = names;
@@ -267,7 +272,7 @@ mod tests {
                 },
                 quarantined: false,
                 metadata: weight.and_then(|weight| {
-                    let value = serde_json::json!({ "nested": [{ "weight": weight }], "speaker": "x" });
+                    let value = serde_json::json!({ "nested": [{ "weight": weight }], "speaker": "x", word: [{ word: word }] });
                     Metadata::parse(&value.to_string()).ok()
                 }),
             }
@@ -286,7 +291,7 @@ mod tests {
                 other_collections: true,
                 conversations: false,
                 scratch: folder.path().to_owned(),
-                notes: venom_import::Notes::default(),
+                watch: venom_import::Watch::default(),
             };
             let records = venom_import::open(&file, None, &options).unwrap();
             prop_assert_eq!(records.kind, Kind::Jsonl);

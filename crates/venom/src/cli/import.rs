@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use venom_core::{Clock as _, Foretold, Imported, MemoryId, NewImport, SecretPolicy, visible};
-use venom_import::{Kind, Left, Notes, Options, Records, Unusable};
+use venom_import::{Kind, Left, Options, Records, Unusable, Watch};
 
 /// Records that are named with the reason why they were left out.
 const REASONS_SHOWN_MAX: usize = 20;
@@ -33,7 +33,7 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
         other_collections: true,
         conversations: arguments.get_flag("conversations"),
         scratch: std::env::temp_dir(),
-        notes: Notes::default(),
+        watch: Watch::default(),
     };
     // Bad input is found before the data folder is touched.
     let records = venom_import::open(&path, kind, &options).map_err(unusable)?;
@@ -47,7 +47,10 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
     let json = arguments.get_flag("json");
     let dry = arguments.get_flag("dry-run");
     let tally = if !dry {
-        with_memories(&config, async |admitted, _| import(records, admitted).await).await?
+        with_memories(&config, async |admitted, _| {
+            import(records, &options.watch, admitted).await
+        })
+        .await?
     } else if config.data.is_dir() {
         with_memories(&config, async |admitted, _| {
             look(records, Some(admitted), &config).await
@@ -57,13 +60,20 @@ pub(super) async fn run(arguments: &ArgMatches, config: Arc<Config>) -> Result<(
         // To look makes no data folder.
         look(records, None, &config).await?
     };
-    let notes = options.notes.take();
+    let (notes, passed_over) = (options.watch.take_notes(), options.watch.passed_over());
     if json {
         let mut summary = as_json(kind, &tally, dry, &left);
         summary["notes"] = notes.into();
+        summary["passed_over"] = passed_over
+            .iter()
+            .map(|(what, count)| ((*what).to_owned(), json!(count)))
+            .collect();
         return output::line(&format!("{summary:#}"));
     }
     let mut text = as_text(kind, &tally, dry);
+    for (what, count) in &passed_over {
+        let _ = writeln!(text, "passed over: {count} {what}");
+    }
     for note in &notes {
         let _ = writeln!(text, "note: {}", visible::line(note));
     }
@@ -124,9 +134,13 @@ fn alone(new: &NewImport, secrets: SecretPolicy) -> Imported {
     Imported::Stored(new.id.filter(|id| *id < given).unwrap_or(given))
 }
 
-async fn import(records: Records, admitted: &Admitted<'_>) -> Result<Tally, Failure> {
+async fn import(
+    records: Records,
+    watch: &Watch,
+    admitted: &Admitted<'_>,
+) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    let mut progress = Progress::new(records.total);
+    let mut progress = Progress::new(records.total, watch);
     let is_terminal = io::stderr().is_terminal();
     for batch in Batches::new(records.found) {
         let batch = batch.map_err(|Unusable(why)| {

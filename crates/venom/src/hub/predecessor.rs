@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::imports::{Batches, Progress, Tally};
 use venom_core::use_cases::Venom;
 use venom_core::{ORIGINAL_ID, SecretPolicy, TakenOver, visible};
-use venom_import::{CHROMA_FILE, Kind, Notes, Options, Unusable, chroma_state};
+use venom_import::{CHROMA_FILE, Kind, Options, Unusable, Watch, chroma_state};
 use venom_store::SqliteStore;
 
 /// Records whose reasons are told in the log.
@@ -54,7 +54,7 @@ pub(super) fn take_over(
         other_collections: false,
         conversations: false,
         scratch: config.data.clone(),
-        notes: Notes::default(),
+        watch: Watch::default(),
     };
     let records = venom_import::open(&file, Some(Kind::Chroma), &options).map_err(unusable)?;
     let space = config.space.as_str();
@@ -62,7 +62,7 @@ pub(super) fn take_over(
         "taking over the memories of the predecessor, collection {space:?} of {CHROMA_FILE}"
     );
     let mut tally = Tally::default();
-    let mut progress = Progress::new(records.total);
+    let mut progress = Progress::new(records.total, &options.watch);
     for batch in Batches::new(records.found) {
         let batch = batch.map_err(unusable)?;
         tally.read(&batch);
@@ -77,7 +77,7 @@ pub(super) fn take_over(
         let skipped = visible::line(skipped);
         tracing::warn!("a record of {CHROMA_FILE} was left out: {skipped}");
     }
-    for note in options.notes.take() {
+    for note in options.watch.take_notes() {
         tracing::warn!("of {CHROMA_FILE}: {}", visible::line(&note));
     }
     if !tally.renumbered.is_empty() {

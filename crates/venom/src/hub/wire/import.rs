@@ -15,6 +15,7 @@ pub(super) struct WireImport {
     stored_at_us: Option<i64>,
     source: WireSource,
     metadata: Option<String>,
+    turn: Option<String>,
 }
 
 impl From<NewImport> for WireImport {
@@ -28,6 +29,7 @@ impl From<NewImport> for WireImport {
             stored_at_us: new.stored_at.map(Timestamp::as_micros),
             source: new.source.into(),
             metadata: new.metadata.map(|it| it.as_str().to_owned()),
+            turn: new.turn,
         }
     }
 }
@@ -43,6 +45,7 @@ impl WireImport {
             stored_at: self.stored_at_us.map(Timestamp::from_micros),
             source: self.source.parse()?,
             metadata: parsed(self.metadata.as_deref(), Metadata::parse)?,
+            turn: self.turn,
         })
     }
 }

@@ -299,6 +299,7 @@ fn memories_from_elsewhere_cross_the_socket_unchanged() {
         stored_at: Some(Timestamp::from_micros(-1)),
         source: source(),
         metadata: Metadata::parse(r#"{"weight":0.1}"#).ok(),
+        turn: Some("c/1".to_owned()),
     };
     let empty = NewImport {
         id: None,
@@ -307,6 +308,7 @@ fn memories_from_elsewhere_cross_the_socket_unchanged() {
         stored_at: None,
         source: Source::default(),
         metadata: None,
+        turn: None,
         ..full.clone()
     };
     check_round_trip(&Call::Import(vec![full, empty]));

@@ -83,7 +83,7 @@ fn bad_files_are_refused_in_a_sentence() {
         ("jsonl", b"\n \n", "is blank"),
         (
             "jsonl",
-            b"plain words\n{\"content\": \"x\"}",
+            b"plain words\n{\"content\": \"\"}",
             "it is no JSON",
         ),
         ("markdown", b"\xff\xfe", "not UTF-8"),

@@ -187,7 +187,9 @@ impl Progress {
             return text;
         };
         let full = (WIDTH as u64 * part).checked_div(whole);
-        let full = full.map_or(WIDTH, |full| full.min(WIDTH as u64) as usize);
+        let full = full.map_or(WIDTH, |full| {
+            usize::try_from(full).map_or(WIDTH, |full| full.min(WIDTH))
+        });
         format!("[{:<WIDTH$}] {text}", "#".repeat(full))
     }
 

@@ -83,7 +83,7 @@ def slips_are_found(venom):
 
 
 def a_terminal_is_left_as_it_was(venom):
-    ends = [("ctrl-c", 130), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ends = [("ctrl-c", 130), (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131), (signal.SIGHUP, 129)]
     for end, expected in ends:
         terminal = Terminal(venom, "backup", "never", "--encrypt")
         terminal.until("Passphrase of the backup: ")

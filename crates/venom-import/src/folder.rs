@@ -7,6 +7,7 @@ use crate::chatgpt::CONVERSATIONS;
 use crate::chroma::CHROMA_FILE;
 use crate::claude::MEMORIES;
 use crate::{Found, Kind, Left, Options, Records, Skipped, Unusable, detect, markdown};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Most files of JSON whose kind is looked at. Those behind them, by name, are left alone.
@@ -181,6 +182,8 @@ struct Place {
 struct Survey {
     /// Sorted by their files; notes are one place, the folder itself.
     places: Vec<Place>,
+    /// The same, to be found at once.
+    met: HashSet<(Kind, PathBuf)>,
     notes: u64,
     /// Why a file that goes by the name of a data export is of no kind, or a folder cannot be looked into.
     unusable: Option<Unusable>,
@@ -190,6 +193,7 @@ impl Survey {
     fn new(root: &Path) -> Result<Self, Unusable> {
         let mut survey = Self {
             places: Vec::new(),
+            met: HashSet::new(),
             notes: 0,
             unusable: None,
         };
@@ -242,8 +246,7 @@ impl Survey {
     }
 
     fn add(&mut self, kind: Kind, path: PathBuf, file: PathBuf) {
-        let is_known = |place: &Place| place.kind == kind && place.path == path;
-        if !self.places.iter().any(is_known) {
+        if self.met.insert((kind, path.clone())) {
             self.places.push(Place { kind, path, file });
         }
     }

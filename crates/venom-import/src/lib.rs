@@ -39,7 +39,7 @@ use thiserror::Error;
 use venom_core::{NewImport, SpaceName};
 
 /// Where memories come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A folder or `chroma.sqlite3` of ChromaDB, as the predecessor keeps it.
     Chroma,

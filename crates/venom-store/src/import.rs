@@ -1,9 +1,11 @@
 //! Memories from elsewhere: how they are recognised, stored and counted.
 
 use crate::fault::Fault;
-use crate::{read, rows, write};
+use crate::{read, rows, spaces, write};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use venom_core::{Arrival, ImportKey, Imported, Memory, MemoryId, Passage, TakenOver, duplicate};
+use venom_core::{
+    Arrival, ImportKey, Imported, Memory, MemoryId, Passage, SpaceName, TakenOver, duplicate,
+};
 
 /// Ids after the one of its time that are tried for a memory that has none of its own.
 const NEIGHBOURS: u64 = 1_000;
@@ -22,29 +24,52 @@ pub(crate) fn known(connection: &Connection, arrival: &Arrival) -> Result<Option
     }
     let new = &arrival.memory;
     if arrival.keeps_id {
-        // A copy of one that was imported is another one if it comes for another space. One that was not may have been
-        // moved since it was exported.
-        let sql = "SELECT 1 FROM memories AS m JOIN spaces AS s USING (space)
-                   WHERE m.id = ?1 AND m.content = ?2
-                   AND (s.name = ?3 OR NOT EXISTS (SELECT 1 FROM imports AS i WHERE i.memory = m.seq))
-                   UNION ALL SELECT 1 FROM erased WHERE id = ?1";
-        let mut statement = connection.prepare_cached(sql)?;
-        let (text, space) = (new.content.as_str(), new.space.as_str());
-        let is_there = statement.exists(params![rows::id_column(new.id), text, space])?;
+        let mut statement = connection.prepare_cached(
+            "SELECT m.seq, m.space, s.name FROM memories AS m JOIN spaces AS s USING (space)
+             WHERE m.id = ?1 AND m.content = ?2",
+        )?;
+        let values = params![rows::id_column(new.id), new.content.as_str()];
+        let found = statement.query_row(values, |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+        });
+        let is_there = match found.optional()? {
+            Some((_, _, name)) if name == new.space.as_str() => true,
+            // A copy of one that was imported is another one if it comes for another space, unless that is where it was.
+            Some((seq, space, _)) => {
+                !was_imported(connection, seq)? || was_in(connection, (seq, space), &new.space)?
+            }
+            None => {
+                let sql = "SELECT 1 FROM erased WHERE id = ?1";
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.exists([rows::id_column(new.id)])?
+            }
+        };
         return Ok(is_there.then_some(new.id));
     }
-    let sql = "SELECT m.seq FROM memories AS m JOIN spaces AS s USING (space)
-               WHERE s.name = ?1 AND m.fingerprint = ?2 AND m.forgotten_at_us IS NULL ORDER BY m.id DESC";
-    let mut statement = connection.prepare_cached(sql)?;
-    let values = params![new.space.as_str(), write::fingerprint(&new.content)];
-    let mut found = statement.query(values)?;
-    while let Some(row) = found.next()? {
-        let old = read::memory_in_row(connection, row.get(0)?)?;
+    for seq in write::of_one_text(connection, new)? {
+        let old = read::memory_in_row(connection, seq)?;
         if duplicate::repeats(new, &old) {
             return Ok(Some(old.id));
         }
     }
     Ok(None)
+}
+
+fn was_imported(connection: &Connection, seq: i64) -> Result<bool, Fault> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM imports WHERE memory = ?1")?;
+    Ok(statement.exists([seq])?)
+}
+
+/// Whether a memory in a row, and in the row of a space, was moved from a space, or that of it had this name once.
+fn was_in(
+    connection: &Connection,
+    (seq, row): (i64, i64),
+    space: &SpaceName,
+) -> Result<bool, Fault> {
+    let mut moved = connection.prepare_cached(
+        "SELECT 1 FROM versions AS v JOIN spaces AS s USING (space) WHERE v.memory = ?1 AND s.name = ?2",
+    )?;
+    Ok(moved.exists(params![seq, space.as_str()])? || spaces::had_name(connection, row, space)?)
 }
 
 /// Stores an arrival, unless it is known. Returns the row and the memory if it was stored.

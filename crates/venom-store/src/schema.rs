@@ -188,6 +188,10 @@ INSERT INTO imports SELECT key, memory FROM imports_v6;
 DROP TABLE imports_v6;
 CREATE INDEX imports_by_memory ON imports (memory);
 
+DROP INDEX memories_by_fingerprint;
+CREATE INDEX memories_by_fingerprint ON memories (space, fingerprint, occurred_at_us)
+    WHERE forgotten_at_us IS NULL;
+
 ALTER TABLE requests RENAME TO requests_v6;
 CREATE TABLE requests (
     number        INTEGER PRIMARY KEY,

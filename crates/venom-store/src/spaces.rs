@@ -63,6 +63,15 @@ fn mark(from: &SpaceName, to: &SpaceName, space: i64) -> String {
     format!("renamed\n{}\n{}\n{space}", from.as_str(), to.as_str())
 }
 
+/// Whether the space in a row was renamed from a name. O(renames).
+pub(crate) fn had_name(connection: &Connection, row: i64, name: &SpaceName) -> Result<bool, Fault> {
+    let (begin, end) = (format!("renamed\n{}\n", name.as_str()), format!("\n{row}"));
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM marks WHERE substr(name, 1, length(?1)) = ?1 AND substr(name, -length(?2)) = ?2",
+    )?;
+    Ok(statement.exists([begin, end])?)
+}
+
 /// What became of a space that was to be renamed, as the index has to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rename {

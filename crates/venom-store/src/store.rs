@@ -747,10 +747,12 @@ impl MemoryStore for SqliteStore {
     }
 
     fn known(&self, arrivals: &[Arrival]) -> Result<Vec<Option<MemoryId>>, StoreError> {
-        self.shared.read(|connection| {
-            let known = arrivals.iter().map(|it| import::known(connection, it));
-            known.collect()
-        })
+        // One by one, so that others come in between.
+        let known = arrivals.iter().map(|arrival| {
+            self.shared
+                .read(|connection| import::known(connection, arrival))
+        });
+        known.collect()
     }
 
     fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError> {

@@ -57,6 +57,28 @@ pub(crate) fn insert(
     Ok(answers)
 }
 
+/// The rows of the visible memories, newest first, that may say what a memory says: of its space and session, of its time
+/// if it tells one, and with its fingerprint. Of many only the newest: what was said a thousand times at one time, by as
+/// many speakers, is said once more. O(log memories + those of the same fingerprint, and time if it tells one).
+pub(crate) fn of_one_text(connection: &Connection, memory: &Memory) -> Result<Vec<i64>, Fault> {
+    const NEWEST: usize = 1_000;
+    let of_time = match memory.origin.occurred_at {
+        Some(_) => "m.occurred_at_us = ?4",
+        None => "?4 IS NULL",
+    };
+    let sql = format!(
+        "SELECT m.seq FROM memories AS m JOIN spaces AS s USING (space)
+         WHERE s.name = ?1 AND m.fingerprint = ?2 AND m.session IS ?3 AND {of_time} AND m.forgotten_at_us IS NULL
+         ORDER BY m.id DESC LIMIT {NEWEST}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let session = memory.origin.session.as_ref().map(SessionName::as_str);
+    let at = memory.origin.occurred_at.map(Timestamp::as_micros);
+    let (space, text) = (memory.space.as_str(), fingerprint(&memory.content));
+    let rows = statement.query_map(params![space, text, session, at], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// The newest visible memory that says what a record says, if that matters to it.
 fn duplicate_of(
     tx: &Transaction<'_>,
@@ -70,13 +92,7 @@ fn duplicate_of(
     let Some(dimensions) = first.map(|passage| passage.embedding.dimensions()) else {
         return Ok(None);
     };
-    let mut statement = tx.prepare_cached(
-        "SELECT m.seq FROM memories AS m JOIN spaces AS s USING (space)
-         WHERE s.name = ?1 AND m.fingerprint = ?2 AND m.forgotten_at_us IS NULL ORDER BY m.id DESC",
-    )?;
-    let mut rows = statement.query(params![new.space.as_str(), fingerprint(&new.content)])?;
-    while let Some(row) = rows.next()? {
-        let seq = row.get(0)?;
+    for seq in of_one_text(tx, new)? {
         let old = read::memory_in_row(tx, seq)?;
         let vectors = read::vectors(tx, (model, dimensions), seq)?;
         let vectors: Vec<&[f32]> = vectors.chunks_exact(dimensions).collect();

@@ -15,7 +15,7 @@ pub struct Foretold {
     /// Which texts in which spaces would be stored under which ids.
     ids: HashMap<MemoryId, u64>,
     /// By what they say: when that happened.
-    said: HashMap<u64, Vec<Option<Timestamp>>>,
+    said: HashMap<u64, HashSet<Option<Timestamp>>>,
 }
 
 impl Foretold {
@@ -47,7 +47,7 @@ impl Foretold {
             return Imported::Known(id);
         }
         self.ids.entry(id).or_insert(text);
-        self.said.entry(said).or_default().push(at);
+        self.said.entry(said).or_default().insert(at);
         answer
     }
 }

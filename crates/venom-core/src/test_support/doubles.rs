@@ -100,8 +100,15 @@ impl Kept {
             if arrival.keeps_id {
                 let same = self.memories.get(&new.id);
                 let was_imported = || self.imports.values().any(|id| *id == new.id);
-                let is_same = same.map(|entry| &entry.memory).is_some_and(|old| {
-                    old.content == new.content && (old.space == new.space || !was_imported())
+                let is_same = same.is_some_and(|entry| {
+                    let old = &entry.memory;
+                    let was_there = || {
+                        let former = entry.versions.iter().map(|version| &version.space);
+                        let mut former = former.filter(|space| **space == new.space);
+                        former.next().is_some() || self.spaces.had_name(&old.space, &new.space)
+                    };
+                    old.content == new.content
+                        && (old.space == new.space || !was_imported() || was_there())
                 });
                 return (is_same || self.erased.contains_key(&new.id)).then_some(new.id);
             }

@@ -208,7 +208,7 @@ fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
     let known = match tally.hidden {
         0 => format!("{} known already", tally.known),
         hidden => format!(
-            "{} known already ({hidden} of them forgotten or erased here)",
+            "{} known already ({hidden} of them hidden or erased here)",
             tally.known
         ),
     };

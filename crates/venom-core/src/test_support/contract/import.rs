@@ -6,6 +6,8 @@ use crate::embedding::Passage;
 use crate::import::{Arrival, ImportKey, Imported, Metadata};
 use crate::memory::RequestKey;
 use crate::ports::{MemoryRecord, MemoryStore};
+use crate::source::Source;
+use crate::spaces::{Move, Renamed};
 
 /// A memory from elsewhere with its passages; the spare id is far from all others.
 fn arrival(digits: u64, text: &str, keeps_id: bool) -> (Arrival, Vec<Passage>) {
@@ -116,6 +118,23 @@ pub(super) fn a_copy_in_another_space_is_another_memory(store: &dyn MemoryStore)
     assert_eq!(imported(store, &both), stored);
     let known = [Imported::Known(id(5)), Imported::Known(id(1_000_005))];
     assert_eq!(imported(store, &both), known);
+    // It is known where it was, by a name that its space had, too.
+    let place = |name: &str| {
+        let (mut copy, passages) = arrival(5, "said twice", true);
+        copy.memory.space = space(name);
+        copy.key = ImportKey(u128::from(fnv1a(name.bytes())));
+        (copy, passages)
+    };
+    let what = Move::new(vec![id(5)], space("work"), Source::default()).expect("it is one");
+    let moved = store.move_memories(&what, RequestKey(9));
+    moved.expect("no error");
+    for (from, to) in [("work", "job"), ("job", "work")] {
+        let renamed = store.rename_space(&space(from), &space(to));
+        assert_eq!(renamed.expect("no error"), Renamed::Done);
+    }
+    for name in ["default", "job", "work"] {
+        assert_eq!(imported(store, &[place(name)]), known[..1], "{name}");
+    }
     // What was stored here comes back from an export of before it was moved.
     insert(store, &[record(7, "said twice", &[1.0])]);
     assert_eq!(imported(store, &[elsewhere(7)]), [Imported::Known(id(7))]);

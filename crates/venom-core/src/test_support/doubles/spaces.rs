@@ -50,6 +50,13 @@ impl Spaces {
         self.number(space).is_some()
     }
 
+    /// Whether a space was renamed from a name.
+    pub(super) fn had_name(&self, space: &SpaceName, name: &SpaceName) -> bool {
+        let number = self.known.get(space).map(|known| known.number);
+        let mut renamed = self.renamed.iter();
+        renamed.any(|(from, _, of)| from == name && Some(*of) == number)
+    }
+
     /// Gives a space another name, whatever became of it.
     fn rename(&mut self, from: &SpaceName, to: &SpaceName) {
         if let Some(known) = self.known.remove(from) {

@@ -65,7 +65,7 @@ fn what_was_hidden_since_is_told_when_it_comes_again() {
     for words in [["--dry-run"].as_slice(), &[]] {
         let again = venom(&folder, ["import", "facts.jsonl"]).args(words);
         let text = again.run().success();
-        let expected = "4 known already (2 of them forgotten or erased here), 0 skipped";
+        let expected = "4 known already (2 of them hidden or erased here), 0 skipped";
         assert!(text.contains(expected), "{text}");
         let again = venom(&folder, ["import", "--json", "facts.jsonl"]).args(words);
         let again = serde_json::from_str(&again.run().success()).unwrap();

@@ -147,14 +147,18 @@ impl Drop for Silent {
     }
 }
 
-/// From now on Ctrl-C or SIGTERM ends the process with a terminal as it was before: a signal drops nothing.
+/// From now on Ctrl-C, or another signal that ends a program, ends the process with a terminal as it was before: a signal drops nothing.
 fn show_again_at_a_signal(before: Termios) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         let code = tokio::select! {
             _ = terminate.recv() => 143,
             _ = interrupt.recv() => 130,
+            _ = quit.recv() => 131,
+            _ = hangup.recv() => 129,
         };
         drop(Silent(before));
         let _ = writeln!(io::stderr());

@@ -107,6 +107,10 @@ pub(super) fn look(shelf: &Path) -> Result<Found, Failure> {
         let (name, path) = (entry.file_name(), entry.path());
         let Some(name) = name.to_str() else { continue };
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if is_name(name) {
+                let why = "it is a link or a file: expected a folder".to_owned();
+                found.strange.push((path, why));
+            }
             continue;
         }
         let inner = name

@@ -162,8 +162,8 @@ pub(super) async fn restore(arguments: &ArgMatches, config: Arc<Config>) -> Resu
         };
     }
     let restored = backup::restore(&plan, passphrase.as_ref())?;
-    // Personas need no data folder, and make none.
-    if data.is_dir() {
+    // Personas need no data folder, and put nothing into one.
+    if plan.parts() != Parts::Personas || data.join("access.db").exists() {
         let file = AccessFile::new(data.clone());
         let subject = plan.backup.display().to_string();
         file.note(Event::BackupRestored, &Caller::local(DOOR), subject);

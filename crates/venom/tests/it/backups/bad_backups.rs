@@ -425,6 +425,12 @@ fn the_newest_backup_is_meant_or_none() {
     let older = format!("name it: {}", backup.path.display());
     check_refused(folder, &shelf, &older);
     check_refused(folder, &shelf, "venom-99990101T000000Z cannot be restored");
+    // A link to one is none.
+    std::fs::remove_dir(&newer).unwrap();
+    symlink(&backup.path, &newer).unwrap();
+    check_refused(folder, &shelf, "it is a link or a file: expected a folder");
+    std::fs::remove_file(&newer).unwrap();
+    std::fs::create_dir(&newer).unwrap();
     // An older ruin is passed over with a word.
     let past = shelf.join("venom-20000101T000000Z");
     std::fs::rename(&newer, &past).unwrap();

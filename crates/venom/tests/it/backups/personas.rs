@@ -405,6 +405,16 @@ fn what_was_cut_short_is_finished_by_another_restore() {
     let done = json_of(elsewhere(&folder, &["--personas-only"]));
     assert_eq!(done["personas_written"], json!([PIRATE]));
     assert_eq!(files(&target), all());
+
+    // Personas alone leave a data folder that the rest can still go to.
+    let alone = |words: &[&str]| {
+        let restore = with_personas(&folder, &["restore", "backups", "--to", "alone"]);
+        restore.args(words).run().success()
+    };
+    alone(&["--personas-only"]);
+    assert!(!folder.join("alone/access.db").exists());
+    alone(&[]);
+    assert!(folder.join("alone/access.db").exists());
 }
 
 /// What Venom put there it removes again: backups that are not to stay, and what a killed run left.

@@ -1,7 +1,9 @@
 //! The elements of a JSON list, one after the other, without the list in memory.
 //!
 //! An element that is broken is told and passed over, even where its brackets or quotes are never closed, so that it
-//! seems to reach over those behind it: what is in it and begins as the first element did is looked at again.
+//! seems to reach over those behind it: it is read up to the first byte that JSON forbids, and what in it or behind that
+//! byte begins as the first element did is the next one. A list that is whole is read once; else no byte is read more
+//! often than a few times.
 
 use crate::bytes::RECORD_BYTES_MAX;
 use crate::{Watch, json};
@@ -13,7 +15,13 @@ use std::io::{self, BufRead, BufReader, Seek as _, SeekFrom};
 /// comes to its end soon.
 const AGAIN_RATIO_MAX: u64 = 4;
 const AGAIN_FREE_BYTES: u64 = 1024 * 1024;
+/// Part of these bytes that may be read to see where a broken element ends.
+const AHEAD_PART: u64 = 8;
+/// Open brackets of a broken element whose places are kept.
+const OPEN_MAX: usize = 65_536;
 const CUT_SHORT: &str = "the list is cut short: expected ] at its end";
+const NEVER_ENDS: &str = "it is no JSON: it never ends";
+const NOT_AGAIN: &str = "too much of the file is broken to look at all of it again";
 
 /// Reads a list element by element.
 pub(crate) struct Elements {
@@ -33,6 +41,27 @@ pub(crate) struct Elements {
     broken_to: u64,
     /// Bytes that may be looked at again.
     again: u64,
+    known: KnownBad,
+    paused: Option<Paused>,
+    /// Longest element.
+    bytes_max: usize,
+    /// Bytes that were read, again and again.
+    #[cfg(test)]
+    read: u64,
+}
+
+/// What an element taught that was broken off: whatever was open in it there breaks at the same byte.
+#[derive(Default)]
+struct KnownBad {
+    /// Where the brackets are, in order.
+    open: Vec<u64>,
+    why: String,
+}
+
+/// What was read of an element that is too long: whatever is open in it may yet be closed behind that.
+struct Paused {
+    scan: Scan,
+    at: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +100,11 @@ impl Elements {
             first_key: None,
             broken_to: 0,
             again: AGAIN_FREE_BYTES + AGAIN_RATIO_MAX * length,
+            known: KnownBad::default(),
+            paused: None,
+            bytes_max: RECORD_BYTES_MAX,
+            #[cfg(test)]
+            read: 0,
         }
     }
 
@@ -89,6 +123,10 @@ impl Elements {
                 Element::Bad(_) if is_told => {}
                 Element::Broken(_) => return Ok(Some((self.number, element))),
                 _ => {
+                    if matches!(element, Element::Value(_)) {
+                        // What stands behind a whole one is no part of a broken one in front of it.
+                        self.broken_to = 0;
+                    }
                     self.number += 1;
                     return Ok(Some((self.number, element)));
                 }
@@ -147,78 +185,264 @@ impl Elements {
     fn consume(&mut self, bytes: usize) {
         self.reader.consume(bytes);
         self.at += bytes as u64;
+        #[cfg(test)]
+        {
+            self.read += bytes as u64;
+        }
     }
 
-    /// Reads one element to the comma or bracket behind it.
+    /// Reads one element to the comma or bracket behind it. If it is broken, goes to what in it or behind the byte that
+    /// breaks it begins as the first element did, if there is such.
     fn element(&mut self) -> io::Result<Element> {
-        let began = self.at;
-        let mut bytes = Vec::new();
-        let mut scan = Scan::default();
-        loop {
+        let known = self.known_why(self.at)?;
+        let mut part = Part::new(self.at, self.first_key.as_deref(), self.bytes_max);
+        part.scan.is_broken = known.is_some();
+        part.why = known;
+        // Where it ends matters only to what is told of it.
+        let is_told = part.began < self.broken_to;
+        let mut ahead = None;
+        let mut is_at_end = false;
+        while !part.has_end && ahead.is_none_or(|left| left > 0) {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
-                if self.look_again(began)? {
-                    return Ok(Element::Bad("it is no JSON: it never ends".to_owned()));
-                }
-                self.state = Place::Behind;
-                return Ok(Element::Broken(CUT_SHORT.to_owned()));
-            }
-            let end = buffer.iter().position(|byte| scan.ends_at(*byte));
-            let part = &buffer[..end.unwrap_or(buffer.len())];
-            let room = (RECORD_BYTES_MAX + 1).saturating_sub(bytes.len());
-            bytes.extend_from_slice(&part[..part.len().min(room)]);
-            let used = part.len();
-            self.consume(used);
-            if end.is_some() {
+                is_at_end = true;
                 break;
             }
-        }
-        if bytes.len() > RECORD_BYTES_MAX {
-            let whole = self.at - began;
-            return Ok(Element::Bad(format!(
-                "it has {whole} bytes: expected at most {RECORD_BYTES_MAX}"
-            )));
-        }
-        let why = match json::parse(&bytes, RECORD_BYTES_MAX) {
-            Ok(value) if self.keys.iter().any(|key| value.get(*key).is_some()) => {
-                self.first_key.get_or_insert_with(|| first_key(&bytes));
-                return Ok(Element::Value(value));
+            let room = ahead.map_or(buffer.len(), |left| clamped(left).min(buffer.len()));
+            let used = part.take(&buffer[..room], self.at);
+            self.consume(used);
+            if let Some(left) = &mut ahead {
+                *left -= used as u64;
+                self.again -= used as u64;
+            } else if part.why.is_none() && part.bytes.len() > self.bytes_max {
+                let scan = part.is_too_long();
+                self.paused = Some(Paused { scan, at: self.at });
+            } else if let Some(told) = part.breaks() {
+                self.known = told;
             }
-            Ok(_) => format!("it has no {:?}", self.keys.first().unwrap_or(&"")),
-            Err(why) => why,
-        };
-        self.look_again(began)?;
-        Ok(Element::Bad(why))
+            if ahead.is_none() && part.why.is_some() && self.pays_for(&mut part) {
+                let longest = (part.began + self.bytes_max as u64).saturating_sub(self.at);
+                let most = if is_told { 0 } else { self.again / AHEAD_PART };
+                ahead = Some(most.min(longest));
+            }
+        }
+        if part.why.is_none() {
+            let why = if is_at_end {
+                self.known = part.known_bad(NEVER_ENDS);
+                NEVER_ENDS.to_owned()
+            } else {
+                match self.parsed(&part.bytes) {
+                    Ok(value) => return Ok(Element::Value(value)),
+                    Err(why) => why,
+                }
+            };
+            part.why = Some(why);
+            self.pays_for(&mut part);
+        }
+        self.go_on(part, is_at_end)
     }
 
-    /// Goes back into the element that began there and ends here, to what in it begins as the first element did. `false`
-    /// if there is nothing, and then it goes on behind it.
-    fn look_again(&mut self, began: u64) -> io::Result<bool> {
-        let end = self.at;
-        // Before a good one was seen any object may be one.
-        let key = self.first_key.as_deref().unwrap_or(b"\"");
-        let Some(left) = self.again.checked_sub(end - began) else {
-            return Ok(false);
+    /// Why an element that begins there is bad, if one that was read before tells it.
+    fn known_why(&mut self, began: u64) -> io::Result<Option<String>> {
+        if self.known.open.binary_search(&began).is_ok() {
+            return Ok(Some(self.known.why.clone()));
+        }
+        let Some(mut paused) = self.paused.take() else {
+            return Ok(None);
         };
-        self.again = left;
-        self.at = self.reader.seek(SeekFrom::Start(began + 1))?;
-        let mut start = Start::default();
-        let mut found = None;
-        while found.is_none() && self.at < end {
-            let Some(byte) = self.reader.fill_buf()?.first().copied() else {
+        let Ok(place) = paused.scan.open_at.binary_search(&began) else {
+            self.paused = Some(paused).filter(|paused| paused.at > began);
+            return Ok(None);
+        };
+        paused.scan.forget_outer(place);
+        self.at = self.reader.seek(SeekFrom::Start(paused.at))?;
+        let longest = began + self.bytes_max as u64;
+        let mut why = None;
+        while why.is_none() {
+            let buffer = self.reader.fill_buf()?;
+            let mut bytes = buffer.iter().zip(self.at..);
+            let is_over =
+                |(byte, at): (&u8, u64)| paused.scan.ends_at(*byte, at) || paused.scan.is_broken;
+            let end = bytes.position(is_over);
+            let used = end.unwrap_or(buffer.len());
+            let is_at_end = buffer.is_empty();
+            self.consume(used);
+            if is_at_end || paused.scan.is_broken {
+                self.known = KnownBad {
+                    open: std::mem::take(&mut paused.scan.open_at),
+                    why: NEVER_ENDS.to_owned(),
+                };
+                why = Some(NEVER_ENDS.to_owned());
+            } else if end.is_some() {
                 break;
-            };
-            if start.is_whole(byte, self.at, key) {
-                found = start.at;
+            } else if self.at > longest {
+                let at = self.at;
+                self.paused = Some(Paused {
+                    scan: std::mem::take(&mut paused.scan),
+                    at,
+                });
+                why = Some(too_long(self.bytes_max));
             }
-            self.reader.consume(1);
-            self.at += 1;
         }
-        self.at = self.reader.seek(SeekFrom::Start(found.unwrap_or(end)))?;
-        if found.is_some() {
+        self.at = self.reader.seek(SeekFrom::Start(began))?;
+        Ok(why)
+    }
+
+    fn parsed(&mut self, bytes: &[u8]) -> Result<Value, String> {
+        let value = json::parse(bytes, RECORD_BYTES_MAX)?;
+        if !self.keys.iter().any(|key| value.get(*key).is_some()) {
+            return Err(format!("it has no {:?}", self.keys.first().unwrap_or(&"")));
+        }
+        self.first_key.get_or_insert_with(|| first_key(bytes));
+        Ok(value)
+    }
+
+    /// Whether there is something to go on with that may be gone to; what costs too much is forgotten.
+    fn pays_for(&mut self, part: &mut Part) -> bool {
+        let Some(next) = &part.next else {
+            return false;
+        };
+        // What was found behind the broken byte costs no more than its key.
+        let price = if next.is_behind { 0 } else { self.at - next.at };
+        if let Some(left) = self.again.checked_sub(price) {
+            self.again = left;
+            return true;
+        }
+        part.next = None;
+        part.is_left = true;
+        false
+    }
+
+    /// Goes on behind a broken element, or in it.
+    fn go_on(&mut self, part: Part, is_at_end: bool) -> io::Result<Element> {
+        let mut why = part.why.unwrap_or_default();
+        if part.is_left {
+            why = format!("{why}, and {NOT_AGAIN}");
+        }
+        if let Some(next) = part.next {
+            let has_end = part.has_end || is_at_end;
+            let end = if has_end { self.at } else { u64::MAX };
             self.broken_to = self.broken_to.max(end);
+            self.at = self.reader.seek(SeekFrom::Start(next.at))?;
+        } else if is_at_end {
+            self.state = Place::Behind;
+            let why = if part.is_left { NOT_AGAIN } else { CUT_SHORT };
+            return Ok(Element::Broken(why.to_owned()));
         }
-        Ok(found.is_some())
+        Ok(Element::Bad(why))
+    }
+}
+
+fn too_long(bytes_max: usize) -> String {
+    format!("it is too long: expected at most {bytes_max} bytes")
+}
+
+fn clamped(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// An element while it is read.
+struct Part {
+    began: u64,
+    /// What it is up to here, as long as nothing is the matter.
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    why: Option<String>,
+    scan: Scan,
+    /// What an element begins with.
+    key: Vec<u8>,
+    start: Start,
+    /// The first that begins as an element does.
+    next: Option<Next>,
+    /// Whether there was one that was not gone to.
+    is_left: bool,
+    has_end: bool,
+}
+
+/// Where an element may begin in another.
+struct Next {
+    at: u64,
+    /// Whether it was seen when the other was known to be broken.
+    is_behind: bool,
+}
+
+impl Part {
+    fn new(began: u64, key: Option<&[u8]>, bytes_max: usize) -> Self {
+        Self {
+            began,
+            bytes: Vec::new(),
+            bytes_max,
+            why: None,
+            scan: Scan::default(),
+            // Before a good one was seen any object may be one.
+            key: key.unwrap_or(b"\"").to_vec(),
+            start: Start::default(),
+            next: None,
+            is_left: false,
+            has_end: false,
+        }
+    }
+
+    /// Takes bytes to the end of the element, to the one that breaks it, or to what is behind that: how many.
+    fn take(&mut self, buffer: &[u8], at: u64) -> usize {
+        let mut used = 0;
+        for (byte, at) in buffer.iter().zip(at..) {
+            let was_broken = self.scan.is_broken;
+            self.has_end = self.scan.ends_at(*byte, at);
+            if self.has_end {
+                break;
+            }
+            used += 1;
+            let is_next =
+                self.next.is_none() && at > self.began && self.start.is_whole(*byte, at, &self.key);
+            if is_next {
+                let is_behind = self.scan.is_broken;
+                self.next = self.start.at.map(|at| Next { at, is_behind });
+                self.start = Start::default();
+            }
+            if self.scan.is_broken && (is_next || !was_broken) {
+                break;
+            }
+        }
+        if self.why.is_none() {
+            let room = (self.bytes_max + 1).saturating_sub(self.bytes.len());
+            self.bytes.extend_from_slice(&buffer[..used.min(room)]);
+        }
+        used
+    }
+
+    /// Gives up what is read of it; only its quotes and brackets count then.
+    fn is_too_long(&mut self) -> Scan {
+        self.bytes = Vec::new();
+        self.why = Some(too_long(self.bytes_max));
+        let rest = Scan {
+            depth: self.scan.depth,
+            text: self.scan.text,
+            is_broken: true,
+            ..Scan::default()
+        };
+        std::mem::replace(&mut self.scan, rest)
+    }
+
+    /// Says why, if it is broken from here on, and what that tells of others.
+    fn breaks(&mut self) -> Option<KnownBad> {
+        if self.why.is_some() || !self.scan.is_broken {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        let why = json::parse(&bytes, RECORD_BYTES_MAX).err();
+        let why = why.unwrap_or_else(|| NEVER_ENDS.to_owned());
+        // The place counts from another start.
+        let known = self.known_bad(why.split(" at line ").next().unwrap_or(&why));
+        self.why = Some(why);
+        Some(known)
+    }
+
+    fn known_bad(&mut self, why: &str) -> KnownBad {
+        KnownBad {
+            open: std::mem::take(&mut self.scan.open_at),
+            why: why.to_owned(),
+        }
     }
 }
 
@@ -262,26 +486,123 @@ impl Start {
     }
 }
 
-/// Where in an element a byte is.
+/// Where in an element a byte is. What JSON allows breaks nothing; not all that it forbids does.
 #[derive(Default)]
 struct Scan {
     depth: usize,
-    text: json::Scan,
+    text: Text,
+    /// Whether there was a byte that JSON forbids there. Then only quotes and brackets count.
+    is_broken: bool,
+    expects: Expects,
+    /// Of each open bracket, whether it is one of an object.
+    open: Vec<bool>,
+    /// Where the first of them are.
+    open_at: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Text {
+    #[default]
+    Outside,
+    Within,
+    Escaped,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Expects {
+    #[default]
+    Value,
+    ValueOrEnd,
+    Key,
+    KeyOrEnd,
+    Colon,
+    /// More of a number or word, or what comes behind a value.
+    More,
+    CommaOrEnd,
 }
 
 impl Scan {
-    /// Whether a byte stands behind the element.
-    fn ends_at(&mut self, byte: u8) -> bool {
-        if self.text.in_text(byte) {
-            return false;
+    /// Takes the next byte and where it is: whether it stands behind the element.
+    fn ends_at(&mut self, byte: u8, at: u64) -> bool {
+        let ends =
+            self.text == Text::Outside && self.depth == 0 && matches!(byte, b',' | b']' | b'}');
+        if ends {
+            return true;
         }
-        match byte {
-            b'{' | b'[' => self.depth += 1,
-            b',' | b']' | b'}' if self.depth == 0 => return true,
-            b'}' | b']' => self.depth -= 1,
+        if !self.is_broken && !self.allows(byte, at) {
+            self.is_broken = true;
+        }
+        match (self.text, byte) {
+            (Text::Within, b'\\') => self.text = Text::Escaped,
+            (Text::Within, b'"') => self.text = Text::Outside,
+            (Text::Escaped, _) | (Text::Outside, b'"') => self.text = Text::Within,
+            (Text::Outside, b'{' | b'[') => self.depth += 1,
+            (Text::Outside, b'}' | b']') => self.depth -= 1,
             _ => {}
         }
         false
+    }
+
+    /// Goes on as if it had begun with a bracket that is open.
+    fn forget_outer(&mut self, brackets: usize) {
+        self.depth -= brackets;
+        self.open.drain(..brackets);
+        self.open_at.drain(..brackets);
+    }
+
+    /// Whether JSON allows a byte here.
+    fn allows(&mut self, byte: u8, at: u64) -> bool {
+        match self.text {
+            Text::Within => return byte >= b' ',
+            Text::Escaped => return br#""\/bfnrtu"#.contains(&byte),
+            Text::Outside => {}
+        }
+        let is_object = self.open.last() == Some(&true);
+        let expects = self.expects;
+        let is_value = matches!(expects, Expects::Value | Expects::ValueOrEnd);
+        let is_behind = matches!(expects, Expects::More | Expects::CommaOrEnd);
+        let (is_allowed, then) = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' if expects == Expects::More => (true, Expects::CommaOrEnd),
+            b' ' | b'\t' | b'\r' | b'\n' => (true, expects),
+            b'{' => (is_value, Expects::KeyOrEnd),
+            b'[' => (is_value, Expects::ValueOrEnd),
+            b'}' => {
+                let is_empty = expects == Expects::KeyOrEnd;
+                (is_object && (is_behind || is_empty), Expects::CommaOrEnd)
+            }
+            b']' => {
+                let is_empty = expects == Expects::ValueOrEnd;
+                (!is_object && (is_behind || is_empty), Expects::CommaOrEnd)
+            }
+            b',' if is_object => (is_behind, Expects::Key),
+            b',' => (is_behind, Expects::Value),
+            b':' => (expects == Expects::Colon, Expects::Value),
+            b'"' if is_value => (true, Expects::CommaOrEnd),
+            b'"' => {
+                let is_key = matches!(expects, Expects::Key | Expects::KeyOrEnd);
+                (is_key, Expects::Colon)
+            }
+            b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                (is_value || expects == Expects::More, Expects::More)
+            }
+            _ => (false, expects),
+        };
+        self.expects = then;
+        match byte {
+            _ if !is_allowed => {}
+            b'{' | b'[' => {
+                if self.open_at.len() == self.open.len() && self.open.len() < OPEN_MAX {
+                    self.open_at.push(at);
+                }
+                self.open.push(byte == b'{');
+            }
+            b'}' | b']' => {
+                self.open.pop();
+                self.open_at.truncate(self.open.len());
+            }
+            _ => {}
+        }
+        is_allowed
     }
 }
 
@@ -292,11 +613,15 @@ mod tests {
     use serde_json::json;
 
     fn elements(text: &[u8]) -> Elements {
+        with_buffer(text, 7)
+    }
+
+    fn with_buffer(text: &[u8], bytes: usize) -> Elements {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("list");
         std::fs::write(&path, text).expect("it can be written");
         Elements::new(
-            BufReader::with_capacity(7, File::open(&path).expect("a file")),
+            BufReader::with_capacity(bytes, File::open(&path).expect("a file")),
             &["k"],
             &Watch::default(),
         )
@@ -378,8 +703,10 @@ mod tests {
         let closes = ["1", "it is no JSON: ] closes nothing", "2"];
         check(r#"[{"k": 1}], {"k": 2}]"#, &closes);
         check(r#"[{"k": 1}, ,, {"k": 2} ,]"#, &["1", "2"]);
+        let breaks = ["it is no JSON: key must be a string", "1", "2"];
+        check(r#"[{"k": [{, {"k": 1}, {"k": 2}]"#, &breaks);
         let never_ends = ["it is no JSON: it never ends", "1", "2"];
-        check(r#"[{"k": [{, {"k": 1}, {"k": 2}]"#, &never_ends);
+        check(r#"[{"k": [0, {"k": 1}, {"k": 2}]"#, &never_ends);
         check(
             r#"[{"k": 1}, {"j": 1}, 7]"#,
             &["1", "it has no \"k\"", "it has no \"k\""],
@@ -411,5 +738,109 @@ mod tests {
             told.last()
                 .is_some_and(|(_, last)| last.contains(CUT_SHORT))
         );
+    }
+
+    /// What is never closed, in ways that JSON forbids at once and in one that it allows.
+    const OPEN: [&str; 6] = [
+        r#"{"k": "x, "j": {}}"#,
+        r#"{"k": ["#,
+        r#"{"k": [0"#,
+        r#"{"k": {"a": [{"b": 0}"#,
+        r#"{"k": "0"#,
+        r#"{"k": {"a": 0"#,
+    ];
+
+    /// How many elements are good, how many bad, why the list breaks off, and how often each byte was read.
+    fn counted(text: &str, bytes_max: usize) -> (usize, usize, Option<String>, u64) {
+        let mut elements = with_buffer(text.as_bytes(), 512);
+        elements.bytes_max = bytes_max;
+        let (mut good, mut bad, mut broken) = (0, 0, None);
+        while let Some((_, element)) = elements.next().expect("it can be read") {
+            match element {
+                Element::Value(_) => good += 1,
+                Element::Bad(_) => bad += 1,
+                Element::Broken(why) => broken = Some(why),
+            }
+        }
+        (good, bad, broken, elements.read / text.len() as u64)
+    }
+
+    /// A list of good elements, `{"k": …}`, with others where they are given.
+    fn list(good: usize, open: &str, is_open: impl Fn(usize) -> bool) -> String {
+        let good = (0..good).flat_map(|number| {
+            let open = is_open(number).then(|| open.to_owned());
+            [open, Some(format!(r#"{{"k": "fact {number}"}}"#))]
+        });
+        format!("[{}]", good.flatten().collect::<Vec<_>>().join(","))
+    }
+
+    #[test]
+    fn what_is_too_long_does_not_swallow_what_is_behind_it() {
+        for open in OPEN {
+            let text = list(2_000, open, |number| number == 1);
+            let code = r#"{"k": "code }, { [ ] }, "}"#;
+            let text = format!("{},{code},{code}]", &text[..text.len() - 1]);
+            let (good, bad, broken, read) = counted(&text, 10_000);
+            assert!(good == 2_002 && bad == 1, "{open}: {good} {bad} {broken:?}");
+            assert!(read < 4, "{open}: {read}");
+        }
+        let long = format!(
+            r#"[{{"k": 1}}, {{"k": "{}"}}, {{"k": 2}}]"#,
+            "x".repeat(100)
+        );
+        assert_eq!(counted(&long, 100), (2, 1, None, 1));
+    }
+
+    #[test]
+    fn many_that_are_never_closed_lose_nothing_and_cost_a_few_times_the_file() {
+        for open in OPEN {
+            for (every, bytes_max) in [(3_999, 1 << 26), (2, 1 << 26), (2, 5_000), (100, 5_000)] {
+                let text = list(20_000, open, |number| number % every == 1);
+                let opened = (20_000_usize - 1).div_ceil(every);
+                let (good, bad, _, read) = counted(&text, bytes_max);
+                assert_eq!((good, bad), (20_000, opened), "{open} {every} {bytes_max}");
+                assert!(read < 9, "{open} {every} {bytes_max}: {read}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_ones_behind_what_is_never_closed_are_told() {
+        for open in OPEN {
+            let text = list(100, open, |number| number == 11);
+            let text = text.replace(r#"{"k": "fact 50"}"#, r#"{"k": "fact \x"}"#);
+            let text = text.replace(r#"{"k": "fact 70"}"#, r#"{"j": "fact 70"}"#);
+            let (good, bad, ..) = counted(&text, 1 << 26);
+            assert_eq!((good, bad), (98, 3), "{open}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_again_is_told_and_what_is_behind_it_comes() {
+        // Each is closed and no text of its own, so that what is in it is looked at again, at every depth.
+        let deep = format!(
+            "{}\"\\ud800\"{}",
+            "{\"k\": ".repeat(4_000),
+            "}".repeat(4_000)
+        );
+        let text = format!(r#"[{{"k": 1}}, {deep}, {{"k": 2}}]"#);
+        let mut elements = with_buffer(text.as_bytes(), 512);
+        elements.again = 100_000;
+        let mut told = Vec::new();
+        while let Some((_, element)) = elements.next().expect("it can be read") {
+            told.push(match element {
+                Element::Value(value) => value["k"].to_string(),
+                Element::Bad(why) | Element::Broken(why) => why,
+            });
+        }
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[2] == "2" && elements.read < 200_000, "{told:?}");
+        elements = with_buffer(text.as_bytes(), 512);
+        elements.again = 1_000;
+        let told = std::iter::from_fn(|| elements.next().expect("it can be read"));
+        let told: Vec<_> = told.map(|(_, element)| element).collect();
+        let why =
+            |element: &Element| matches!(element, Element::Bad(why) if why.contains(NOT_AGAIN));
+        assert!(told.len() == 3 && why(&told[1]));
     }
 }

@@ -673,6 +673,46 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What JSON allows must never count as broken.
+        #[test]
+        fn what_is_json_is_no_broken_element(
+            value in value(),
+            number in any::<f64>(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(&b"[]{},:\"\\1e-. utn\n"[..])), 0..3),
+        ) {
+            let mut text = json!({"k": [value, number, true, false, null, "\u{1}\u{7f}"]}).to_string().into_bytes();
+            for (place, byte) in changes {
+                let place = place.index(text.len());
+                text[place] = byte;
+            }
+            let is_good = serde_json::from_slice::<Value>(&text).ok().filter(|value| value.get("k").is_some());
+            let list = [b"[", &text[..], b"]"].concat();
+            let found = elements(&list).next();
+            if let Some(expected) = is_good {
+                let is_same = matches!(&found, Ok(Some((1, Element::Value(found)))) if *found == expected);
+                prop_assert!(is_same);
+            }
+        }
+
+        #[test]
+        fn each_byte_is_read_a_few_times_at_most(
+            parts in prop::collection::vec(
+                prop::sample::select(&["{\"k\":", "{\"k\": 1},", "{\"k\": [", "{\"k\": [0,", "{\"k", "\"", "{", "[", "}", "]", ",", "0", "\\", " "][..]),
+                0..400,
+            ),
+            bytes_max in prop::sample::select(&[8_usize, 64, 1 << 26][..]),
+        ) {
+            let text = format!("[{}", parts.concat());
+            let mut elements = with_buffer(text.as_bytes(), 7);
+            elements.bytes_max = bytes_max;
+            elements.again = AGAIN_RATIO_MAX * text.len() as u64;
+            while let Ok(Some(_)) = elements.next() {}
+            let ratio = elements.read / text.len() as u64;
+            prop_assert!(ratio <= 10, "{}", ratio);
+        }
+    }
+
     /// The numbers of elements, and what is the matter with those that are none; the texts of the others.
     fn told(text: &str) -> Vec<(u64, String)> {
         let mut elements = elements(text.as_bytes());
@@ -842,5 +882,27 @@ mod tests {
         let why =
             |element: &Element| matches!(element, Element::Bad(why) if why.contains(NOT_AGAIN));
         assert!(told.len() == 3 && why(&told[1]));
+    }
+
+    /// The messages of a conversation may begin as the conversation does.
+    #[test]
+    fn what_in_a_broken_element_begins_as_it_does_is_not_told_for_itself() {
+        let of = |text: &str| {
+            format!(
+                r#"{{"u": 1, "k": [{{"u": 2, "t": "a"}}, {{"u": 3, "t": {text}}}, {{"u": 4, "t": "c"}}]}}"#
+            )
+        };
+        let (good, escape, lone) = (of("\"b\""), of(r#""\x""#), of(r#""\ud800""#));
+        let text = format!("[{good}, {escape}, {lone}, {escape}, {good}, {lone}, {good}]");
+        assert_eq!(counted(&text, 1 << 26).0, 3);
+        assert_eq!(counted(&text, 1 << 26).1, 4);
+        for cut in [
+            r#"{"u": 1, "k": [{"u": 2, "t": "a"}, {"u": 3, "t": "b"#,
+            r#"{"u": 1, "k": [{"u": 2}"#,
+        ] {
+            let text = format!("[{good}, {cut}, {good}, {escape}, {good}]");
+            let (good, bad, ..) = counted(&text, 1 << 26);
+            assert_eq!((good, bad), (3, 2), "{cut}");
+        }
     }
 }

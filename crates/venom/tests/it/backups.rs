@@ -303,13 +303,11 @@ fn what_cannot_be_backed_up_is_told_in_a_sentence() {
         "{nowhere}"
     );
     std::fs::write(folder.join("file"), "").unwrap();
-    for place in ["file", "file/below"] {
-        let refused = venom(&folder, ["backup", place]).run().failure(69);
-        assert!(
-            refused.contains("file") && refused.contains("cannot be written"),
-            "{refused}"
-        );
-    }
+    let refused = venom(&folder, ["backup", "file/below"]).run().failure(69);
+    assert!(
+        refused.contains("file/below cannot be written"),
+        "{refused}"
+    );
     back_up(&folder, []);
     for (lock, of) in [
         ("backups/.venom-backup.lock", "in this folder"),

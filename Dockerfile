@@ -19,8 +19,9 @@ WORKDIR /build
 ENV CARGO_TERM_COLOR=never \
     CARGO_INCREMENTAL=0 \
     RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=/build=/ --remap-path-prefix=/usr/local/cargo=/cargo"
-COPY scripts/image/target.sh ./
-RUN sh target.sh
+COPY scripts/image/target.sh scripts/image/seeds.sh ./
+RUN sh target.sh && sh seeds.sh
+ENV RUSTC_WRAPPER=/build/rustc.sh
 COPY scripts/image/dependencies.sh scripts/image/notices.sh Cargo.toml Cargo.lock ./
 COPY crates/venom/Cargo.toml crates/venom/
 COPY crates/venom-access/Cargo.toml crates/venom-access/

@@ -238,19 +238,9 @@ mod tests {
     use std::io::Cursor;
     use venom_core::SpaceName;
     use venom_fuzz::Target;
+    use venom_testing::archive::zipped;
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
-
-    fn zipped(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, bytes) in entries {
-            writer
-                .start_file(*name, SimpleFileOptions::default())
-                .unwrap();
-            writer.write_all(bytes).unwrap();
-        }
-        writer.finish().unwrap().into_inner()
-    }
 
     /// The texts in an archive, or why there are none; the place for what is extracted is empty afterwards.
     fn texts(bytes: &[u8]) -> Result<Vec<String>, String> {

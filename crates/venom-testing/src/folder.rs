@@ -1,5 +1,6 @@
 //! A folder of its own for each test.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,6 +31,32 @@ impl Folder {
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+}
+
+/// Every file below a folder, at any depth, with its bytes, in no order. A file that goes meanwhile begins it anew: what
+/// was in it may have come to where nobody looks any more.
+///
+/// # Panics
+/// If something cannot be read.
+pub fn files(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the folder can be read") {
+            let entry = entry.expect("the folder can be read");
+            let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                match std::fs::read(&path) {
+                    Ok(bytes) => files.push((path, bytes)),
+                    Err(gone) if gone.kind() == ErrorKind::NotFound => return self::files(root),
+                    Err(error) => panic!("{}: {error}", path.display()),
+                }
+            }
+        }
+    }
+    files
 }
 
 impl Drop for Folder {

@@ -1,9 +1,10 @@
 //! Runs the real binary as a user would and talks to it over its real doors.
 //!
 //! For the integration tests and the benches; never shipped. It panics on whatever a test could not
-//! go on from, and uses nothing but the standard library and JSON, so that a mistake in the server's
-//! libraries cannot hide itself in the client.
+//! go on from. Its clients use nothing but the standard library and JSON, so that a mistake in the server's
+//! libraries cannot hide itself in them.
 
+pub mod archive;
 pub mod folder;
 pub mod http;
 pub mod load;

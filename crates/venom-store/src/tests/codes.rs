@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use venom_core::ports::{MemoryRecord, MemoryStore as _};
 use venom_core::test_support::samples::{Rng, id, model, record};
 use venom_core::{Embedding, MemoryId, ModelStamp, Passage, PassageSpan, Timestamp};
+use venom_testing::folder::files;
 
 /// So many that no two memories have the same code of one bit for each.
 const WIDE: usize = 128;
@@ -89,20 +90,10 @@ fn vectors_of(file: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     (0..rows).map(|at| (row(at), code(at))).collect()
 }
 
-/// Every file of a folder, at any depth.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-    let found = entries.map(|entry| match entry.file_type().unwrap() {
-        kind if kind.is_dir() => files(&entry.path()),
-        _ => vec![entry.path()],
-    });
-    found.flatten().collect()
-}
-
 fn all_codes(folder: &Path) -> BTreeSet<Vec<u8>> {
     let files = files(folder).into_iter();
-    let of_vectors = files.filter(|file| file.to_string_lossy().contains(".vectors"));
-    let read = of_vectors.flat_map(|file| vectors_of(&std::fs::read(file).unwrap()));
+    let of_vectors = files.filter(|(path, _)| path.to_string_lossy().contains(".vectors"));
+    let read = of_vectors.flat_map(|(_, bytes)| vectors_of(&bytes));
     read.map(|(_, code)| code).collect()
 }
 
@@ -132,8 +123,7 @@ fn traces(store: &SqliteStore, folder: &Path, digits: &[u64]) -> Traces {
 fn found(folder: &Path, needles: &[Vec<u8>]) -> Vec<(PathBuf, usize)> {
     let has = |bytes: &[u8], needle: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
     let mut found = Vec::new();
-    for file in files(folder) {
-        let bytes = std::fs::read(&file).unwrap();
+    for (file, bytes) in files(folder) {
         let those = needles.iter().filter(|needle| has(&bytes, needle)).count();
         if those > 0 {
             found.push((file, those));

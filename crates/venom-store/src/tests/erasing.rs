@@ -7,7 +7,7 @@ use crate::store::SqliteStore;
 use crate::{erase, marks};
 use rusqlite::Connection;
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -20,6 +20,7 @@ use venom_core::{
     Content, Erasure, Filter, MemoryChange, MemoryId, Origin, Precautions, RequestKey, Source,
     Tags, Timestamp, Verdict,
 };
+use venom_testing::folder::files;
 
 const NOW: Timestamp = Timestamp::from_micros(5_000_000);
 /// Bytes that are compared first.
@@ -134,29 +135,14 @@ fn found(root: &Path, needles: &[Vec<u8>]) -> Vec<String> {
         by_start.entry(&needle[..START]).or_default().push(needle);
     }
     let mut found = Vec::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-                continue;
-            }
-            let bytes = match std::fs::read(entry.path()) {
-                Ok(bytes) => bytes,
-                // Work in the background removed or renamed it: its words may be where nobody looked.
-                Err(gone) if gone.kind() == ErrorKind::NotFound => {
-                    return self::found(root, needles);
-                }
-                Err(error) => panic!("{entry:?}: {error}"),
-            };
-            let is_there = (0..bytes.len().saturating_sub(START)).any(|at| {
-                let needles = by_start.get(&bytes[at..at + START]);
-                needles.is_some_and(|all| all.iter().any(|it| bytes[at..].starts_with(it)))
-            });
-            if is_there {
-                found.push(entry.file_name().into_string().unwrap());
-            }
+    for (path, bytes) in files(root) {
+        let is_there = (0..bytes.len().saturating_sub(START)).any(|at| {
+            let needles = by_start.get(&bytes[at..at + START]);
+            needles.is_some_and(|all| all.iter().any(|it| bytes[at..].starts_with(it)))
+        });
+        if is_there {
+            let name = path.file_name().and_then(|name| name.to_str());
+            found.push(name.unwrap().to_owned());
         }
     }
     found.sort();

@@ -134,21 +134,10 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
     use venom_fuzz::Target;
     use venom_testing::Folder;
+    use venom_testing::archive::zipped;
 
     pub(in crate::backup) fn persona(name: &str, text: &str) -> Persona {
         Persona::new(PersonaName::parse(name).unwrap(), text.to_owned())
-    }
-
-    /// An archive as another program may make one.
-    fn zipped(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, bytes) in entries {
-            writer
-                .start_file(*name, SimpleFileOptions::default())
-                .unwrap();
-            writer.write_all(bytes).unwrap();
-        }
-        writer.finish().unwrap().into_inner()
     }
 
     /// The same bytes with one name for another of the same length, everywhere.

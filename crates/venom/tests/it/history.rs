@@ -3,10 +3,10 @@
 use crate::{BINARY, serve, stdio, store, venom};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use venom_testing::{Command, Connection, Door, Folder, HttpClient, tool_error, tool_json};
+use venom_testing::{Command, Connection, Door, Folder, HttpClient, folder, tool_error, tool_json};
 
 /// The id in the answer of `venom store`.
 #[track_caller]
@@ -24,34 +24,16 @@ fn parsed(json: &str) -> Value {
 
 /// The files of a folder, at any depth, that have one of these texts.
 fn files_with(root: &Path, texts: &[&str]) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-                continue;
-            } else if !entry.file_type().unwrap().is_file() {
-                continue;
-            }
-            let bytes = match std::fs::read(entry.path()) {
-                Ok(bytes) => bytes,
-                // A server removed or renamed it: its words may be where nobody looked.
-                Err(gone) if gone.kind() == ErrorKind::NotFound => return files_with(root, texts),
-                Err(error) => panic!("{entry:?}: {error}"),
-            };
-            let has = |text: &str| {
-                bytes
-                    .windows(text.len())
-                    .any(|part| part == text.as_bytes())
-            };
-            if texts.iter().any(|text| has(text)) {
-                found.push(entry.file_name().into_string().unwrap());
-            }
-        }
-    }
+    let has = |bytes: &[u8], text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    let found = folder::files(root).into_iter();
+    let found = found.filter(|(_, bytes)| texts.iter().any(|text| has(bytes, text)));
     found
+        .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
 const NOTHING: [String; 0] = [];

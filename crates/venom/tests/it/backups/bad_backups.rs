@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use venom_testing::Folder;
+use venom_testing::archive::zipped;
 
 /// A persona in it.
 const PERSONA: &str = "venom_personality_pirate.md";
@@ -210,14 +211,11 @@ fn files_with_true_hashes_are_looked_into() {
 fn archives_of_personas_lead_nowhere() {
     let holding = |entries: &'static [(&'static str, &'static str)]| {
         move |backup: &Backup| {
-            let file = std::fs::File::create(backup.join("personas.zip")).unwrap();
-            let mut writer = zip::ZipWriter::new(file);
-            for (name, text) in entries {
-                let options = zip::write::SimpleFileOptions::default();
-                writer.start_file(*name, options).unwrap();
-                std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
-            }
-            writer.finish().unwrap();
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(name, text)| (*name, text.as_bytes()))
+                .collect();
+            std::fs::write(backup.join("personas.zip"), zipped(&entries)).unwrap();
             backup.vouch();
         }
     };

@@ -45,14 +45,23 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, StoreError> {
         }
         Err(_) => {}
     }
+    private_folders(&folder).map_err(|e| unusable(&folder, &e))?;
+    Ok(folder)
+}
+
+/// Makes a folder that only its owner may read with those above it, durably; leaves what is there as it is.
+///
+/// # Errors
+/// Those of the file system.
+pub fn private_folders(folder: &Path) -> io::Result<()> {
+    let folder = std::path::absolute(folder)?;
     let missing: Vec<&Path> = folder.ancestors().take_while(|p| !p.exists()).collect();
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700);
-    builder.create(&folder).map_err(|e| unusable(&folder, &e))?;
+    builder.recursive(true).mode(0o700).create(&folder)?;
     for parent in missing.into_iter().filter_map(Path::parent) {
-        sync(parent).map_err(|e| unusable(&folder, &e))?;
+        sync(parent)?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 /// Makes a folder that only its owner may read, in one that is there; leaves one that exists as it is.

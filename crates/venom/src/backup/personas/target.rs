@@ -3,9 +3,8 @@
 
 use crate::personas::open;
 use rustix::fs::{Access, CWD, RenameFlags, access, renameat_with};
-use std::fs::{DirBuilder, Permissions};
+use std::fs::Permissions;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use venom_core::Persona;
 use venom_store::folder;
@@ -137,7 +136,7 @@ fn check_writable(target: &Path) -> io::Result<()> {
 
 /// Writes one that is missing.
 fn write(target: &Path, persona: &Persona) -> io::Result<()> {
-    make_folder(target)?;
+    folder::private_folders(target)?;
     let file = persona.name.file_name();
     let partial = Partial::write(target, persona, None)?;
     rename_to_free(&partial.0, &target.join(file))?;
@@ -150,7 +149,7 @@ fn replace(target: &Path, persona: &Persona, aside: &Path) -> io::Result<()> {
     let there = target.join(&file);
     // It may lie on another file system than what is aside: a name cannot move there.
     let mut old = open(&there)?;
-    make_folder(aside)?;
+    folder::private_folders(aside)?;
     let mut copy = folder::private_file()
         .create_new(true)
         .open(aside.join(&file))?;
@@ -161,21 +160,6 @@ fn replace(target: &Path, persona: &Persona, aside: &Path) -> io::Result<()> {
     let partial = Partial::write(target, persona, Some(old.metadata()?.permissions()))?;
     std::fs::rename(&partial.0, &there)?;
     folder::sync(target)
-}
-
-/// Makes a folder with those above it, durably; one that is there is left as it is.
-fn make_folder(path: &Path) -> io::Result<()> {
-    let path = std::path::absolute(path)?;
-    let missing = path.ancestors().take_while(|above| !above.exists());
-    let missing: Vec<&Path> = missing.collect();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&path)?;
-    for above in missing.into_iter().filter_map(Path::parent) {
-        folder::sync(above)?;
-    }
-    Ok(())
 }
 
 /// A file beside its place, which goes with this unless it got its name.

@@ -94,7 +94,7 @@ pub(crate) struct Tally {
     /// Records that were left out.
     pub(crate) skipped: u64,
     /// Ids that new memories got because others have theirs, the first of them.
-    pub(crate) renumbered: Vec<MemoryId>,
+    renumbered: Vec<MemoryId>,
     /// Why records were left out, the first of them.
     pub(crate) reasons: Vec<String>,
 }
@@ -138,6 +138,11 @@ impl Tally {
         if self.reasons.len() < REASONS_MAX {
             self.reasons.push(reason);
         }
+    }
+
+    /// The first of the ids that new memories got because others have theirs.
+    pub(crate) fn new_ids(&self) -> Vec<String> {
+        self.renumbered.iter().map(ToString::to_string).collect()
     }
 
     /// Records so far.

@@ -166,7 +166,6 @@ async fn import(
 
 /// The summary for programs.
 fn as_json(kind: Kind, tally: &Tally, dry: bool, left: &[Left]) -> Value {
-    let renumbered: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
     let left = left
         .iter()
         .map(|left| json!({"kind": left.kind.name(), "count": left.count, "first": left.first}));
@@ -178,7 +177,7 @@ fn as_json(kind: Kind, tally: &Tally, dry: bool, left: &[Left]) -> Value {
         "hidden": tally.hidden,
         "skipped": tally.skipped,
         "reasons": tally.reasons,
-        "renumbered": renumbered,
+        "renumbered": tally.new_ids(),
         "left": left.collect::<Vec<_>>(),
     })
 }
@@ -223,8 +222,8 @@ fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
             kind.name()
         )
     };
-    if !tally.renumbered.is_empty() {
-        let ids: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
+    let ids = tally.new_ids();
+    if !ids.is_empty() {
         let _ = writeln!(
             text,
             "New ids, since other memories have theirs: {}",

@@ -80,8 +80,8 @@ pub(super) fn take_over(
     for note in options.watch.take_notes() {
         tracing::warn!("of {CHROMA_FILE}: {}", visible::line(&note));
     }
-    if !tally.renumbered.is_empty() {
-        let ids: Vec<String> = tally.renumbered.iter().map(ToString::to_string).collect();
+    let ids = tally.new_ids();
+    if !ids.is_empty() {
         let ids = ids.join(", ");
         tracing::warn!(
             "new ids, since other memories have theirs, which are kept in the metadata as {ORIGINAL_ID}: {ids}"

@@ -11,6 +11,11 @@ use crate::secrets::{Screen, SecretPolicy};
 use crate::source::Source;
 use crate::time::Timestamp;
 
+/// The file in a folder of ChromaDB that holds everything but the vectors' index: the predecessor's, in a data folder.
+pub const CHROMA_FILE: &str = "chroma.sqlite3";
+/// How the folders begin that hold a copy while something is imported, also in a data folder.
+pub const IMPORT_FOLDER_BEGIN: &str = "venom-import-";
+
 /// What else was known of a memory where it comes from: the text of a JSON object, of at most
 /// [`limits::METADATA_BYTES_MAX`] bytes. Kept and given back, never searched.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use crate::{Unusable, json};
 use serde_json::Value;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 /// Longest line of a file of JSON lines, in bytes (4 MiB): the longest memory with every byte escaped and more.
@@ -14,6 +14,11 @@ pub const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most files of a folder of notes.
 pub const FOLDER_FILES_MAX: usize = 1_000_000;
+
+/// Bytes at the start of a file that tell what it is.
+pub(crate) const START_BYTES: u64 = 64 * 1024;
+/// The mark of byte order that some programs write in front of a text.
+pub(crate) const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -96,7 +101,6 @@ fn is_archive(start: &[u8]) -> bool {
 
 /// Why a file that begins so is none of those that are read; `None` if it may be one.
 pub(crate) fn refusal(path: &Path, start: &[u8], expected: &str) -> Option<Unusable> {
-    const MARK: &[u8] = b"\xef\xbb\xbf";
     let (what, advice) = match start {
         [] | MARK => ("empty", ""),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("UTF-16, not UTF-8", "; save it as UTF-8 first"),
@@ -117,15 +121,30 @@ pub(crate) fn open(path: &Path, expected: &str) -> Result<BufReader<File>, Unusa
     if !found.is_file() {
         return Err(Unusable(format!("{shown} is no file: expected {expected}")));
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut start = Vec::new();
     let read = (&file).take(8).read_to_end(&mut start);
     read.map_err(|error| unreadable(path, &error))?;
     if let Some(unusable) = refusal(path, &start, expected) {
         return Err(unusable);
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    file.rewind().map_err(|error| unreadable(path, &error))?;
     Ok(BufReader::with_capacity(BUFFER_BYTES, file))
+}
+
+/// The first bytes of such a file, at most so many.
+pub(crate) fn start(path: &Path, bytes_max: u64, expected: &str) -> Result<Vec<u8>, Unusable> {
+    let mut start = Vec::new();
+    let read = open(path, expected)?
+        .take(bytes_max)
+        .read_to_end(&mut start);
+    read.map_err(|error| unreadable(path, &error))?;
+    Ok(start)
+}
+
+/// A text without a mark of byte order in front of it.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(MARK).unwrap_or(text)
 }
 
 /// A whole file as text.

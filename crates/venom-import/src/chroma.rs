@@ -25,7 +25,9 @@ use std::path::Path;
 use venom_core::limits::METADATA_BYTES_MAX;
 use venom_core::{MemoryId, Source, SpaceName, Timestamp};
 
-pub use copy::{CHROMA_FILE, chroma_state};
+pub(crate) use copy::MAGIC;
+pub use copy::chroma_state;
+pub(crate) use venom_core::import::CHROMA_FILE;
 
 /// The key of a document among the metadata.
 const DOCUMENT: &str = "chroma:document";

@@ -7,7 +7,6 @@ use crate::record::{Loose, moment};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, detect};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
-use std::io::Read as _;
 use std::path::Path;
 use venom_core::{NewImport, SpaceName, Timestamp};
 
@@ -20,8 +19,6 @@ const PROJECTS: &str = "projects";
 pub(crate) const KEYS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
 /// Longest id of a project, in bytes: each memory of it has it.
 const PROJECT_BYTES_MAX: usize = 256;
-/// Bytes of a file by which it is told what is in it.
-const START_BYTES: u64 = 64 * 1024;
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let found = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
@@ -119,18 +116,13 @@ fn pass_over_projects(folder: &Path, watch: &Watch) {
 
 /// Whether a file begins with what it remembers, and not with conversations.
 fn holds_memories(file: &Path) -> Result<bool, Unusable> {
-    let mut start = Vec::new();
-    let read = bytes::open(file, EXPECTED)?
-        .take(START_BYTES)
-        .read_to_end(&mut start);
-    read.map_err(|error| unreadable(file, &error))?;
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let start = bytes::start(file, bytes::START_BYTES, EXPECTED)?;
     let of = |keys: &[&[u8]], _| {
         let has = |key: &str| keys.contains(&key.as_bytes());
         let is_memory = KEYS.iter().any(|key| has(key));
         (is_memory || has("chat_messages")).then_some(is_memory)
     };
-    Ok(detect::first_of(start, of).unwrap_or(false))
+    Ok(detect::first_of(bytes::without_mark(&start), of).unwrap_or(false))
 }
 
 fn name_of(file: &Path) -> String {

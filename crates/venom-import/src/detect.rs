@@ -1,14 +1,10 @@
 //! What a file is, by its name and its first bytes.
 
-use crate::bytes::{refusal, unreadable};
+use crate::bytes::{self, unreadable};
+use crate::chroma::MAGIC;
 use crate::claude::KEYS;
 use crate::{Kind, Unusable, json, markdown};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-
-/// Bytes that are looked at.
-const START_BYTES: u64 = 64 * 1024;
 
 /// Which kind a file is of.
 ///
@@ -51,17 +47,11 @@ pub(crate) fn unknown(path: &Path) -> Unusable {
 /// # Errors
 /// [`Unusable`] if it cannot be told.
 pub(crate) fn file(path: &Path) -> Result<Kind, Unusable> {
-    let mut start = Vec::new();
-    let opened = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let read = opened.take(START_BYTES).read_to_end(&mut start);
-    read.map_err(|error| unreadable(path, &error))?;
-    if start.starts_with(b"SQLite format 3\0") {
+    let start = bytes::start(path, bytes::START_BYTES, "something to import")?;
+    if start.starts_with(MAGIC) {
         return Ok(Kind::Chroma);
     }
-    if let Some(unusable) = refusal(path, &start, "something to import") {
-        return Err(unusable);
-    }
-    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    let text = bytes::without_mark(&start);
     let begins = text.iter().find(|byte| !byte.is_ascii_whitespace());
     if !begins.is_some_and(|byte| b"[{".contains(byte)) && !is_json(path) {
         return Err(unknown(path));

@@ -5,7 +5,7 @@
 //! byte begins as the first element did is the next one. A list that is whole is read once; else no byte is read more
 //! often than a few times.
 
-use crate::bytes::RECORD_BYTES_MAX;
+use crate::bytes::{MARK, RECORD_BYTES_MAX};
 use crate::{Watch, json};
 use serde_json::Value;
 use std::fs::File;
@@ -150,9 +150,8 @@ impl Elements {
                     self.consume(1);
                     self.state = Place::Within;
                 }
-                // A mark of byte order stands at the start of what some programs write.
-                (Place::Before, 0xef) if self.reader.buffer().starts_with(b"\xef\xbb\xbf") => {
-                    self.consume(3);
+                (Place::Before, 0xef) if self.reader.buffer().starts_with(MARK) => {
+                    self.consume(MARK.len());
                 }
                 (Place::Before, _) => {
                     self.state = Place::Behind;

@@ -9,7 +9,6 @@ use crate::start::{NoStart, start};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, json, mem0};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
-use std::io::Read as _;
 use std::path::Path;
 use venom_core::{ClientName, InputError, Source, SpaceName, TokenName};
 
@@ -61,13 +60,9 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
 
 /// Whether a file is one JSON list of objects rather than lines of them.
 fn is_list(path: &Path) -> Result<bool, Unusable> {
-    let mut start = Vec::new();
-    let read = bytes::open(path, EXPECTED)?
-        .take(LIST_START_BYTES)
-        .read_to_end(&mut start);
-    read.map_err(|error| bytes::unreadable(path, &error))?;
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
-    let rest = start.trim_ascii_start().strip_prefix(b"[");
+    let start = bytes::start(path, LIST_START_BYTES, EXPECTED)?;
+    let rest = bytes::without_mark(&start).trim_ascii_start();
+    let rest = rest.strip_prefix(b"[");
     Ok(rest.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{")))
 }
 

@@ -30,8 +30,9 @@ mod watch;
 
 pub use archive::{ARCHIVE_BYTES_MAX, ARCHIVE_RATIO_MAX};
 pub use bytes::{FILE_BYTES_MAX, FOLDER_FILES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX};
-pub use chroma::{CHROMA_FILE, chroma_state};
+pub use chroma::chroma_state;
 pub use scratch::remove_left;
+pub use venom_core::import::CHROMA_FILE;
 pub use watch::Watch;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Lines of a file, each within a limit; of one that is longer nothing is kept.
 
+use crate::bytes::without_mark;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
@@ -41,9 +42,8 @@ impl Lines {
                 let why = format!("it has {whole} bytes: expected at most {bytes_max} in a line");
                 return Ok(Some((self.number, Line::Bad(why))));
             }
-            // A mark of byte order stands at the start of what some programs write.
             let text = if self.number == 1 {
-                bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes)
+                without_mark(&bytes)
             } else {
                 &bytes
             };

@@ -5,9 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use venom_core::import::IMPORT_FOLDER_BEGIN;
 
-/// What the names of all of them begin with.
-const PREFIX: &str = "venom-import-";
 /// The file in each that is locked for as long as its process needs it.
 const LOCK: &str = "lock";
 
@@ -24,7 +23,10 @@ impl Scratch {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         remove_left(place);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = place.join(format!("{PREFIX}{}-{number}", std::process::id()));
+        let path = place.join(format!(
+            "{IMPORT_FOLDER_BEGIN}{}-{number}",
+            std::process::id()
+        ));
         // Where another process has the same number, in a container of its own, the folder is taken: that is an error.
         DirBuilder::new().mode(0o700).create(&path)?;
         let lock = File::create_new(path.join(LOCK)).and_then(|file| file.lock().map(|()| file));
@@ -54,7 +56,10 @@ impl Drop for Scratch {
 pub fn remove_left(place: &Path) {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     for entry in entries {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let is_ours = entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(IMPORT_FOLDER_BEGIN);
         if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
@@ -74,7 +79,7 @@ mod tests {
     #[test]
     fn what_a_process_left_is_removed_and_what_is_in_use_stays() {
         let place = tempfile::tempdir().unwrap();
-        let left = place.path().join(format!("{PREFIX}1-0"));
+        let left = place.path().join(format!("{IMPORT_FOLDER_BEGIN}1-0"));
         std::fs::create_dir(&left).unwrap();
         std::fs::write(left.join(LOCK), "").unwrap();
         let first = Scratch::new(place.path()).unwrap();

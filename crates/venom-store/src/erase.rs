@@ -7,14 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::cmp::Reverse;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
+use venom_core::import::{CHROMA_FILE, IMPORT_FOLDER_BEGIN};
 use venom_core::{Backup, Erased, Erasure, MemoryId, Timestamp};
 
 /// The mark of a database whose files may still hold bytes of what was erased.
 pub(crate) const CLEANING: &str = "cleaning_since";
-/// How folders begin in which a copy of the predecessor's database is made. The next start removes what is left of one.
-const IMPORT_BEGIN: &str = "venom-import-";
-/// The predecessor's database.
-const PREDECESSOR: &str = "chroma.sqlite3";
 /// A copy of the database is made so long after its backup was begun at most: an hour.
 const COPIED_WITHIN_US: i64 = 60 * 60 * 1_000_000;
 /// The mark of the moment before which nothing counts as hidden.
@@ -183,7 +180,7 @@ pub(crate) fn copies_beside(folder: &Path, is_imported: bool) -> Vec<Backup> {
             let name = name.to_string_lossy();
             (name.starts_with(restore::ASIDE_BEGIN) && !holds_personas_alone(&entry.path()))
                 || name == folder::BACKUP_STAGING
-                || (is_imported && (name == PREDECESSOR || name.starts_with(IMPORT_BEGIN)))
+                || (is_imported && (name == CHROMA_FILE || name.starts_with(IMPORT_FOLDER_BEGIN)))
         })
         .map(|entry| {
             let changed = entry.metadata().and_then(|found| found.modified()).ok();

@@ -15,16 +15,14 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// The file in a folder of ChromaDB that holds everything but the vectors' index.
-pub const CHROMA_FILE: &str = "chroma.sqlite3";
+use venom_core::import::CHROMA_FILE;
 
 /// What SQLite writes beside a database that is in use, or was when its program died.
 const BESIDE: [&str; 2] = ["-journal", "-wal"];
 /// The index of a write-ahead log. Whoever writes to the log locks a part of it.
 const LOG_INDEX: &str = "-shm";
 /// What is read.
-const TABLES: [&str; 6] = [
+pub(super) const TABLES: [&str; 6] = [
     "collections",
     "segments",
     "embeddings",
@@ -33,7 +31,7 @@ const TABLES: [&str; 6] = [
     "max_seq_id",
 ];
 /// The first bytes of every database.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How long a moment is waited for in which nobody else writes.
 const IN_USE_MAX: Duration = Duration::from_secs(10);
 /// Pause between two looks: a commit takes milliseconds.

@@ -93,14 +93,7 @@ fn fuzz_import_rows() {
     let read = || fuzzed::read(folder.path(), Some(Kind::Chroma), 1_000);
     let take = |input: &[u8]| {
         database.execute_batch("BEGIN").unwrap();
-        for table in [
-            "collections",
-            "segments",
-            "embeddings",
-            "embedding_metadata",
-            "embeddings_queue",
-            "max_seq_id",
-        ] {
+        for table in copy::TABLES {
             database
                 .execute(&format!("DELETE FROM {table}"), [])
                 .unwrap();

@@ -2,7 +2,8 @@
 //! `conversations.json`, whose turns come on demand. It comes as one archive or as one of each.
 
 use crate::bytes::{self, unreadable};
-use crate::chatgpt::{self, CONVERSATIONS, Form};
+use crate::chatgpt::{self, CONVERSATIONS};
+use crate::lists::{Form, lists};
 use crate::record::{Loose, moment};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, detect};
 use serde_json::{Map, Value};
@@ -87,7 +88,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         element: "conversation",
         expected: EXPECTED,
     };
-    let records = chatgpt::lists(Kind::Claude, conversation_files, form, options, read)?;
+    let records = lists(Kind::Claude, conversation_files, form, options, read)?;
     Ok(Records {
         found: Box::new(found.map(Ok).chain(records.found)),
         ..records

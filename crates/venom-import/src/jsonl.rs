@@ -2,8 +2,8 @@
 //! id, tags and times.
 
 use crate::bytes::{self, LINE_BYTES_MAX};
-use crate::chatgpt::{Form, lists};
 use crate::lines::{self, Line, Lines};
+use crate::lists::{Form, lists};
 use crate::record::{Loose, take_moment, take_tags, take_text};
 use crate::start::{NoStart, start};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable, json, mem0};

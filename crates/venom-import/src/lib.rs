@@ -20,6 +20,7 @@ mod fuzzed;
 mod json;
 mod jsonl;
 mod lines;
+mod lists;
 mod markdown;
 mod mem0;
 mod record;

@@ -157,7 +157,13 @@ def build(tag, base, *options, context=ROOT, processor=None):
     # The health check exists in Docker's image format only.
     fixed = ("--format", "docker", "--platform", target, "--timestamp", LAYERS_AT, "--pull-never")
     print(f"building {tag} for {target}", flush=True)
-    done = run("buildah", "bud", *fixed, *words, *options, "--tag", tag, context)
+    try:
+        done = run("buildah", "bud", *fixed, *words, *options, "--tag", tag, context)
+    except Failure as failure:
+        # A full disk shows as a closed pipe in what buildah says.
+        store = run("podman", "info", "--format", "{{.Store.GraphRoot}}").stdout.strip()
+        free = shutil.disk_usage(store).free / 1e9
+        raise Failure(f"{failure}\n{free:.1f} GB are free in {store}, where the layers of the image go") from None
     return done.stdout + done.stderr
 
 

@@ -80,7 +80,7 @@ class Container:
         return self
 
     def __exit__(self, *_):
-        run("podman", "rm", "--force", "--time", "0", self.name, check=False)
+        run("podman", "rm", "--force", "--volumes", "--time", "0", self.name, check=False)
 
     def wait_until_healthy(self):
         while time.monotonic() < self.asked + HEALTHY_SECONDS_MAX:
@@ -162,7 +162,7 @@ def files_of(name, tree=""):
         with subprocess.Popen(["podman", "export", container], stdout=subprocess.PIPE) as export:
             listing = run("tar", "--list", "--verbose", stdin=export.stdout).stdout
     finally:
-        run("podman", "rm", container)
+        run("podman", "rm", "--volumes", container)
     rows = [line.split(None, 5) for line in listing.splitlines() if line.startswith("-")]
     engine = ("etc/hosts", "etc/hostname", "etc/resolv.conf", "run/.containerenv")
     return {row[5]: int(row[2]) for row in rows if row[5] not in engine and row[5].startswith(tree)}
@@ -495,7 +495,7 @@ def notice_names():
             run("podman", "cp", f"{container}:/app/licences/THIRD-PARTY.txt", work)
             text = (Path(work) / "THIRD-PARTY.txt").read_text(encoding="utf-8")
     finally:
-        run("podman", "rm", container)
+        run("podman", "rm", "--volumes", container)
     listed = text.split("\n\n")[1]
     return {line.split()[0] for line in listed.splitlines()}
 
@@ -503,14 +503,29 @@ def notice_names():
 # --- Building again --------------------------------------------------------------------------------
 
 
+def images():
+    """The ids of all images, also of those between that have no name."""
+    return set(run("podman", "images", "--all", "--quiet", "--no-trunc").stdout.split())
+
+
+@contextlib.contextmanager
+def no_image_left():
+    """Removes the images that come within it, those between too: a build leaves gigabytes of them."""
+    before = images()
+    try:
+        yield
+    finally:
+        if came := images() - before:
+            run("podman", "rmi", *came, check=False)
+
+
 def a_change_of_our_code_builds_no_dependency(base):
-    with tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory() as work, no_image_left():
         tree = copy_of_the_sources(work)
         with open(tree / "crates/venom/src/main.rs", "a", encoding="utf-8") as file:
             file.write("// A change.\n")
         tag = "localhost/venom-changed:test"
         said = image.build(tag, base, "--layers", "--target", "builder", context=tree)
-    run("podman", "rmi", tag)
     built = re.findall(r"^ *Compiling (\S+) ", said, re.MULTILINE)
     # Layers from the cache do not print again what they printed.
     expect(built and all(name.startswith("venom") for name in built), built)
@@ -519,9 +534,9 @@ def a_change_of_our_code_builds_no_dependency(base):
 def the_same_source_gives_the_same_bytes(base):
     """Built again without any cache."""
     again = "localhost/venom-again:test"
-    image.build(again, base, "--layers", "--no-cache")
-    found = [json.loads(run("podman", "image", "inspect", name).stdout)[0] for name in (IMAGE, again)]
-    run("podman", "rmi", again)
+    with no_image_left():
+        image.build(again, base, "--layers", "--no-cache")
+        found = [json.loads(run("podman", "image", "inspect", name).stdout)[0] for name in (IMAGE, again)]
     layers = [one["RootFS"]["Layers"] for one in found]
     expect(len(layers[0]) > 1 and layers[0] == layers[1], layers)
     print(f"     the last of {len(layers[0])} equal layers is {layers[0][-1]}")
@@ -537,7 +552,7 @@ def emulated_arm64():
     with tempfile.TemporaryDirectory() as work:
         container = run("podman", "create", "--arch", "arm64", tag, "x").stdout.strip()
         run("podman", "cp", f"{container}:/app", work)
-        run("podman", "rm", container)
+        run("podman", "rm", "--volumes", container)
         environment = os.environ | {"VENOM_DATA": f"{work}/data", "HOME": work}
         venom = ("qemu-aarch64-static", f"{work}/app/venom")
         run(*venom, "store", "The tide table hangs in the hall", env=environment)

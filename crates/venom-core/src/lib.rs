@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod conversation;
+pub mod counted;
 pub mod duplicate;
 pub mod embedding;
 pub mod error;
@@ -29,6 +30,7 @@ pub mod visible;
 
 pub use backup::{Backup, BackupNote};
 pub use conversation::{NewConversation, Turn};
+pub use counted::counted;
 pub use embedding::{Embedding, ModelStamp, Passage, PassageSpan};
 pub use error::{EmbedError, Error, ErrorKind, InputError, PersonaError, StoreError};
 pub use history::{Cause, Erased, Erasure, Erasures, History, Replaced, Version};

@@ -22,7 +22,8 @@ use venom_core::embedding::dot;
 use venom_core::ports::{MemoryStore as _, Search};
 use venom_core::recall::Question;
 use venom_core::{
-    Backup, Embedder, Error, Filter, Memory, MemoryId, Passage, StoreError, Timestamp, limits,
+    Backup, Embedder, Error, Filter, Memory, MemoryId, Passage, StoreError, Timestamp, counted,
+    limits,
 };
 
 /// Memories that are embedded again and searched for.
@@ -324,8 +325,10 @@ impl Patient<'_> {
                 0 => String::new(),
                 count => format!(", {count} in quarantine"),
             };
-            let says =
-                format!("every page was read; {memories} memories, {forgotten} forgotten{waiting}");
+            let says = format!(
+                "every page was read; {}, {forgotten} forgotten{waiting}",
+                counted::memories(memories)
+            );
             self.found("database", Verdict::Sound, says);
             return Ok(true);
         }
@@ -384,7 +387,12 @@ impl Patient<'_> {
                  WHERE (s.memories, s.forgotten, s.passages) IS NOT (c.memories, c.forgotten, c.passages)");
             Ok(connection.query_row(&sql, [], |row| row.get(0))?)
         })?;
-        let says = (wrong > 0).then(|| format!("the counts of {wrong} spaces were wrong"));
+        let says = (wrong > 0).then(|| {
+            format!(
+                "the counts of {} were wrong",
+                counted(wrong, "space", "spaces")
+            )
+        });
         self.mend("counters", (says, "as counted".to_owned()), |tx| {
             let sql = format!(
                 "UPDATE spaces SET (memories, forgotten, passages) =
@@ -407,17 +415,23 @@ impl Patient<'_> {
         let wrong = match is_whole {
             false => Some("the full-text index was damaged".to_owned()),
             true if indexed != visible => Some(format!(
-                "the full-text index had {indexed} of {visible} memories"
+                "the full-text index had {indexed} of {}",
+                counted::memories(visible)
             )),
             true => None,
         };
-        let sound = format!("{visible} memories in the full-text index");
+        let sound = format!("{} in the full-text index", counted::memories(visible));
         self.mend("full text", (wrong, sound), write::index_words_anew)
     }
 
     fn fingerprints(&mut self) -> Result<(), StoreError> {
         let wrong = self.read(write::wrong_fingerprints)?;
-        let says = (wrong > 0).then(|| format!("the fingerprints of {wrong} memories were wrong"));
+        let says = (wrong > 0).then(|| {
+            format!(
+                "the fingerprints of {} were wrong",
+                counted::memories(wrong)
+            )
+        });
         let sound = "every memory is known by its words".to_owned();
         self.mend("fingerprints", (says, sound), write::fingerprint_all)
     }
@@ -447,8 +461,8 @@ impl Patient<'_> {
             return Ok(());
         }
         let says = format!(
-            "{} memories had no valid vectors, {} of {looked_at} sampled ones had those of another text",
-            broken.len(),
+            "{} had no valid vectors, {} of {looked_at} sampled ones had those of another text",
+            counted::memories(broken.len()),
             wrong.len()
         );
         if !self.repair {

@@ -15,7 +15,7 @@ use venom_access::{Event, Spaces};
 use venom_core::{
     Changed, Error, ErrorKind, Hit, Imported, ListPage, ListQuery, Memory, MemoryChange, MemoryId,
     NewConversation, NewImport, NewMemory, RecallQuery, Remembered, RememberedConversation,
-    SpaceName, Verdict,
+    SpaceName, Verdict, counted,
 };
 
 /// The hub, for one caller.
@@ -74,7 +74,7 @@ impl<'a> Admitted<'a> {
         let is_new = |it: &&Imported| matches!(it, Imported::Stored(_) | Imported::Renumbered(_));
         let count = answers.iter().filter(is_new).count();
         if count > 0 {
-            let subject = format!("{count} memories");
+            let subject = counted::memories(count);
             self.file.note(Event::Imported, self.caller, subject);
         }
         Ok(answers)

@@ -6,7 +6,7 @@ use crate::index::IndexOptions;
 use crate::load::{self, Recipe};
 use crate::marks;
 use crate::{erase, read};
-use venom_core::StoreError;
+use venom_core::{StoreError, counted};
 
 impl Patient<'_> {
     /// Former versions are numbered without gaps, and no table has anything of what was erased.
@@ -19,21 +19,23 @@ impl Patient<'_> {
             let says = format!("former versions of {id} are missing: restore a backup");
             self.found("history", Verdict::Trouble, says);
         } else {
-            let says = format!("{versions} former versions, none is missing");
+            let says = format!(
+                "{}, none is missing",
+                counted(versions, "former version", "former versions")
+            );
             self.found("history", Verdict::Sound, says);
         }
-        let count = self.read(erase::count)?;
+        let erased = counted(self.read(erase::count)?, "erased memory", "erased memories");
         if let Some((seq, table)) = self.read(erase::leftover)? {
             let says = format!("row {seq} of memories was erased and is still in {table}");
             self.found("erased", Verdict::Trouble, says);
         } else if self.is_unclean(options)? {
             let says = format!(
-                "{count} memories were erased, and bytes of them are still in the files: the next start of Venom \
-                 removes them"
+                "bytes of {erased} are still in the files: the next start of Venom removes them"
             );
             self.found("erased", Verdict::Note, says);
         } else {
-            let says = format!("{count} memories were erased, nothing of them is left");
+            let says = format!("nothing is left of {erased}");
             self.found("erased", Verdict::Sound, says);
         }
         Ok(())

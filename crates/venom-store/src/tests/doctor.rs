@@ -153,12 +153,12 @@ fn what_follows_from_the_memories_is_mended() {
     check_mends(
         "counters",
         "UPDATE spaces SET memories = 5",
-        "the counts of 1 spaces were wrong",
+        "the counts of 1 space were wrong",
     );
     check_mends(
         "counters",
         "UPDATE spaces SET passages = 0",
-        "the counts of 1 spaces were wrong",
+        "the counts of 1 space were wrong",
     );
     check_mends(
         "full text",

@@ -3,7 +3,7 @@
 use super::Admitted;
 use crate::failure::Failure;
 use venom_access::{Event, Spaces};
-use venom_core::{Error, ErrorKind, Move, Moved, SpaceInfo, SpaceName, Within};
+use venom_core::{Error, ErrorKind, Move, Moved, SpaceInfo, SpaceName, Within, counted};
 
 impl Admitted<'_> {
     /// The spaces that the caller may touch, by name.
@@ -55,7 +55,7 @@ impl Admitted<'_> {
         let ids = what.ids().to_vec();
         let to = shown(&what.to);
         let answers = self.hub.move_memories(what).await?;
-        tracing::debug!("moved up to {} memories", ids.len());
+        tracing::debug!("moved up to {}", counted::memories(ids.len()));
         let moved = ids.iter().zip(&answers);
         let moved: Vec<_> = moved
             .filter(|(_, answer)| **answer == Moved::Moved)
@@ -63,7 +63,10 @@ impl Admitted<'_> {
         match moved.as_slice() {
             [] => {}
             [(id, _)] => self.note_space(Event::Moved, format!("{id} to {to}")),
-            many => self.note_space(Event::Moved, format!("{} memories to {to}", many.len())),
+            many => self.note_space(
+                Event::Moved,
+                format!("{} to {to}", counted::memories(many.len())),
+            ),
         }
         Ok(answers)
     }
@@ -80,7 +83,7 @@ impl Admitted<'_> {
             match self.hub.empty_space(space.clone()).await {
                 Ok(step) => {
                     forgotten += step.forgotten;
-                    tracing::debug!("hid {forgotten} memories of the space");
+                    tracing::debug!("hid {} of the space", counted::memories(forgotten));
                     if step.deleted {
                         break Ok(forgotten);
                     }
@@ -90,7 +93,7 @@ impl Admitted<'_> {
         };
         // What was hidden before a failure is told, too.
         if outcome.is_ok() || forgotten > 0 {
-            let subject = format!("{}: {forgotten} memories", shown(&space));
+            let subject = format!("{}: {}", shown(&space), counted::memories(forgotten));
             self.note_space(Event::SpaceDeleted, subject);
         }
         outcome

@@ -14,7 +14,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use venom_core::{Backup, BackupNote, Timestamp};
+use venom_core::{Backup, BackupNote, Timestamp, counted};
 use venom_store::{DatabaseFacts, folder};
 
 /// What is to be made.
@@ -56,10 +56,13 @@ pub(crate) struct Made {
 impl Made {
     /// How much is in it, for people.
     pub(crate) fn counted(&self) -> String {
-        let memories = format!("{} memories", self.manifest.facts.memories);
+        let memories = counted::memories(self.manifest.facts.memories);
         match self.personas {
             0 => memories,
-            personas => format!("{memories} and {personas} personas"),
+            personas => format!(
+                "{memories} and {}",
+                counted(personas, "persona", "personas")
+            ),
         }
     }
 }

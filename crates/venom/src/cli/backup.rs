@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use venom_access::Event;
 use venom_core::ports::Clock as _;
-use venom_core::visible;
+use venom_core::{counted, visible};
 use venom_store::{DatabaseFacts, Lease, LeaseError};
 
 /// Makes a backup.
@@ -285,12 +285,12 @@ fn described(plan: &Plan) -> String {
     let manifest = &plan.manifest;
     let facts = &manifest.facts;
     format!(
-        "{}, made at {} by Venom {}: {} memories in {} spaces, {} hidden; {}",
+        "{}, made at {} by Venom {}: {} in {}, {} hidden; {}",
         plan.backup.display(),
         manifest.made_at,
         visible::line(&manifest.made_by),
-        facts.memories,
-        facts.spaces,
+        counted::memories(facts.memories),
+        counted(facts.spaces, "space", "spaces"),
         facts.hidden,
         files(manifest)
     )
@@ -306,11 +306,16 @@ fn plan_text(plan: &Plan, data: &Path, present: &Present, personas: &Fates) -> S
         let _ = match present {
             Present::Nothing => writeln!(text, "{data} holds no memories now."),
             Present::Facts(facts) => {
-                writeln!(text, "{data} holds {} memories now.", facts.memories)
+                writeln!(
+                    text,
+                    "{data} holds {} now.",
+                    counted::memories(facts.memories)
+                )
             }
             Present::InUse(memories, holder) => writeln!(
                 text,
-                "{data} holds {memories} memories now and is in use by {holder}: stop it before you restore."
+                "{data} holds {} now and is in use by {holder}: stop it before you restore.",
+                counted::memories(*memories)
             ),
         };
     }
@@ -356,8 +361,8 @@ fn restored_text(plan: &Plan, restored: &Restored, data: &Path) -> String {
     let mut text = match plan.parts() {
         Parts::Personas => format!("Restored personas alone, from {}.\n", described(plan)),
         Parts::All | Parts::Memories => format!(
-            "Restored {} memories to {}, from {}.\n",
-            plan.manifest.facts.memories,
+            "Restored {} to {}, from {}.\n",
+            counted::memories(plan.manifest.facts.memories),
             data.display(),
             described(plan)
         ),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use venom_core::{
     Content, Filter, InputError, ListPage, ListQuery, MemoryChange, MemoryId, NewConversation,
     NewMemory, Origin, PersonaName, PersonaSource, QueryText, RecallQuery, ResultLimit, Source,
-    Tags, limits,
+    Tags, counted, limits,
 };
 use venom_embed::MiniLm;
 use venom_store::{Lease, LeaseError};
@@ -491,13 +491,15 @@ fn reembed(config: &Config) -> Result<(), Failure> {
             shown = percent;
             let _ = writeln!(
                 io::stderr(),
-                "embedded {done} of {total} memories ({percent} %)"
+                "embedded {done} of {} ({percent} %)",
+                counted::memories(total)
             );
         }
     };
     let count = venom_store::reembed(&lease, &embedder, &mut progress)?;
     output::line(&format!(
-        "Embedded {count} memories again with {}.",
+        "Embedded {} again with {}.",
+        counted::memories(count),
         config.model
     ))
 }

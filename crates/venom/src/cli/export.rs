@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use venom_core::{Error, ListPage, ListQuery, Memory, limits};
+use venom_core::{Error, ListPage, ListQuery, Memory, counted, limits};
 
 /// Where memories go.
 enum Target {
@@ -120,7 +120,8 @@ async fn export(admitted: &Admitted<'_>, query: ListQuery, target: Target) -> Re
             let count = pages(admitted, query, &mut write).await?;
             let shown = part.finish()?;
             output::line(&format!(
-                "Exported {count} memories to {}.",
+                "Exported {} to {}.",
+                counted::memories(count),
                 shown.display()
             ))
         }
@@ -130,7 +131,8 @@ async fn export(admitted: &Admitted<'_>, query: ListQuery, target: Target) -> Re
             let count = pages(admitted, query, &mut write).await?;
             notes.finish()?;
             output::line(&format!(
-                "Exported {count} memories to {}.",
+                "Exported {} to {}.",
+                counted::memories(count),
                 folder.display()
             ))
         }

@@ -13,7 +13,9 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use venom_core::{Clock as _, Foretold, Imported, MemoryId, NewImport, SecretPolicy, visible};
+use venom_core::{
+    Clock as _, Foretold, Imported, MemoryId, NewImport, SecretPolicy, counted, visible,
+};
 use venom_import::{Kind, Left, Options, Records, Unusable, Watch};
 
 /// Records that are named with the reason why they were left out.
@@ -144,9 +146,10 @@ async fn import(
     let is_terminal = io::stderr().is_terminal();
     for batch in Batches::new(records.found) {
         let batch = batch.map_err(|Unusable(why)| {
-            let (stored, known) = (tally.stored, tally.known);
+            let (were, known) = (if tally.stored == 1 { "was" } else { "were" }, tally.known);
             Failure::invalid(format!(
-                "{why}; before that, {stored} memories were imported and {known} were known already"
+                "{why}; before that, {} {were} imported and {known} known already",
+                counted::memories(tally.stored)
             ))
         })?;
         tally.read(&batch);
@@ -203,7 +206,7 @@ fn left_out(left: &Left, path: &Path) -> String {
 
 /// The summary for people.
 fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
-    let (stored, skipped) = (tally.stored, tally.skipped);
+    let (stored, skipped) = (counted::memories(tally.stored), tally.skipped);
     let known = match tally.hidden {
         0 => format!("{} known already", tally.known),
         hidden => format!(
@@ -213,12 +216,12 @@ fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
     };
     let mut text = if dry {
         format!(
-            "Would import {stored} memories from {}, {known}, {skipped} skipped. Nothing was stored.\n",
+            "Would import {stored} from {}, {known}, {skipped} skipped. Nothing was stored.\n",
             kind.name()
         )
     } else {
         format!(
-            "Imported {stored} memories from {}, {known}, {skipped} skipped.\n",
+            "Imported {stored} from {}, {known}, {skipped} skipped.\n",
             kind.name()
         )
     };
@@ -237,7 +240,7 @@ fn as_text(kind: Kind, tally: &Tally, dry: bool) -> String {
     if skipped > shown {
         let _ = writeln!(text, "and {} more", skipped - shown);
     }
-    if stored + tally.known + skipped == 0 && matches!(kind, Kind::ChatGpt | Kind::Claude) {
+    if tally.stored + tally.known + skipped == 0 && matches!(kind, Kind::ChatGpt | Kind::Claude) {
         text.push_str(
             "No saved memories are in it; its conversations come with --conversations.\n",
         );

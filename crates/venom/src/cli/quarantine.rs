@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use clap::ArgMatches;
 use std::sync::Arc;
-use venom_core::{ListPage, MemoryId, Verdict, limits};
+use venom_core::{ListPage, MemoryId, Verdict, counted, limits};
 
 /// What is asked.
 enum Asked {
@@ -71,7 +71,7 @@ async fn carry_out(hub: &Admitted<'_>, asked: Asked) -> Result<(), Failure> {
             for id in &waiting {
                 hub.judge(*id, Verdict::Release).await?;
             }
-            output::line(&format!("Released {} memories.", waiting.len()))
+            output::line(&format!("Released {}.", counted::memories(waiting.len())))
         }
     }
 }

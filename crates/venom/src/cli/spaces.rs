@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
+use venom_core::counted::memories;
 use venom_core::{
     Error, ErrorKind, Filter, ListPage, ListQuery, MemoryId, Move, Moved, Source, SpaceInfo,
     SpaceName, limits, visible,
@@ -198,13 +199,6 @@ fn list(spaces: &[SpaceInfo], usual: &SpaceName, json: bool) -> Result<(), Failu
 /// A name as a terminal may show it.
 fn shown(space: &SpaceName) -> String {
     visible::line(space.as_str()).into_owned()
-}
-
-fn memories(count: u64) -> String {
-    match count {
-        1 => "1 memory".to_owned(),
-        many => format!("{many} memories"),
-    }
 }
 
 async fn move_ids(

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::imports::{Batches, Progress, Tally};
 use venom_core::use_cases::Venom;
-use venom_core::{ORIGINAL_ID, SecretPolicy, TakenOver, visible};
+use venom_core::{ORIGINAL_ID, SecretPolicy, TakenOver, counted, visible};
 use venom_import::{CHROMA_FILE, Kind, Options, Unusable, Watch, chroma_state};
 use venom_store::SqliteStore;
 
@@ -92,9 +92,9 @@ pub(super) fn take_over(
         skipped: tally.skipped,
     };
     store.note_source(&source, &state, came)?;
-    let (stored, known, skipped) = (tally.stored, tally.known, tally.skipped);
+    let (stored, known, skipped) = (counted::memories(tally.stored), tally.known, tally.skipped);
     tracing::info!(
-        "took over {stored} memories of the predecessor in {:.1} s ({known} were here already, {skipped} were left \
+        "took over {stored} of the predecessor in {:.1} s ({known} were here already, {skipped} were left \
          out); its files are as they were",
         progress.seconds()
     );

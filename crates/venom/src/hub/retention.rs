@@ -8,6 +8,7 @@ use crate::config::Config;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use venom_access::Event;
+use venom_core::counted;
 use venom_core::use_cases::Venom;
 
 /// Time between two looks for what is due.
@@ -80,8 +81,8 @@ impl Look {
             Ok(ids) if ids.is_empty() => {}
             Ok(ids) => {
                 tracing::info!(
-                    "erased {} memories for good that were forgotten long ago",
-                    ids.len()
+                    "erased {} for good that were forgotten long ago",
+                    counted::memories(ids.len())
                 );
                 let caller = Caller::local(DOOR);
                 for id in &ids {

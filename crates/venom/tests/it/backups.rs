@@ -75,7 +75,7 @@ fn a_backup_of_a_running_server_is_restored_elsewhere() {
 
     let dry = restore(&folder, &folder.join("backups"), "other").args(["--dry-run"]);
     let dry = dry.run().success();
-    assert!(dry.contains("20 memories in 1 spaces"), "{dry}");
+    assert!(dry.contains("20 memories in 1 space"), "{dry}");
     assert!(dry.contains("other holds no memories now"), "{dry}");
     assert!(dry.ends_with("Nothing was changed.\n"), "{dry}");
     assert!(!folder.join("other").exists());
@@ -158,7 +158,7 @@ fn a_folder_in_use_is_left_alone() {
     let dry = restore(&folder, &backup, "data").args(["--dry-run"]);
     let dry = dry.run().success();
     assert!(
-        dry.contains("data holds 1 memories now and is in use by process"),
+        dry.contains("data holds 1 memory now and is in use by process"),
         "{dry}"
     );
     assert_eq!(everything(&folder).len(), 1);

@@ -28,7 +28,7 @@ fn a_sound_folder_is_told_to_be_sound() {
         .success();
     let said = venom(&folder, ["doctor"]).run().success();
     for words in [
-        "database     ok         every page was read; 1 memories, 0 forgotten\n",
+        "database     ok         every page was read; 1 memory, 0 forgotten\n",
         "model        ok         all-MiniLM-L6-v2 (sha256 53aa51172d14…, 384 dimensions), every byte checked\n",
         "recall       ok         1 of 1 sampled memories are among the first 10 when asked for by their own words\n",
     ] {

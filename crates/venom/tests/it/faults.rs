@@ -190,7 +190,7 @@ fn memories_of_another_model_are_embedded_again_on_demand() {
         );
     }
     let said = venom(&folder, ["reembed"]).run().success();
-    assert_eq!(said, "Embedded 1 memories again with all-MiniLM-L6-v2.\n");
+    assert_eq!(said, "Embedded 1 memory again with all-MiniLM-L6-v2.\n");
     assert_eq!(
         search(&mut stdio(&folder), "music instrument"),
         ["The piano is tuned every October"]

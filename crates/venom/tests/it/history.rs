@@ -269,7 +269,7 @@ fn what_is_erased_is_in_no_file() {
     assert_eq!(files_with(&folder.join("data"), &texts), NOTHING);
     let sound = venom(&folder, ["doctor"]).run().success();
     assert!(
-        sound.contains("1 memories were erased, nothing of them is left"),
+        sound.contains("nothing is left of 1 erased memory"),
         "{sound}"
     );
     let audit = venom(&folder, ["audit", "--json"]).run().success();
@@ -308,7 +308,7 @@ fn what_was_forgotten_long_ago_is_erased_at_the_start() {
     assert!(
         stats
             .stderr
-            .contains("erased 1 memories for good that were forgotten long ago"),
+            .contains("erased 1 memory for good that were forgotten long ago"),
         "{}",
         stats.stderr
     );

@@ -4,6 +4,7 @@ use crate::backup::{Fate, Fates, Plan};
 use crate::config::Config;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use venom_core::counted;
 
 /// What becomes of personas: how many there are of each kind, and which are left alone.
 pub(super) fn text(personas: &Fates) -> String {
@@ -24,7 +25,8 @@ pub(super) fn text(personas: &Fates) -> String {
         .map(|(what, files)| format!("{} {what}", files.len()))
         .collect();
     let mut text = format!(
-        "{count} personas for {}: {}.\n",
+        "{} for {}: {}.\n",
+        counted(count, "persona", "personas"),
         personas.folder.display(),
         counts.join(", ")
     );

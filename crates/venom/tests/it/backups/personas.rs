@@ -203,7 +203,7 @@ fn a_persona_that_cannot_be_read_stops_no_backup() {
     assert!(
         output
             .success()
-            .starts_with("Backed up 1 memories and 2 personas to /")
+            .starts_with("Backed up 1 memory and 2 personas to /")
     );
     // Such as a volume that is not mounted: the others are kept, and it is told.
     let output = venom(&folder, ["backup", "backups", "--persona-dir", "gone"]).run();
@@ -211,7 +211,7 @@ fn a_persona_that_cannot_be_read_stops_no_backup() {
     assert!(output.stderr.contains(told), "{}", output.stderr);
     let said = output.success();
     assert!(
-        said.starts_with("Backed up 1 memories and 3 personas to /"),
+        said.starts_with("Backed up 1 memory and 3 personas to /"),
         "{said}"
     );
 }
@@ -323,7 +323,7 @@ fn a_folder_that_cannot_be_written_to_undoes_nothing() {
     dry.success();
     let output = elsewhere(&folder, &[]).run();
     assert!(
-        output.stdout.starts_with("Restored 1 memories to"),
+        output.stdout.starts_with("Restored 1 memory to"),
         "{output:?}"
     );
     assert!(output.stdout.contains(": 3 not restored.\n"), "{output:?}");
@@ -378,7 +378,7 @@ fn a_backup_by_a_schedule_and_one_beside_a_server_have_the_personas_of_who_makes
     let server = venom_testing::Server::start_with(scheduled, folder.path(), port);
     server
         .process
-        .log_with("backed up 1 memories and 3 personas to");
+        .log_with("backed up 1 memory and 3 personas to");
     drop(server);
     // The command says where personas are, not the server.
     let _server = serve(&folder);

@@ -38,7 +38,7 @@ fn a_server_makes_them_and_keeps_some() {
         &mut HttpClient::open(server.port).unwrap(),
         "The clock ticks",
     );
-    server.process.log_with("backed up 1 memories to");
+    server.process.log_with("backed up 1 memory to");
     server.process.log_with("removed the backup");
     assert_eq!(health(&server)["status"], "healthy");
     drop(server);

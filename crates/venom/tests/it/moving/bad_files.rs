@@ -151,7 +151,7 @@ fn what_is_too_long_is_passed_over() {
     std::fs::write(&path, text).unwrap();
     let said = venom(&folder, ["import"]).args([&path]).run().failure(2);
     assert!(
-        said.contains("expected ] at its end; before that, 1 memories were imported"),
+        said.contains("expected ] at its end; before that, 1 memory was imported"),
         "{said}"
     );
     assert_eq!(everything(&folder).len(), 3);
@@ -170,7 +170,7 @@ fn a_dry_run_tells_what_would_be_refused() {
     };
     let first = look();
     assert!(
-        first.starts_with("Would import 1 memories from jsonl, 1 known already, 1 skipped."),
+        first.starts_with("Would import 1 memory from jsonl, 1 known already, 1 skipped."),
         "{first}"
     );
     assert!(first.contains("skipped record 2: content holds an AWS access key"));

@@ -121,7 +121,7 @@ fn zip_archives_that_mean_harm_are_refused_whole() {
     let path = folder.join("links.zip");
     scripts::run(Command::new("python3").arg("-c").arg(script).arg(&path));
     let said = import(&folder, &path);
-    assert!(said.contains("Imported 1 memories from markdown"), "{said}");
+    assert!(said.contains("Imported 1 memory from markdown"), "{said}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn other_archives_are_refused_whatever_their_names() {
     file(&folder, "notes/bomb.md", &bomb);
     file(&folder, "notes/good.md", b"Tea is at four.");
     let said = import(&folder, &folder.join("notes"));
-    assert!(said.contains("Imported 1 memories from markdown"), "{said}");
+    assert!(said.contains("Imported 1 memory from markdown"), "{said}");
     assert!(said.contains("is an archive"), "{said}");
 }
 
@@ -196,7 +196,7 @@ fn links_lead_nowhere() {
     symlink("../../../../../../../../etc/passwd", notes.join("up.md")).unwrap();
     let said = import(&folder, &notes);
     assert!(
-        said.contains("Imported 1 memories from markdown, 0 known already, 3 skipped."),
+        said.contains("Imported 1 memory from markdown, 0 known already, 3 skipped."),
         "{said}"
     );
     assert!(

@@ -88,8 +88,14 @@ fn notes_in(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Unusable> {
                 }
                 return Ok(());
             }
-            Met::Link(path) if !is_note(&path) => return Ok(()),
-            Met::Link(path) => (path, "it is a link: expected a plain file".to_owned()),
+            Met::Link(path) if path.is_dir() => (
+                path,
+                "it is a link: expected a folder, for no link is followed".to_owned(),
+            ),
+            Met::Link(path) if is_note(&path) => {
+                (path, "it is a link: expected a plain file".to_owned())
+            }
+            Met::Link(_) => return Ok(()),
             Met::Closed(path, why) => (path, format!("it cannot be read: {why}")),
         };
         let place = path

@@ -196,11 +196,14 @@ fn links_lead_nowhere() {
     symlink("../../../../../../../../etc/passwd", notes.join("up.md")).unwrap();
     let said = import(&folder, &notes);
     assert!(
-        said.contains("Imported 1 memory from markdown, 0 known already, 3 skipped."),
+        said.contains("Imported 1 memory from markdown, 0 known already, 5 skipped."),
         "{said}"
     );
     assert!(
-        said.contains("it is a link: expected a plain file"),
+        said.contains("it is a link: expected a plain file")
+            && said.contains(
+                "skipped deep/circle: it is a link: expected a folder, for no link is followed"
+            ),
         "{said}"
     );
     let kept: Vec<String> = everything(&folder).into_values().collect();

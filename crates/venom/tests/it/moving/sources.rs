@@ -121,7 +121,7 @@ fn notes_of_obsidian_and_basic_memory() {
     file(&folder, "vault/empty.md", "");
     std::os::unix::fs::symlink("/etc/hostname", folder.join("vault/link.md")).unwrap();
     std::os::unix::fs::symlink("/etc", folder.join("vault/folder")).unwrap();
-    let summary = check(&folder, &folder.join("vault"), [], "markdown", [2, 0, 2]);
+    let summary = check(&folder, &folder.join("vault"), [], "markdown", [2, 0, 3]);
     let reasons = summary["reasons"].to_string();
     assert!(
         reasons.contains("it is a link") && reasons.contains("is empty"),
@@ -147,7 +147,7 @@ fn notes_of_obsidian_and_basic_memory() {
     let named = import(&folder, &folder.join("vault"), ["--from", "basic-memory"]);
     assert_eq!(
         (&named["kind"], counts(&named)),
-        (&json!("basic-memory"), [0, 2, 2])
+        (&json!("basic-memory"), [0, 2, 3])
     );
 }
 

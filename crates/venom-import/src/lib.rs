@@ -171,7 +171,7 @@ fn open_plain(path: &Path, kind: Option<Kind>, options: &Options) -> Result<Reco
 }
 
 fn open_as(kind: Kind, path: &Path, options: &Options) -> Result<Records, Unusable> {
-    match kind {
+    let records = match kind {
         Kind::Chroma => chroma::open(path, options),
         Kind::Jsonl => jsonl::open(path, options),
         Kind::Markdown | Kind::BasicMemory => markdown::open(path, kind, options),
@@ -179,5 +179,23 @@ fn open_as(kind: Kind, path: &Path, options: &Options) -> Result<Records, Unusab
         Kind::ServerMemory => server_memory::open(path, options),
         Kind::ChatGpt => chatgpt::open(path, options),
         Kind::Claude => claude::open(path, options),
+    };
+    records.map(ended)
+}
+
+/// The same records, which end with the first [`Unusable`]: what cannot be read would fail again at every call.
+fn ended(records: Records) -> Records {
+    let mut found = Some(records.found);
+    let next = move || {
+        let next = found.as_mut()?.next();
+        if !matches!(next, Some(Ok(_))) {
+            // Its file is closed, and the copy of a database removed.
+            found = None;
+        }
+        next
+    };
+    Records {
+        found: Box::new(std::iter::from_fn(next)),
+        ..records
     }
 }

@@ -122,7 +122,7 @@ pub(crate) fn memory(
         speaker: take_text(&mut object, &["speaker"]),
         session: take_text(&mut object, &["session"]),
         source: source(&mut object)?.or_else(|| is_ours.then(Source::default)),
-        rest: Map::new(),
+        ..Loose::default()
     };
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         loose.rest = std::mem::take(metadata);

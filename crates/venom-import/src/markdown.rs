@@ -136,12 +136,14 @@ fn memory(
         format!("{title}\n\n{body}")
     };
     let tags = take_tags(&mut fields, &["tags", "tag"]);
-    let stored_at = take_moment(&mut fields, &["timestamp", "created", "created_at", "date"]);
+    let told = take_moment(&mut fields, &["timestamp", "created", "created_at", "date"]);
+    let guessed = || changed(path).filter(|_| id.is_none());
     let mut loose = Loose {
         space: take_text(&mut fields, &["space"]),
         text,
         tags: tags.into_iter().map(|tag| plain(&tag)).collect(),
-        stored_at: stored_at.or_else(|| if id.is_some() { None } else { changed(path) }),
+        stored_at: told.or_else(guessed),
+        is_time_guessed: told.is_none(),
         occurred_at: take_moment(&mut fields, &["occurred_at"]),
         speaker: take_text(&mut fields, &["speaker"]),
         session: take_text(&mut fields, &["session"]),

@@ -21,6 +21,8 @@ pub(crate) struct Loose {
     pub(crate) text: String,
     pub(crate) tags: Vec<String>,
     pub(crate) stored_at: Option<Timestamp>,
+    /// Whether that is only a guess.
+    pub(crate) is_time_guessed: bool,
     pub(crate) occurred_at: Option<Timestamp>,
     pub(crate) speaker: Option<String>,
     pub(crate) session: Option<String>,
@@ -67,6 +69,7 @@ impl Loose {
                 occurred_at: self.occurred_at,
             },
             stored_at: self.stored_at,
+            is_time_guessed: self.is_time_guessed,
             source: self.source.take().unwrap_or_else(Source::command_line),
             metadata: metadata(&self.rest),
             turn: None,

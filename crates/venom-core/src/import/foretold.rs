@@ -79,8 +79,9 @@ mod tests {
             prop::sample::select(moments.to_vec()),
             prop::sample::select(speakers.to_vec()),
             prop::sample::select(spaces.to_vec()),
+            any::<bool>(),
         )
-            .prop_map(|(text, id, stored, occurred, speaker, space)| NewImport {
+            .prop_map(|(text, id, stored, occurred, speaker, space, is_time_guessed)| NewImport {
                 id: id.and_then(MemoryId::new),
                 space: SpaceName::parse(space).expect("it is valid"),
                 content: Content::parse(text).expect("it is valid"),
@@ -91,6 +92,7 @@ mod tests {
                     ..Origin::default()
                 },
                 stored_at: stored.map(Timestamp::from_micros),
+                is_time_guessed,
                 source: Source::default(),
                 metadata: None,
                 turn: None,

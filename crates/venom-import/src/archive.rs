@@ -279,7 +279,7 @@ mod tests {
             let records = crate::open(&path, None, &options)?;
             let mut texts = Vec::new();
             for found in records.found {
-                texts.extend(found?.map(|new| new.content.as_str().to_owned()));
+                texts.extend(found?.map(|record| record.new.content.as_str().to_owned()));
             }
             Ok(texts)
         };

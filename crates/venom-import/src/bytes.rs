@@ -72,6 +72,12 @@ pub(crate) fn is_part(path: &Path, name: &str) -> bool {
     is_json && rest.is_some_and(|rest| rest.is_empty() || is_number(rest))
 }
 
+/// The name of a file, without its folder.
+pub(crate) fn name_of(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 fn json_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));

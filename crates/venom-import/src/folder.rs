@@ -148,11 +148,7 @@ fn all(
 /// A record among those of several places: where it is tells in which. What ends one place is left out itself.
 fn in_place(name: &str, found: Result<Found, Unusable>) -> Found {
     match found {
-        Ok(Ok(new)) => Ok(new),
-        Ok(Err(Skipped { place, why })) => Err(Skipped {
-            place: format!("{name}, {place}"),
-            why,
-        }),
+        Ok(found) => crate::of_file(name, found),
         Err(Unusable(why)) => Err(Skipped {
             place: name.to_owned(),
             why,

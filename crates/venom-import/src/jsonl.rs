@@ -33,10 +33,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
             Ok(None) => return None,
             Err(error) => return Some(Err(Unusable(format!("{shown} cannot be read: {error}")))),
         };
-        Some(Ok(read(line, &space).map_err(|why| Skipped {
-            place: format!("line {number}"),
-            why,
-        })))
+        let place = format!("line {number}");
+        Some(Ok(crate::found(place, read(line, &space))))
     };
     let shown = path.display();
     let start = start(&mut next).map_err(|refused| match refused {
@@ -70,8 +68,8 @@ fn is_list(path: &Path) -> Result<bool, Unusable> {
 fn list(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let space = options.space.clone();
     let read = move |place: &str, value: &Value| {
-        let place = || place.to_owned();
-        VecDeque::from([item(value.clone(), place, |object| loose(object, &space))])
+        let make = |object| loose(object, &space);
+        VecDeque::from([item(value.clone(), place.to_owned(), make)])
     };
     let form = Form {
         keys: &TEXTS,
@@ -175,17 +173,14 @@ fn source(object: &mut Map<String, Value>) -> Result<Option<Source>, String> {
 /// The same as an item of a source.
 pub(crate) fn item(
     value: Value,
-    place: impl FnOnce() -> String,
+    place: String,
     make: impl FnOnce(Map<String, Value>) -> Result<venom_core::NewImport, String>,
 ) -> Found {
     let memory = match value {
         Value::Object(object) => make(object),
         _ => Err("it is no JSON object".to_owned()),
     };
-    memory.map_err(|why| Skipped {
-        place: place(),
-        why,
-    })
+    crate::found(place, memory)
 }
 
 #[cfg(test)]

@@ -116,17 +116,49 @@ pub struct Options {
 #[error("{0}")]
 pub struct Unusable(pub String);
 
+/// A record that makes a memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it is, as of [`Skipped`].
+    pub place: String,
+    /// What it makes.
+    pub new: NewImport,
+}
+
 /// A record that is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where it is: a line, a file, an id.
+    /// Where it is: a line, a file, an id; among several files also in which.
     pub place: String,
     /// Why, one sentence.
     pub why: String,
 }
 
 /// A record, or why it is left out.
-pub type Found = Result<NewImport, Skipped>;
+pub type Found = Result<Record, Skipped>;
+
+/// What was made of a record, with its place.
+fn found(place: String, made: Result<NewImport, String>) -> Found {
+    match made {
+        Ok(new) => Ok(Record { place, new }),
+        Err(why) => Err(Skipped { place, why }),
+    }
+}
+
+/// The same as a record of one among several files.
+fn of_file(name: &str, found: Found) -> Found {
+    let place = |place: String| format!("{name}, {place}");
+    match found {
+        Ok(record) => Ok(Record {
+            place: place(record.place),
+            ..record
+        }),
+        Err(skipped) => Err(Skipped {
+            place: place(skipped.place),
+            ..skipped
+        }),
+    }
+}
 
 /// Every record of a source, in order. After an [`Unusable`] there is none.
 pub struct Records {

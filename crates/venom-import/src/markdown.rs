@@ -8,7 +8,7 @@ mod front_matter;
 use crate::bytes::{self, FOLDER_FILES_MAX, unreadable};
 use crate::folder::{self, Met};
 use crate::record::{Loose, take_moment, take_tags, take_text};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable};
+use crate::{Found, Kind, Options, Record, Records, Skipped, Unusable};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -32,10 +32,12 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
         // Read now: a file that is none imports nothing.
         let text = bytes::text(path, NOTE_BYTES_MAX, EXPECTED)?;
         let name = path.file_name().map_or(path, Path::new);
-        let made = memory((path, name), &text, &space).map_err(|why| {
+        let new = memory((path, name), &text, &space).map_err(|why| {
             let shown = path.display();
             Unusable(format!("{shown} makes no memory: {why}"))
         })?;
+        let place = name.display().to_string();
+        let made = Record { place, new };
         return Ok(Records {
             kind,
             total: Some(1),
@@ -55,10 +57,7 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
         let name = note.strip_prefix(&root).unwrap_or(&note).to_owned();
         let text = bytes::text(&note, NOTE_BYTES_MAX, EXPECTED).map_err(|Unusable(why)| why);
         let made = text.and_then(|text| memory((&note, &name), &text, &space));
-        made.map_err(|why| Skipped {
-            place: name.display().to_string(),
-            why,
-        })
+        crate::found(name.display().to_string(), made)
     };
     let skipped = skipped.into_iter().map(Err);
     let total = notes.len() + skipped.len();

@@ -39,7 +39,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     let space = options.space.clone();
     let total = list.len() as u64;
     let found = list.into_iter().enumerate().map(move |(place, item)| {
-        let place = || format!("memory {}", place + 1);
+        let place = format!("memory {}", place + 1);
         let make = |object| jsonl::memory(renamed(object), &space);
         Ok(jsonl::item(item, place, make))
     });

@@ -297,7 +297,7 @@ mod tests {
             };
             let records = venom_import::open(&file, None, &options).unwrap();
             prop_assert_eq!(records.kind, Kind::Jsonl);
-            let back: Vec<_> = records.found.map(|found| found.unwrap().unwrap()).collect();
+            let back: Vec<_> = records.found.map(|found| found.unwrap().unwrap().new).collect();
             prop_assert_eq!(back.len(), memories.len());
             for (new, memory) in back.into_iter().zip(memories) {
                 let again = Memory {

@@ -7,7 +7,7 @@
 use crate::bytes::{FOLDER_FILES_MAX, unreadable};
 use crate::chroma::CHROMA_FILE;
 use crate::scratch::Scratch;
-use crate::{Options, Records, Unusable};
+use crate::{Options, Records, Skipped, Unusable};
 use crate::{detect, markdown};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
@@ -52,23 +52,25 @@ pub(crate) fn open(
 ) -> Result<Records, Unusable> {
     let (folder, content) = extract(archive, &options.scratch)?;
     // People are told of the archive that they named.
-    let shown = |Unusable(why): Unusable, folder: &Scratch| {
-        let inner = content.display().to_string();
-        let outer = folder.path().display().to_string();
-        let name = archive.display().to_string();
-        Unusable(why.replace(&inner, &name).replace(&outer, &name))
+    let names = [&content, folder.path()].map(|path| path.display().to_string());
+    let name = archive.display().to_string();
+    let shown = move |why: String| {
+        let [inner, outer] = &names;
+        why.replace(inner, &name).replace(outer, &name)
     };
-    let records = open(&content).map_err(|error| shown(error, &folder))?;
-    let (inner, name) = (content.clone(), archive.display().to_string());
+    let records = open(&content).map_err(|Unusable(why)| Unusable(shown(why)))?;
     let mut found = records.found;
-    let kept =
-        std::iter::from_fn(move || {
-            let _ = &folder;
-            let next = found.next()?;
-            Some(next.map_err(|Unusable(why)| {
-                Unusable(why.replace(&inner.display().to_string(), &name))
-            }))
-        });
+    let kept = std::iter::from_fn(move || {
+        let _ = &folder;
+        Some(match found.next()? {
+            Ok(Err(Skipped { place, why })) => Ok(Err(Skipped {
+                place,
+                why: shown(why),
+            })),
+            Err(Unusable(why)) => Err(Unusable(shown(why))),
+            good => good,
+        })
+    });
     Ok(Records {
         kind: records.kind,
         total: records.total,
@@ -255,6 +257,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Kind;
     use std::io::Cursor;
     use venom_core::SpaceName;
     use venom_fuzz::Target;
@@ -317,6 +320,29 @@ mod tests {
             ("chat.html", b"<html>"),
         ];
         assert_eq!(texts(&zipped(export)).unwrap(), ["User sails."]);
+    }
+
+    #[test]
+    fn reasons_name_the_archive_and_not_where_it_was_extracted() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("all.zip");
+        let line: &[u8] = br#"{"content": "Ana sails."}"#;
+        let entries: &[(&str, &[u8])] = &[
+            ("a.md", b""),
+            ("b.md", b"Ben runs."),
+            ("c.jsonl", b"{\"content\": 7}"),
+            ("d.jsonl", line),
+        ];
+        std::fs::write(&path, zipped(entries)).unwrap();
+        for (kind, file) in [(Kind::Markdown, "a.md"), (Kind::Jsonl, "c.jsonl")] {
+            let read = crate::fuzzed::read(&path, Some(kind), 2);
+            let [Skipped { place, why }] = &read.skipped[..] else {
+                panic!("one is left out: {read:?}")
+            };
+            assert_eq!(place, file);
+            let expected = format!("{} is ", path.join(file).display());
+            assert!(why.starts_with(&expected), "{why}");
+        }
     }
 
     #[test]

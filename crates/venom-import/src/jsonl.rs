@@ -187,7 +187,45 @@ pub(crate) fn item(
 mod tests {
     use super::*;
     use crate::fuzzed::outcome;
+    use serde_json::json;
     use venom_fuzz::Target;
+
+    /// Fields and metadata of one name, names that cannot be kept as such, and what mem0 calls by other names.
+    #[test]
+    fn nothing_is_lost_where_names_meet() {
+        let space = SpaceName::parse("default").expect("a name");
+        let long = "n".repeat(200);
+        for (record, expected) in [
+            (
+                json!({"content": "x", "a": 2, "metadata": {"a": 1}}),
+                json!({"a": 1, "a_": 2}),
+            ),
+            (
+                json!({"content": "x", "a": 1, "metadata": {"a": 1}}),
+                json!({"a": 1}),
+            ),
+            (
+                json!({"content": "x", "speaker": long, "metadata": {"speaker": "y"}}),
+                json!({"speaker": "y", "speaker_": long}),
+            ),
+            (
+                json!({"content": "x", "id": "b", "metadata": {"original_id": "a"}}),
+                json!({"original_id": "a", "original_id_": "b"}),
+            ),
+            (
+                json!({"memory": "x", "categories": ["a"], "tags": ["b"]}),
+                json!({"categories": ["a"]}),
+            ),
+        ] {
+            let Value::Object(object) = record.clone() else {
+                panic!("it is an object")
+            };
+            let made = loose(object, &space).expect("a memory");
+            let kept = made.metadata.expect("there is more");
+            let kept: Value = serde_json::from_str(kept.as_str()).expect("JSON");
+            assert_eq!(kept, expected, "{record}");
+        }
+    }
 
     #[test]
     fn fuzz_import_lines() {

@@ -9,7 +9,7 @@ use crate::bytes::{self, FOLDER_FILES_MAX, unreadable};
 use crate::folder::{self, Met};
 use crate::record::{Loose, take_moment, take_tags, take_text};
 use crate::{Found, Kind, Options, Record, Records, Skipped, Unusable};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use venom_core::limits::CONTENT_BYTES_MAX;
@@ -148,22 +148,18 @@ fn memory(
         session: take_text(&mut fields, &["session"]),
         ..Loose::default()
     };
+    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+        loose.rest = std::mem::take(metadata);
+        fields.remove("metadata");
+    }
     if id.is_none() {
         loose.keep("file", Value::String(name.display().to_string()));
     }
     loose.id = id;
-    rest(&mut loose, fields);
-    loose.settle(space)
-}
-
-fn rest(loose: &mut Loose, mut fields: Map<String, Value>) {
-    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-        loose.rest.append(metadata);
-        fields.remove("metadata");
-    }
     for (key, value) in fields {
         loose.keep(&key, value);
     }
+    loose.settle(space)
 }
 
 /// Tags of notes may have a # before them.

@@ -83,7 +83,9 @@ fn notes_without_a_date_stay_hidden_when_they_come_again() {
     let folder = Folder::new();
     let names = ["one", "two", "three"].map(|name| format!("{name}.md"));
     let archive = folder.join("notes.zip");
-    let entries = names.each_ref().map(|name| (name.as_str(), &b"A fact."[..]));
+    let entries = names
+        .each_ref()
+        .map(|name| (name.as_str(), &b"A fact."[..]));
     std::fs::write(&archive, zipped(&entries)).unwrap();
     let notes = folder.join("notes");
     std::fs::create_dir(&notes).unwrap();

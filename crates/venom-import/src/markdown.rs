@@ -140,7 +140,11 @@ fn memory(
     let mut loose = Loose {
         space: take_text(&mut fields, &["space"]),
         text,
-        tags: tags.into_iter().map(|tag| plain(&tag)).collect(),
+        tags: if id.is_some() {
+            tags
+        } else {
+            tags.iter().map(|tag| plain(tag)).collect()
+        },
         stored_at: told.or_else(guessed),
         is_time_guessed: told.is_none(),
         occurred_at: take_moment(&mut fields, &["occurred_at"]),
@@ -162,7 +166,7 @@ fn memory(
     loose.settle(space)
 }
 
-/// Tags of notes may have a # before them.
+/// Tags of other notes may have a # before them.
 fn plain(tag: &str) -> String {
     tag.trim_start_matches('#').to_owned()
 }

@@ -1,4 +1,5 @@
-//! Files as they come from outside: opened without following links out, read within limits.
+//! Files as they come from outside, read within limits. What lists a folder leaves links in it alone; a file that was
+//! named is opened also where it is a link.
 
 use crate::{Unusable, json};
 use serde_json::Value;

@@ -79,6 +79,9 @@ pub struct NewImport {
     pub origin: Origin,
     /// When it was stored there; the time of the import if that is not known.
     pub stored_at: Option<Timestamp>,
+    /// Whether that is only a guess, such as the time of a file, which changes with each copy: it is not recognised by it.
+    /// Not kept.
+    pub is_time_guessed: bool,
     /// Through whom it came in there.
     pub source: Source,
     /// What else was known of it.
@@ -105,11 +108,12 @@ impl NewImport {
     }
 
     /// What it is recognised by when it comes again, whatever became of the memory that was made of it: space, id,
-    /// text, times, speaker and session, or the turn that it is. O(text).
+    /// text, times, speaker and session, or the turn that it is. A time that was guessed is as good as none. O(text).
     pub fn key(&self) -> ImportKey {
         let id = self.id.map(|id| id.to_string());
         let time = |time: Option<Timestamp>| time.map(|time| time.as_micros().to_string());
-        let (stored, occurred) = (time(self.stored_at), time(self.origin.occurred_at));
+        let stored = time(self.stored_at.filter(|_| !self.is_time_guessed));
+        let occurred = time(self.origin.occurred_at);
         let speaker = self.origin.speaker.as_ref().map(Speaker::as_str);
         let session = self.origin.session.as_ref().map(SessionName::as_str);
         let parts = [
@@ -206,6 +210,7 @@ mod tests {
             tags: Tags::default(),
             origin: Origin::default(),
             stored_at: None,
+            is_time_guessed: false,
             source: Source::default(),
             metadata: None,
             turn: None,
@@ -222,6 +227,11 @@ mod tests {
             stored_at: at,
             ..first.clone()
         };
+        let guessed = NewImport {
+            is_time_guessed: true,
+            ..stored.clone()
+        };
+        assert_eq!(guessed.key(), first.key());
         let occurred = Origin {
             occurred_at: at,
             ..Origin::default()

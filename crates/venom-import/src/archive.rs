@@ -7,14 +7,16 @@
 use crate::bytes::{FOLDER_FILES_MAX, unreadable};
 use crate::chroma::CHROMA_FILE;
 use crate::scratch::Scratch;
-use crate::{Options, Records, Unusable};
+use crate::{Options, Records, Skipped, Unusable};
 use crate::{detect, markdown};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufReader, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
-use zip::ZipArchive;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use venom_core::Timestamp;
+use zip::{DateTime, ZipArchive};
 
 /// Most bytes that an archive holds of what is extracted (8 GiB).
 pub const ARCHIVE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
@@ -50,23 +52,25 @@ pub(crate) fn open(
 ) -> Result<Records, Unusable> {
     let (folder, content) = extract(archive, &options.scratch)?;
     // People are told of the archive that they named.
-    let shown = |Unusable(why): Unusable, folder: &Scratch| {
-        let inner = content.display().to_string();
-        let outer = folder.path().display().to_string();
-        let name = archive.display().to_string();
-        Unusable(why.replace(&inner, &name).replace(&outer, &name))
+    let names = [&content, folder.path()].map(|path| path.display().to_string());
+    let name = archive.display().to_string();
+    let shown = move |why: String| {
+        let [inner, outer] = &names;
+        why.replace(inner, &name).replace(outer, &name)
     };
-    let records = open(&content).map_err(|error| shown(error, &folder))?;
-    let (inner, name) = (content.clone(), archive.display().to_string());
+    let records = open(&content).map_err(|Unusable(why)| Unusable(shown(why)))?;
     let mut found = records.found;
-    let kept =
-        std::iter::from_fn(move || {
-            let _ = &folder;
-            let next = found.next()?;
-            Some(next.map_err(|Unusable(why)| {
-                Unusable(why.replace(&inner.display().to_string(), &name))
-            }))
-        });
+    let kept = std::iter::from_fn(move || {
+        let _ = &folder;
+        Some(match found.next()? {
+            Ok(Err(Skipped { place, why })) => Ok(Err(Skipped {
+                place,
+                why: shown(why),
+            })),
+            Err(Unusable(why)) => Err(Unusable(shown(why))),
+            good => good,
+        })
+    });
     Ok(Records {
         kind: records.kind,
         total: records.total,
@@ -99,7 +103,7 @@ fn extract(archive: &Path, place: &Path) -> Result<(Scratch, PathBuf), Unusable>
     })?;
     let root = folder.path().join("content");
     make_folder(&root).map_err(|error| damaged(&error))?;
-    let mut space = Room {
+    let mut free_room = Room {
         left: ARCHIVE_BYTES_MAX.min(RATIO_FREE_BYTES + length.saturating_mul(ARCHIVE_RATIO_MAX)),
     };
     let mut names = HashSet::new();
@@ -125,7 +129,8 @@ fn extract(archive: &Path, place: &Path) -> Result<(Scratch, PathBuf), Unusable>
                 "{shown} is encrypted: expected an archive without a password"
             )));
         }
-        space.extract(&mut entry, &root.join(&path))
+        let at = entry.last_modified().and_then(time_of);
+        free_room.extract((&mut entry, at), &root.join(&path))
             .map_err(|error| match error {
                 Stopped::TooMuch => Unusable(format!(
                     "{shown} grows beyond all measure: expected at most {ARCHIVE_RATIO_MAX} times its size, and \
@@ -145,6 +150,14 @@ fn extract(archive: &Path, place: &Path) -> Result<(Scratch, PathBuf), Unusable>
     }
     let content = content(root).map_err(|error| damaged(&error))?;
     Ok((folder, content))
+}
+
+/// When an entry was changed, as it says. It says it in a zone that it does not tell, which is taken for UTC; `None` for the
+/// first moment that it can say, which is what programs write that do not know it.
+fn time_of(at: DateTime) -> Option<SystemTime> {
+    let at = Some(at).filter(|at| *at != DateTime::DEFAULT)?;
+    let micros = Timestamp::parse(&at.to_string())?.as_micros();
+    UNIX_EPOCH.checked_add(Duration::from_micros(u64::try_from(micros).ok()?))
 }
 
 /// The path of an entry below the root: names only, separated by slashes. `None` for one that leads elsewhere.
@@ -209,8 +222,12 @@ struct Room {
 }
 
 impl Room {
-    /// Writes one file, whatever the archive says of its length.
-    fn extract(&mut self, entry: &mut impl Read, path: &Path) -> Result<(), Stopped> {
+    /// Writes one file, whatever the archive says of its length, with the time that it says.
+    fn extract(
+        &mut self,
+        (entry, at): (&mut impl Read, Option<SystemTime>),
+        path: &Path,
+    ) -> Result<(), Stopped> {
         if let Some(folder) = path.parent() {
             make_folder(folder).map_err(Stopped::Written)?;
         }
@@ -218,7 +235,7 @@ impl Room {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let count = match entry.read(&mut buffer) {
-                Ok(0) => return Ok(()),
+                Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Stopped::Read(error)),
@@ -229,12 +246,18 @@ impl Room {
                 .ok_or(Stopped::TooMuch)?;
             file.write_all(&buffer[..count]).map_err(Stopped::Written)?;
         }
+        if let Some(at) = at {
+            // Where no such time can be set it is that of now: a guess is as good as another.
+            let _ = file.set_modified(at);
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Kind;
     use std::io::Cursor;
     use venom_core::SpaceName;
     use venom_fuzz::Target;
@@ -259,7 +282,7 @@ mod tests {
             let records = crate::open(&path, None, &options)?;
             let mut texts = Vec::new();
             for found in records.found {
-                texts.extend(found?.map(|new| new.content.as_str().to_owned()));
+                texts.extend(found?.map(|record| record.new.content.as_str().to_owned()));
             }
             Ok(texts)
         };
@@ -300,6 +323,29 @@ mod tests {
     }
 
     #[test]
+    fn reasons_name_the_archive_and_not_where_it_was_extracted() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("all.zip");
+        let line: &[u8] = br#"{"content": "Ana sails."}"#;
+        let entries: &[(&str, &[u8])] = &[
+            ("a.md", b""),
+            ("b.md", b"Ben runs."),
+            ("c.jsonl", b"{\"content\": 7}"),
+            ("d.jsonl", line),
+        ];
+        std::fs::write(&path, zipped(entries)).unwrap();
+        for (kind, file) in [(Kind::Markdown, "a.md"), (Kind::Jsonl, "c.jsonl")] {
+            let read = crate::fuzzed::read(&path, Some(kind), 2);
+            let [Skipped { place, why }] = &read.skipped[..] else {
+                panic!("one is left out: {read:?}")
+            };
+            assert_eq!(place, file);
+            let expected = format!("{} is ", path.join(file).display());
+            assert!(why.starts_with(&expected), "{why}");
+        }
+    }
+
+    #[test]
     fn archives_that_mean_harm_are_refused_in_a_sentence() {
         let note: &[u8] = b"a note";
         for name in ["../out.md", "/etc/out.md", "a/../../out.md", "a\\..\\b.md"] {
@@ -333,6 +379,29 @@ mod tests {
             .unwrap();
         spoilt[at + 6] ^= 0x40;
         assert!(texts(&spoilt).is_err());
+    }
+
+    /// As most programs write it: without a zone.
+    #[test]
+    fn a_note_has_the_time_of_its_entry() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("notes.zip");
+        let told = |options: SimpleFileOptions| {
+            let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+            writer.start_file("a.md", options).unwrap();
+            writer.write_all(b"Ana sails.").unwrap();
+            std::fs::write(&path, writer.finish().unwrap().into_inner()).unwrap();
+            let read = crate::fuzzed::read(&path, None, 1);
+            let new = read.memories.into_iter().next().unwrap();
+            assert!(new.is_time_guessed);
+            new.stored_at.map(|at| at.to_string()).unwrap()
+        };
+        let at = DateTime::from_date_and_time(2024, 2, 29, 12, 30, 58).unwrap();
+        let options = SimpleFileOptions::default();
+        let known = told(options.last_modified_time(at));
+        assert_eq!(known, "2024-02-29T12:30:58.000000Z");
+        let unknown = told(options.last_modified_time(DateTime::DEFAULT));
+        assert!(!unknown.starts_with("1980"), "{unknown}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Files as they come from outside: opened without following links out, read within limits.
+//! Files as they come from outside, read within limits. What lists a folder leaves links in it alone; a file that was
+//! named is opened also where it is a link.
 
 use crate::{Unusable, json};
 use serde_json::Value;
@@ -70,6 +71,12 @@ pub(crate) fn is_part(path: &Path, name: &str) -> bool {
     };
     let is_json = path.extension().is_some_and(|it| it == "json");
     is_json && rest.is_some_and(|rest| rest.is_empty() || is_number(rest))
+}
+
+/// The name of a file, without its folder.
+pub(crate) fn name_of(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn json_files(folder: &Path) -> impl Iterator<Item = PathBuf> {

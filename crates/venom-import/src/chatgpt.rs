@@ -8,7 +8,7 @@
 use crate::bytes::{self, unreadable};
 use crate::lists::{Form, lists};
 use crate::record::{Loose, moment};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, detect};
+use crate::{Found, Kind, Options, Records, Unusable, Watch, detect};
 use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -130,10 +130,7 @@ fn turns(
             turn: turn_id(id, message).filter(|_| is_turn),
             ..new
         });
-        found.push_back(made.map_err(|why| Skipped {
-            place: place.to_owned(),
-            why,
-        }));
+        found.push_back(crate::found(place.to_owned(), made));
     }
     found
 }
@@ -237,7 +234,7 @@ mod tests {
             let found = turns("c", &conversation(title), true, (&space, &watch));
             let made: Vec<NewImport> = found
                 .into_iter()
-                .map(|found| found.expect("a turn"))
+                .map(|found| found.expect("a turn").new)
                 .collect();
             (made, watch.passed_over())
         };
@@ -257,6 +254,40 @@ mod tests {
         assert!(renamed[0].origin != made[0].origin);
         let keys = |made: &[NewImport]| made.iter().map(NewImport::key).collect::<Vec<_>>();
         assert_eq!(keys(&renamed), keys(&made));
+    }
+
+    #[test]
+    fn among_several_files_a_conversation_is_told_by_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let parts = json!(["Which boat?"]);
+        let whole = json!({"current_node": "1", "mapping": {"1": node("", "user", &parts, false)}});
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str| {
+            let list = json!([whole, 7, whole]).to_string();
+            std::fs::write(path(name), list).expect("it can be written");
+        };
+        let places = || {
+            let options = crate::fuzzed::options(folder.path());
+            let records = crate::open(folder.path(), None, &options).expect("it can be read");
+            let places = records.found.map(|found| match found.expect("a list") {
+                Ok(record) => record.place,
+                Err(skipped) => format!("not {}", skipped.place),
+            });
+            places.collect::<Vec<_>>()
+        };
+        write("conversations-000.json");
+        let alone = ["conversation 1", "not conversation 2", "conversation 3"];
+        assert_eq!(places(), alone);
+        write("conversations-001.json");
+        let of = |file: &str| {
+            [
+                format!("{file}, conversation 1"),
+                format!("not {file}, conversation 2"),
+                format!("{file}, conversation 3"),
+            ]
+        };
+        let both = ["conversations-000.json", "conversations-001.json"].map(of);
+        assert_eq!(places(), both.concat());
     }
 
     #[test]

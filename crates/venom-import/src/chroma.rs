@@ -279,16 +279,13 @@ fn memory(
         rest: fields,
         ..Loose::default()
     };
-    let new = loose.settle(space).map_err(|why| Skipped {
-        place: id.to_owned(),
-        why,
-    })?;
-    if crate::record::is_left_out(new.metadata.as_ref()) {
+    let record = crate::found(id.to_owned(), loose.settle(space))?;
+    if crate::record::is_left_out(record.new.metadata.as_ref()) {
         watch.note(format!(
             "{id} is kept without its metadata: expected at most {METADATA_BYTES_MAX} bytes of JSON"
         ));
     }
-    Ok(new)
+    Ok(record)
 }
 
 /// The time that an id of the predecessor tells.

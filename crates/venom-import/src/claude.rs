@@ -59,7 +59,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         let (made, skipped) = match memories(&file, &space) {
             Ok(made) => (Some(made), None),
             Err(Unusable(why)) => {
-                let place = name_of(&file);
+                let place = bytes::name_of(&file);
                 (None, Some(Err(Skipped { place, why })))
             }
         };
@@ -126,11 +126,6 @@ fn holds_memories(file: &Path) -> Result<bool, Unusable> {
     Ok(detect::first_of(bytes::without_mark(&start), of).unwrap_or(false))
 }
 
-fn name_of(file: &Path) -> String {
-    let name = file.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
-}
-
 /// What it remembers: of the user, of each project, and in files of its own; one memory after the other, since each says
 /// again of which project it is.
 fn memories(
@@ -155,14 +150,11 @@ fn memories(
             KEYS.join(", ")
         )));
     }
-    let (place, space) = (name_of(file), space.clone());
+    let (name, space) = (bytes::name_of(file), space.clone());
     let told = items.into_iter().flat_map(told).flat_map(Told::pieces);
-    Ok(told.map(move |loose| {
+    Ok((1_u64..).zip(told).map(move |(number, loose)| {
         let made = loose.and_then(|loose| loose.settle(&space));
-        made.map_err(|why| Skipped {
-            place: place.clone(),
-            why,
-        })
+        crate::found(format!("{name}, memory {number}"), made)
     }))
 }
 
@@ -334,10 +326,7 @@ fn turns(place: &str, conversation: &Value, space: &SpaceName) -> VecDeque<Found
             turn: id.and_then(|id| chatgpt::turn_id(conversation_id, id)),
             ..new
         });
-        Some(made.map_err(|why| Skipped {
-            place: place.to_owned(),
-            why,
-        }))
+        Some(crate::found(place.to_owned(), made))
     };
     messages.into_iter().flatten().filter_map(turn).collect()
 }
@@ -391,10 +380,10 @@ mod tests {
             .iter()
             .map(|it| format!("{}: {}", it.place, it.why));
         let expected = [
-            "memories.json: its conversations_memory is no text",
-            "memories.json: what it remembers of a project is no text",
-            "memories.json: the id of a project has 257 bytes: expected at most 256",
-            "memories.json: a file of what it remembers has no content",
+            "memories.json, memory 1: its conversations_memory is no text",
+            "memories.json, memory 4: what it remembers of a project is no text",
+            "memories.json, memory 5: the id of a project has 257 bytes: expected at most 256",
+            "memories.json, memory 7: a file of what it remembers has no content",
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
     }

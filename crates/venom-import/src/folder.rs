@@ -6,11 +6,12 @@ use crate::bytes::{FOLDER_FILES_MAX, is_part, unreadable};
 use crate::chatgpt::CONVERSATIONS;
 use crate::chroma::CHROMA_FILE;
 use crate::claude::MEMORIES;
-use crate::{Found, Kind, Left, Options, Records, Skipped, Unusable, detect, markdown};
+use crate::{Found, Kind, Left, Options, Records, Skipped, Unusable, Watch, detect, markdown};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use venom_core::counted;
 
-/// Most files of JSON whose kind is looked at. Those behind them, by name, are left alone.
+/// Most files of JSON whose kind is looked at. Those behind them, by name, are left alone, and it is noted how many.
 const JSON_FILES_MAX: usize = 10_000;
 
 /// What a walk comes by.
@@ -75,7 +76,7 @@ pub(crate) fn open(
     if let Some(kind @ (Kind::Markdown | Kind::BasicMemory)) = kind {
         return markdown::open(root, kind, options);
     }
-    let survey = Survey::new(root)?;
+    let survey = Survey::new(root, &options.watch)?;
     let Some(kind) = kind.or_else(|| survey.first(root)) else {
         return Err(survey.unusable.unwrap_or_else(|| detect::unknown(root)));
     };
@@ -148,11 +149,7 @@ fn all(
 /// A record among those of several places: where it is tells in which. What ends one place is left out itself.
 fn in_place(name: &str, found: Result<Found, Unusable>) -> Found {
     match found {
-        Ok(Ok(new)) => Ok(new),
-        Ok(Err(Skipped { place, why })) => Err(Skipped {
-            place: format!("{name}, {place}"),
-            why,
-        }),
+        Ok(found) => crate::of_file(name, found),
         Err(Unusable(why)) => Err(Skipped {
             place: name.to_owned(),
             why,
@@ -190,7 +187,7 @@ struct Survey {
 }
 
 impl Survey {
-    fn new(root: &Path) -> Result<Self, Unusable> {
+    fn new(root: &Path, watch: &Watch) -> Result<Self, Unusable> {
         let mut survey = Self {
             places: Vec::new(),
             met: HashSet::new(),
@@ -198,7 +195,7 @@ impl Survey {
             unusable: None,
         };
         let mut first_note: Option<PathBuf> = None;
-        let mut json = Vec::new();
+        let (mut json, mut unsorted) = (Vec::new(), 0);
         walk(root, |met| {
             let file = match met {
                 Met::File(file) => file,
@@ -216,12 +213,23 @@ impl Survey {
                 }
             } else if is_named(&file, CHROMA_FILE) {
                 survey.add(Kind::Chroma, parent(&file), file.clone());
-            } else if detect::is_json(&file) && json.len() < FOLDER_FILES_MAX {
-                json.push(file);
+            } else if detect::is_json(&file) {
+                if json.len() < FOLDER_FILES_MAX {
+                    json.push(file);
+                } else {
+                    unsorted += 1;
+                }
             }
             Ok(())
         })?;
         json.sort();
+        let more = json.len().saturating_sub(JSON_FILES_MAX) + unsorted;
+        if more > 0 {
+            let files = counted(more, "more file of JSON was", "more files of JSON were");
+            watch.note(format!(
+                "{files} not looked at: expected at most {JSON_FILES_MAX} in a folder and those in it"
+            ));
+        }
         for file in json.into_iter().take(JSON_FILES_MAX) {
             let folder = export_of(&file);
             match (detect::file(&file), folder) {
@@ -408,6 +416,23 @@ mod tests {
             told.ends_with("conversations.json is empty: expected something to import"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn files_beyond_the_limit_are_told() {
+        let folder = folder(&[("a.jsonl", LINES)]);
+        let told = |count: usize| {
+            for number in 1..count {
+                std::fs::write(folder.path().join(format!("b{number}.json")), "").unwrap();
+            }
+            let options = options(folder.path());
+            let records = crate::open(folder.path(), None, &options).unwrap();
+            assert_eq!(records.found.count(), 1);
+            options.watch.take_notes()
+        };
+        assert_eq!(told(JSON_FILES_MAX), Vec::<String>::new());
+        let expected = "2 more files of JSON were not looked at: expected at most 10000 in a folder and those in it";
+        assert_eq!(told(JSON_FILES_MAX + 2), [expected]);
     }
 
     #[test]

@@ -33,10 +33,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
             Ok(None) => return None,
             Err(error) => return Some(Err(Unusable(format!("{shown} cannot be read: {error}")))),
         };
-        Some(Ok(read(line, &space).map_err(|why| Skipped {
-            place: format!("line {number}"),
-            why,
-        })))
+        let place = format!("line {number}");
+        Some(Ok(crate::found(place, read(line, &space))))
     };
     let shown = path.display();
     let start = start(&mut next).map_err(|refused| match refused {
@@ -70,8 +68,8 @@ fn is_list(path: &Path) -> Result<bool, Unusable> {
 fn list(path: &Path, options: &Options) -> Result<Records, Unusable> {
     let space = options.space.clone();
     let read = move |place: &str, value: &Value| {
-        let place = || place.to_owned();
-        VecDeque::from([item(value.clone(), place, |object| loose(object, &space))])
+        let make = |object| loose(object, &space);
+        VecDeque::from([item(value.clone(), place.to_owned(), make)])
     };
     let form = Form {
         keys: &TEXTS,
@@ -122,7 +120,7 @@ pub(crate) fn memory(
         speaker: take_text(&mut object, &["speaker"]),
         session: take_text(&mut object, &["session"]),
         source: source(&mut object)?.or_else(|| is_ours.then(Source::default)),
-        rest: Map::new(),
+        ..Loose::default()
     };
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         loose.rest = std::mem::take(metadata);
@@ -175,24 +173,59 @@ fn source(object: &mut Map<String, Value>) -> Result<Option<Source>, String> {
 /// The same as an item of a source.
 pub(crate) fn item(
     value: Value,
-    place: impl FnOnce() -> String,
+    place: String,
     make: impl FnOnce(Map<String, Value>) -> Result<venom_core::NewImport, String>,
 ) -> Found {
     let memory = match value {
         Value::Object(object) => make(object),
         _ => Err("it is no JSON object".to_owned()),
     };
-    memory.map_err(|why| Skipped {
-        place: place(),
-        why,
-    })
+    crate::found(place, memory)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fuzzed::outcome;
+    use serde_json::json;
     use venom_fuzz::Target;
+
+    /// Fields and metadata of one name, names that cannot be kept as such, and what mem0 calls by other names.
+    #[test]
+    fn nothing_is_lost_where_names_meet() {
+        let space = SpaceName::parse("default").expect("a name");
+        let long = "n".repeat(200);
+        for (record, expected) in [
+            (
+                json!({"content": "x", "a": 2, "metadata": {"a": 1}}),
+                json!({"a": 1, "a_": 2}),
+            ),
+            (
+                json!({"content": "x", "a": 1, "metadata": {"a": 1}}),
+                json!({"a": 1}),
+            ),
+            (
+                json!({"content": "x", "speaker": long, "metadata": {"speaker": "y"}}),
+                json!({"speaker": "y", "speaker_": long}),
+            ),
+            (
+                json!({"content": "x", "id": "b", "metadata": {"original_id": "a"}}),
+                json!({"original_id": "a", "original_id_": "b"}),
+            ),
+            (
+                json!({"memory": "x", "categories": ["a"], "tags": ["b"]}),
+                json!({"categories": ["a"]}),
+            ),
+        ] {
+            let Value::Object(object) = record.clone() else {
+                panic!("it is an object")
+            };
+            let made = loose(object, &space).expect("a memory");
+            let kept = made.metadata.expect("there is more");
+            let kept: Value = serde_json::from_str(kept.as_str()).expect("JSON");
+            assert_eq!(kept, expected, "{record}");
+        }
+    }
 
     #[test]
     fn fuzz_import_lines() {

@@ -116,17 +116,49 @@ pub struct Options {
 #[error("{0}")]
 pub struct Unusable(pub String);
 
+/// A record that makes a memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it is, as of [`Skipped`].
+    pub place: String,
+    /// What it makes.
+    pub new: NewImport,
+}
+
 /// A record that is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where it is: a line, a file, an id.
+    /// Where it is: a line, a file, an id; among several files also in which.
     pub place: String,
     /// Why, one sentence.
     pub why: String,
 }
 
 /// A record, or why it is left out.
-pub type Found = Result<NewImport, Skipped>;
+pub type Found = Result<Record, Skipped>;
+
+/// What was made of a record, with its place.
+fn found(place: String, made: Result<NewImport, String>) -> Found {
+    match made {
+        Ok(new) => Ok(Record { place, new }),
+        Err(why) => Err(Skipped { place, why }),
+    }
+}
+
+/// The same as a record of one among several files.
+fn of_file(name: &str, found: Found) -> Found {
+    let place = |place: String| format!("{name}, {place}");
+    match found {
+        Ok(record) => Ok(Record {
+            place: place(record.place),
+            ..record
+        }),
+        Err(skipped) => Err(Skipped {
+            place: place(skipped.place),
+            ..skipped
+        }),
+    }
+}
 
 /// Every record of a source, in order. After an [`Unusable`] there is none.
 pub struct Records {
@@ -171,7 +203,7 @@ fn open_plain(path: &Path, kind: Option<Kind>, options: &Options) -> Result<Reco
 }
 
 fn open_as(kind: Kind, path: &Path, options: &Options) -> Result<Records, Unusable> {
-    match kind {
+    let records = match kind {
         Kind::Chroma => chroma::open(path, options),
         Kind::Jsonl => jsonl::open(path, options),
         Kind::Markdown | Kind::BasicMemory => markdown::open(path, kind, options),
@@ -179,5 +211,23 @@ fn open_as(kind: Kind, path: &Path, options: &Options) -> Result<Records, Unusab
         Kind::ServerMemory => server_memory::open(path, options),
         Kind::ChatGpt => chatgpt::open(path, options),
         Kind::Claude => claude::open(path, options),
+    };
+    records.map(ended)
+}
+
+/// The same records, which end with the first [`Unusable`]: what cannot be read would fail again at every call.
+fn ended(records: Records) -> Records {
+    let mut found = Some(records.found);
+    let next = move || {
+        let next = found.as_mut()?.next();
+        if !matches!(next, Some(Ok(_))) {
+            // Its file is closed, and the copy of a database removed.
+            found = None;
+        }
+        next
+    };
+    Records {
+        found: Box::new(std::iter::from_fn(next)),
+        ..records
     }
 }

@@ -61,7 +61,8 @@ impl Lines {
         }
     }
 
-    /// Reads to the end of a line and keeps as much as a line may have. Returns its bytes; `None` at the end.
+    /// Reads to the end of a line and keeps as much as a line may have. Returns its bytes without the line feed, 0 for an
+    /// empty line; `None` at the end.
     fn read(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let mut whole = 0;
         loop {
@@ -73,7 +74,6 @@ impl Lines {
             let part = &buffer[..end.unwrap_or(buffer.len())];
             let room = (self.bytes_max + 1).saturating_sub(bytes.len());
             bytes.extend_from_slice(&part[..part.len().min(room)]);
-            // The line feed counts, so that an empty line is one.
             whole += part.len();
             let used = part.len() + usize::from(end.is_some());
             self.reader.consume(used);

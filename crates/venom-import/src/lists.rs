@@ -34,9 +34,15 @@ where
     for file in &files {
         watch.will_read(std::fs::metadata(file).map_or(0, |found| found.len()));
     }
+    let are_several = files.len() > 1;
     let open = move |file: PathBuf| {
         let elements = Elements::new(bytes::open(&file, form.expected)?, form.keys, &watch);
-        list((kind, form.element), &file, elements, read.clone())
+        let records = list((kind, form.element), &file, elements, read.clone())?;
+        Ok(if are_several {
+            among_others(&file, records)
+        } else {
+            records
+        })
     };
     let mut files = files.into_iter();
     let first = files.next().map(&open).transpose()?;
@@ -51,6 +57,16 @@ where
         left: Vec::new(),
         found: Box::new(first.chain(rest)),
     })
+}
+
+/// The records of one of several files, of which each counts its elements from 1.
+fn among_others(file: &Path, records: Records) -> Records {
+    let name = bytes::name_of(file);
+    let named = move |found| crate::of_file(&name, found);
+    Records {
+        found: Box::new(records.found.map(move |found| found.map(&named))),
+        ..records
+    }
 }
 
 /// Reads a list element by element.

@@ -8,8 +8,8 @@ mod front_matter;
 use crate::bytes::{self, FOLDER_FILES_MAX, unreadable};
 use crate::folder::{self, Met};
 use crate::record::{Loose, take_moment, take_tags, take_text};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable};
-use serde_json::{Map, Value};
+use crate::{Found, Kind, Options, Record, Records, Skipped, Unusable};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use venom_core::limits::CONTENT_BYTES_MAX;
@@ -32,10 +32,12 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
         // Read now: a file that is none imports nothing.
         let text = bytes::text(path, NOTE_BYTES_MAX, EXPECTED)?;
         let name = path.file_name().map_or(path, Path::new);
-        let made = memory((path, name), &text, &space).map_err(|why| {
+        let new = memory((path, name), &text, &space).map_err(|why| {
             let shown = path.display();
             Unusable(format!("{shown} makes no memory: {why}"))
         })?;
+        let place = name.display().to_string();
+        let made = Record { place, new };
         return Ok(Records {
             kind,
             total: Some(1),
@@ -55,10 +57,7 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
         let name = note.strip_prefix(&root).unwrap_or(&note).to_owned();
         let text = bytes::text(&note, NOTE_BYTES_MAX, EXPECTED).map_err(|Unusable(why)| why);
         let made = text.and_then(|text| memory((&note, &name), &text, &space));
-        made.map_err(|why| Skipped {
-            place: name.display().to_string(),
-            why,
-        })
+        crate::found(name.display().to_string(), made)
     };
     let skipped = skipped.into_iter().map(Err);
     let total = notes.len() + skipped.len();
@@ -136,36 +135,38 @@ fn memory(
         format!("{title}\n\n{body}")
     };
     let tags = take_tags(&mut fields, &["tags", "tag"]);
-    let stored_at = take_moment(&mut fields, &["timestamp", "created", "created_at", "date"]);
+    let told = take_moment(&mut fields, &["timestamp", "created", "created_at", "date"]);
+    let guessed = || changed(path).filter(|_| id.is_none());
     let mut loose = Loose {
         space: take_text(&mut fields, &["space"]),
         text,
-        tags: tags.into_iter().map(|tag| plain(&tag)).collect(),
-        stored_at: stored_at.or_else(|| if id.is_some() { None } else { changed(path) }),
+        tags: if id.is_some() {
+            tags
+        } else {
+            tags.iter().map(|tag| plain(tag)).collect()
+        },
+        stored_at: told.or_else(guessed),
+        is_time_guessed: told.is_none(),
         occurred_at: take_moment(&mut fields, &["occurred_at"]),
         speaker: take_text(&mut fields, &["speaker"]),
         session: take_text(&mut fields, &["session"]),
         ..Loose::default()
     };
+    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+        loose.rest = std::mem::take(metadata);
+        fields.remove("metadata");
+    }
     if id.is_none() {
         loose.keep("file", Value::String(name.display().to_string()));
     }
     loose.id = id;
-    rest(&mut loose, fields);
-    loose.settle(space)
-}
-
-fn rest(loose: &mut Loose, mut fields: Map<String, Value>) {
-    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-        loose.rest.append(metadata);
-        fields.remove("metadata");
-    }
     for (key, value) in fields {
         loose.keep(&key, value);
     }
+    loose.settle(space)
 }
 
-/// Tags of notes may have a # before them.
+/// Tags of other notes may have a # before them.
 fn plain(tag: &str) -> String {
     tag.trim_start_matches('#').to_owned()
 }

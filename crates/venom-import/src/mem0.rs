@@ -39,7 +39,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     let space = options.space.clone();
     let total = list.len() as u64;
     let found = list.into_iter().enumerate().map(move |(place, item)| {
-        let place = || format!("memory {}", place + 1);
+        let place = format!("memory {}", place + 1);
         let make = |object| jsonl::memory(renamed(object), &space);
         Ok(jsonl::item(item, place, make))
     });
@@ -56,13 +56,22 @@ pub(crate) fn renamed(mut object: Map<String, Value>) -> Map<String, Value> {
     for key in ["hash", "score"] {
         object.remove(key);
     }
-    if let Some(memory) = object.remove("memory") {
-        object.insert("content".to_owned(), memory);
-    }
-    if let Some(categories @ Value::Array(_)) = object.remove("categories") {
-        object.entry("tags").or_insert(categories);
+    rename(&mut object, "memory", "content");
+    let has_tags = object.get("tags").is_some_and(|tags| !tags.is_null());
+    if object.get("categories").is_some_and(Value::is_array) && !has_tags {
+        rename(&mut object, "categories", "tags");
     }
     object
+}
+
+/// Gives a field another name; what had that gets the name that is free now.
+fn rename(object: &mut Map<String, Value>, from: &str, to: &str) {
+    let Some(value) = object.remove(from) else {
+        return;
+    };
+    if let Some(other) = object.insert(to.to_owned(), value) {
+        object.insert(from.to_owned(), other);
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ const LEFT_OUT: &str = "{\"left_out\":\"";
 const MILLIS_MIN: f64 = 1e11;
 const MICROS_MIN: f64 = 1e14;
 
+/// Other values that may have the same name, at most.
+const NAMESAKES_MAX: usize = 16;
+
 /// What a record says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Loose {
@@ -21,6 +24,8 @@ pub(crate) struct Loose {
     pub(crate) text: String,
     pub(crate) tags: Vec<String>,
     pub(crate) stored_at: Option<Timestamp>,
+    /// Whether that is only a guess.
+    pub(crate) is_time_guessed: bool,
     pub(crate) occurred_at: Option<Timestamp>,
     pub(crate) speaker: Option<String>,
     pub(crate) session: Option<String>,
@@ -45,11 +50,7 @@ impl Loose {
         let known = id.as_deref().and_then(|id| MemoryId::parse(id).ok());
         if let (Some(other), None) = (id, known) {
             // Under the name under which an id is kept that another memory has.
-            let mut key = ORIGINAL_ID.to_owned();
-            while self.rest.contains_key(&key) {
-                key.push('_');
-            }
-            self.rest.insert(key, Value::String(other));
+            self.keep(ORIGINAL_ID, Value::String(other));
         }
         let speaker = self.speaker.take();
         let speaker = self.named("speaker", speaker, |name| Speaker::parse(name).ok());
@@ -67,15 +68,24 @@ impl Loose {
                 occurred_at: self.occurred_at,
             },
             stored_at: self.stored_at,
+            is_time_guessed: self.is_time_guessed,
             source: self.source.take().unwrap_or_else(Source::command_line),
             metadata: metadata(&self.rest),
             turn: None,
         })
     }
 
-    /// Adds to the metadata, unless there is such a key.
+    /// Adds to the metadata, with `_` behind its key where that has another value; what has more than [`NAMESAKES_MAX`]
+    /// such was made to cost time, and is left out.
     pub(crate) fn keep(&mut self, key: &str, value: Value) {
-        self.rest.entry(key).or_insert(value);
+        let mut key = key.to_owned();
+        for _ in 0..=NAMESAKES_MAX {
+            if self.rest.get(&key).is_none_or(|kept| *kept == value) {
+                self.rest.insert(key, value);
+                return;
+            }
+            key.push('_');
+        }
     }
 
     fn named<T>(
@@ -277,5 +287,19 @@ mod tests {
         assert_eq!(rest["tags"].as_array().map(Vec::len), Some(12));
         assert_eq!(rest["speaker"].as_str().map(str::len), Some(200));
         assert!(Loose::default().settle(&space).is_err());
+    }
+
+    #[test]
+    fn what_has_the_name_of_something_else_is_kept_beside_it() {
+        let mut loose = Loose::default();
+        let values = [1, 1, 2, 3, 2, 1].map(Value::from);
+        for value in values {
+            loose.keep("a", value);
+        }
+        let expected = json!({"a": 1, "a_": 2, "a__": 3});
+        assert_eq!(Value::Object(loose.rest), expected);
+        let mut many = Loose::default();
+        (0..1_000).for_each(|value| many.keep("a", json!(value)));
+        assert_eq!(many.rest.len(), NAMESAKES_MAX + 1);
     }
 }

@@ -224,10 +224,7 @@ impl Iterator for Made {
             let (number, text) = self.texts.next()?;
             self.memory(number, text)
         };
-        Some(made.map_err(|why| Skipped {
-            place: self.place.clone(),
-            why,
-        }))
+        Some(crate::found(self.place.clone(), made))
     }
 }
 

@@ -1,10 +1,9 @@
 //! Importing batch by batch: how large a batch is, what came of it, how far it is.
 
-use std::fmt::Display;
 use std::time::Instant;
 use venom_core::limits::IMPORT_BATCH_MAX;
 use venom_core::{Imported, MemoryId, NewImport};
-use venom_import::{Found, Skipped, Unusable, Watch};
+use venom_import::{Found, Record, Skipped, Unusable, Watch};
 
 /// Text of a batch at most, in bytes, unless a single memory has more (1 MiB): what one transaction embeds.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -16,8 +15,8 @@ const REASONS_MAX: usize = 100;
 pub(crate) struct Batch {
     /// What shall be stored.
     pub(crate) new: Vec<NewImport>,
-    /// The number of each among all records, from 1.
-    pub(crate) numbers: Vec<u64>,
+    /// Where each is.
+    pub(crate) places: Vec<String>,
     /// What was left out on the way.
     pub(crate) skipped: Vec<Skipped>,
 }
@@ -25,8 +24,6 @@ pub(crate) struct Batch {
 /// Cuts records into batches. What was read before a failure comes before it.
 pub(crate) struct Batches<I> {
     found: I,
-    /// Records so far.
-    read: u64,
     /// What ended it, once what came before is delivered.
     failure: Option<Unusable>,
     ended: bool,
@@ -37,7 +34,6 @@ impl<I: Iterator<Item = Result<Found, Unusable>>> Batches<I> {
     pub(crate) const fn new(found: I) -> Self {
         Self {
             found,
-            read: 0,
             failure: None,
             ended: false,
         }
@@ -54,13 +50,11 @@ impl<I: Iterator<Item = Result<Found, Unusable>>> Iterator for Batches<I> {
         let mut batch = Batch::default();
         let mut bytes = 0;
         while batch.new.len() + batch.skipped.len() < IMPORT_BATCH_MAX && bytes < BATCH_BYTES_MAX {
-            let found = self.found.next();
-            self.read += 1;
-            match found {
-                Some(Ok(Ok(new))) => {
+            match self.found.next() {
+                Some(Ok(Ok(Record { place, new }))) => {
                     bytes += new.content.as_str().len();
                     batch.new.push(new);
-                    batch.numbers.push(self.read);
+                    batch.places.push(place);
                 }
                 Some(Ok(Err(skipped))) => batch.skipped.push(skipped),
                 Some(Err(unusable)) => {
@@ -103,13 +97,13 @@ impl Tally {
     /// Counts what was left out on the way.
     pub(crate) fn read(&mut self, batch: &Batch) {
         for Skipped { place, why } in &batch.skipped {
-            self.leave_out(format!("{place}: {why}"));
+            self.leave_out(place, why);
         }
     }
 
-    /// Counts what came of the records of a batch with these numbers.
-    pub(crate) fn came(&mut self, numbers: &[u64], answers: &[Imported]) {
-        for (number, answer) in numbers.iter().zip(answers) {
+    /// Counts what came of the records of a batch at these places.
+    pub(crate) fn came(&mut self, places: &[String], answers: &[Imported]) {
+        for (place, answer) in places.iter().zip(answers) {
             match answer {
                 Imported::Stored(_) => self.stored += 1,
                 Imported::Renumbered(id) => {
@@ -123,20 +117,15 @@ impl Tally {
                     self.known += 1;
                     self.hidden += 1;
                 }
-                Imported::Refused(why) => self.refused(*number, why),
+                Imported::Refused(why) => self.leave_out(place, why),
             }
         }
     }
 
-    /// Counts a record that must not be kept.
-    fn refused(&mut self, number: u64, why: &dyn Display) {
-        self.leave_out(format!("record {number}: {why}"));
-    }
-
-    fn leave_out(&mut self, reason: String) {
+    fn leave_out(&mut self, place: &str, why: &str) {
         self.skipped += 1;
         if self.reasons.len() < REASONS_MAX {
-            self.reasons.push(reason);
+            self.reasons.push(format!("{place}: {why}"));
         }
     }
 

@@ -79,22 +79,26 @@ mod tests {
             prop::sample::select(moments.to_vec()),
             prop::sample::select(speakers.to_vec()),
             prop::sample::select(spaces.to_vec()),
+            any::<bool>(),
         )
-            .prop_map(|(text, id, stored, occurred, speaker, space)| NewImport {
-                id: id.and_then(MemoryId::new),
-                space: SpaceName::parse(space).expect("it is valid"),
-                content: Content::parse(text).expect("it is valid"),
-                tags: Tags::default(),
-                origin: Origin {
-                    speaker: speaker.map(|name| Speaker::parse(name).expect("it is valid")),
-                    occurred_at: occurred.map(Timestamp::from_micros),
-                    ..Origin::default()
+            .prop_map(
+                |(text, id, stored, occurred, speaker, space, is_time_guessed)| NewImport {
+                    id: id.and_then(MemoryId::new),
+                    space: SpaceName::parse(space).expect("it is valid"),
+                    content: Content::parse(text).expect("it is valid"),
+                    tags: Tags::default(),
+                    origin: Origin {
+                        speaker: speaker.map(|name| Speaker::parse(name).expect("it is valid")),
+                        occurred_at: occurred.map(Timestamp::from_micros),
+                        ..Origin::default()
+                    },
+                    stored_at: stored.map(Timestamp::from_micros),
+                    is_time_guessed,
+                    source: Source::default(),
+                    metadata: None,
+                    turn: None,
                 },
-                stored_at: stored.map(Timestamp::from_micros),
-                source: Source::default(),
-                metadata: None,
-                turn: None,
-            })
+            )
     }
 
     fn kind(answer: &Imported) -> &'static str {

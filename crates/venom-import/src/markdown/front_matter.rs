@@ -174,20 +174,59 @@ fn is_item(line: &str) -> bool {
 /// and outside of quotes.
 fn without_comment(text: &str) -> &str {
     let text = text.trim();
-    let mut quote = None;
+    let mut quotes = Quotes::default();
     let mut before = ' ';
     for (at, c) in text.char_indices() {
-        let is_start = before.is_whitespace() || "[{,:".contains(before);
-        match (quote, c) {
-            (Some(open), c) if c == open && before != '\\' => quote = None,
-            (None, '#') if before.is_whitespace() => return text[..at].trim_end(),
-            // Within a word it is an apostrophe.
-            (None, '"' | '\'') if is_start => quote = Some(c),
-            _ => {}
+        if !quotes.take(c) && c == '#' && before.is_whitespace() {
+            return text[..at].trim_end();
         }
         before = c;
     }
     text
+}
+
+/// Where a value is in quotes: double ones with escapes behind a backslash, single ones in which two stand for one.
+struct Quotes {
+    open: Option<char>,
+    is_escaped: bool,
+    /// Whether the last character closed a single quote, unless another one follows.
+    is_closing: bool,
+    before: char,
+}
+
+impl Default for Quotes {
+    fn default() -> Self {
+        Self {
+            open: None,
+            is_escaped: false,
+            is_closing: false,
+            before: ' ',
+        }
+    }
+}
+
+impl Quotes {
+    /// Takes the next character: whether it is in quotes or one of them.
+    fn take(&mut self, c: char) -> bool {
+        let before = std::mem::replace(&mut self.before, c);
+        let Some(open) = self.open else {
+            // Within a word it is an apostrophe.
+            let is_start = before.is_whitespace() || "[{,:".contains(before);
+            let is_second = std::mem::take(&mut self.is_closing) && c == '\'';
+            let opens = matches!(c, '"' | '\'') && is_start || is_second;
+            self.open = Some(c).filter(|_| opens);
+            return opens;
+        };
+        if self.is_escaped {
+            self.is_escaped = false;
+        } else if c == '\\' && open == '"' {
+            self.is_escaped = true;
+        } else if c == open {
+            self.open = None;
+            self.is_closing = c == '\'';
+        }
+        true
+    }
 }
 
 fn read(value: &str) -> Value {
@@ -224,22 +263,19 @@ fn read_item(text: &str) -> Value {
 
 /// A list cut at its commas, but not at those in quotes or brackets.
 fn parts(text: &str) -> Vec<&str> {
-    let (mut quote, mut depth, mut began) = (None, 0_usize, 0);
-    let mut before = ',';
+    let (mut quotes, mut depth, mut began) = (Quotes::default(), 0_usize, 0);
     let mut parts = Vec::new();
     for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(open), c) if c == open && before != '\\' => quote = None,
-            (None, '"' | '\'') if before == ',' || before.is_whitespace() => quote = Some(c),
-            (None, '[' | '{') => depth += 1,
-            (None, ']' | '}') => depth = depth.saturating_sub(1),
-            (None, ',') if depth == 0 => {
+        match c {
+            _ if quotes.take(c) => {}
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
                 parts.push(text[began..at].trim());
                 began = at + 1;
             }
             _ => {}
         }
-        before = if before == '\\' && c == '\\' { ' ' } else { c };
     }
     parts.push(text[began..].trim());
     parts
@@ -304,6 +340,10 @@ mod tests {
             (
                 "tags: [\"a, b\", 'c # d', it's, \"e\\\"f\"] # g\ncolour: \"#fff\" # h\nissue: C#1\n",
                 json!({"tags": ["a, b", "c # d", "it's", "e\"f"], "colour": "#fff", "issue": "C#1"}),
+            ),
+            (
+                "tags: [\"C:\\\\\",\"see #4\"]\none: 'C:\\' # a\ntwo: 'it''s #1'\nthree: ['it''s, no', \"[\\\"\", 'a\\']\n",
+                json!({"tags": ["C:\\", "see #4"], "one": "C:\\", "two": "it's #1", "three": ["it's, no", "[\"", "a\\"]}),
             ),
             (
                 "  a: 1\n  b:\n    - 2\n# no\n\n  c: 3\n",

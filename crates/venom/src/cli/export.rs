@@ -232,6 +232,7 @@ impl Drop for Part {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
     use venom_core::{
         ClientName, Content, MemoryId, Metadata, Origin, SessionName, Source, SpaceName, Speaker,
         Tags, Timestamp, TokenName,
@@ -246,9 +247,9 @@ mod tests {
         fn memory()(
             digits in 0_u64..=i64::MAX as u64,
             text in "[ -~éß茶\n\t\u{1F980}]{0,60}[a-z]",
-            tags in prop::collection::vec("[a-z,#é ]{0,8}[a-z]", 0..10),
+            tags in prop::collection::vec("[a-z,#é'\"\\\\\\[{ ]{0,8}[a-z\\\\'\"\\]]", 0..10),
             (stored, occurred) in (MOMENTS, prop::option::of(MOMENTS)),
-            names in prop::array::uniform4(prop::option::of("[a-z\"é\\\\]{1,9}")),
+            names in prop::array::uniform4(prop::option::of("[a-z\"é\\\\#' ]{0,8}[a-z\\\\]")),
             // Words by which files of other kinds are told.
             word in prop::sample::select(vec![
                 "entityType", "relationType", "type", "memory", "results", "memories", "mapping", "chat_messages",
@@ -274,10 +275,40 @@ mod tests {
                 },
                 quarantined: false,
                 metadata: weight.and_then(|weight| {
-                    let value = serde_json::json!({ "nested": [{ "weight": weight }], "speaker": "x", word: [{ word: word }] });
+                    let value = serde_json::json!({ "nested": [{ "weight": weight }], "speaker": "C:\\", word: [{ word: " #1" }] });
                     Metadata::parse(&value.to_string()).ok()
                 }),
             }
+        }
+    }
+
+    /// What is imported from a file or folder.
+    fn imported(path: &Path, kind: Kind) -> Vec<venom_import::Record> {
+        let options = Options {
+            space: SpaceName::parse("another").unwrap(),
+            other_collections: true,
+            conversations: false,
+            scratch: std::env::temp_dir(),
+            watch: venom_import::Watch::default(),
+        };
+        let records = venom_import::open(path, None, &options).unwrap();
+        assert_eq!(records.kind, kind);
+        records.found.map(|found| found.unwrap().unwrap()).collect()
+    }
+
+    /// The memory that a record makes where there are no others.
+    fn again(record: venom_import::Record) -> Memory {
+        let new = record.new;
+        Memory {
+            id: new.id.unwrap(),
+            space: new.space,
+            content: new.content,
+            tags: new.tags,
+            stored_at: new.stored_at.unwrap(),
+            origin: new.origin,
+            source: new.source,
+            quarantined: false,
+            metadata: new.metadata,
         }
     }
 
@@ -288,31 +319,25 @@ mod tests {
             let file = folder.join("export.jsonl");
             let lines: String = memories.iter().map(|memory| line(memory).unwrap()).collect();
             std::fs::write(&file, lines).unwrap();
-            let options = Options {
-                space: SpaceName::parse("another").unwrap(),
-                other_collections: true,
-                conversations: false,
-                scratch: folder.path().to_owned(),
-                watch: venom_import::Watch::default(),
-            };
-            let records = venom_import::open(&file, None, &options).unwrap();
-            prop_assert_eq!(records.kind, Kind::Jsonl);
-            let back: Vec<_> = records.found.map(|found| found.unwrap().unwrap()).collect();
-            prop_assert_eq!(back.len(), memories.len());
-            for (new, memory) in back.into_iter().zip(memories) {
-                let again = Memory {
-                    id: new.id.unwrap(),
-                    space: new.space,
-                    content: new.content,
-                    tags: new.tags,
-                    stored_at: new.stored_at.unwrap(),
-                    origin: new.origin,
-                    source: new.source,
-                    quarantined: false,
-                    metadata: new.metadata,
-                };
-                prop_assert_eq!(again, memory);
+            let back = imported(&file, Kind::Jsonl).into_iter().map(again);
+            prop_assert_eq!(back.collect::<Vec<_>>(), memories);
+        }
+
+        #[test]
+        fn notes_have_everything_but_who_stored_them(memories in prop::collection::vec(memory(), 1..8)) {
+            let memories = memories.into_iter().map(|memory| (memory.id, memory));
+            let memories: BTreeMap<MemoryId, Memory> = memories.collect();
+            let folder = Folder::new();
+            let mut notes = Notes::new(folder.join("notes"), false).unwrap();
+            for memory in memories.values() {
+                notes.write(memory).unwrap();
             }
+            notes.finish().unwrap();
+            let back = imported(&folder.join("notes"), Kind::Markdown).into_iter().map(again);
+            let back: BTreeMap<MemoryId, Memory> = back.map(|memory| (memory.id, memory)).collect();
+            let source = Source::command_line();
+            let expected = memories.into_iter().map(|(id, memory)| (id, Memory { source: source.clone(), ..memory }));
+            prop_assert_eq!(back, expected.collect::<BTreeMap<_, _>>());
         }
     }
 }

@@ -115,12 +115,12 @@ async fn look(
             Some(admitted) => admitted.look_at_import(batch.new.clone()).await?,
             None => batch.new.iter().map(|new| alone(new, secrets)).collect(),
         };
-        let records = batch.numbers.iter().zip(batch.new).zip(answers);
-        for ((number, new), answer) in records {
+        let records = batch.places.into_iter().zip(batch.new).zip(answers);
+        for ((place, new), answer) in records {
             let key = new.key();
             // What another process keeps as it is, it does.
             let kept = new.clone().screened(secrets).unwrap_or(new);
-            tally.came(&[*number], &[foretold.settle(key, &kept, answer)]);
+            tally.came(&[place], &[foretold.settle(key, &kept, answer)]);
         }
     }
     Ok(tally)
@@ -153,7 +153,7 @@ async fn import(
             ))
         })?;
         tally.read(&batch);
-        tally.came(&batch.numbers, &admitted.import(batch.new).await?);
+        tally.came(&batch.places, &admitted.import(batch.new).await?);
         if is_terminal {
             let text = progress.bar(tally.records());
             let _ = write!(io::stderr(), "\r\x1b[K{text}");

@@ -68,7 +68,7 @@ pub(super) fn take_over(
         tally.read(&batch);
         // They were kept before: none is lost to a rule that is newer.
         let answers = venom.import(batch.new, Some(SecretPolicy::Keep))?;
-        tally.came(&batch.numbers, &answers);
+        tally.came(&batch.places, &answers);
         if let Some(line) = progress.line(tally.records()) {
             tracing::info!("{line}");
         }

@@ -162,7 +162,7 @@ fn what_is_too_long_is_passed_over() {
 fn a_dry_run_tells_what_would_be_refused() {
     let folder = Folder::new();
     let path = folder.join("lines.jsonl");
-    let lines = "{\"content\": \"good\"}\n{\"content\": \"the key is AKIAIOSFODNN7EXAMPLE\"}\n{\"content\": \"good\"}";
+    let lines = "{\"content\": \"good\"}\n\n{\"content\": \"the key is AKIAIOSFODNN7EXAMPLE\"}\n{\"content\": \"good\"}";
     std::fs::write(&path, lines).unwrap();
     let look = || {
         let command = venom(&folder, ["import", "--dry-run"]).args([&path]);
@@ -173,7 +173,7 @@ fn a_dry_run_tells_what_would_be_refused() {
         first.starts_with("Would import 1 memory from jsonl, 1 known already, 1 skipped."),
         "{first}"
     );
-    assert!(first.contains("skipped record 2: content holds an AWS access key"));
+    assert!(first.contains("skipped line 3: content holds an AWS access key"));
     assert!(!first.contains("AKIA"), "{first}");
     assert!(!folder.join("data").exists());
     venom(&folder, ["import"]).args([&path]).run().success();

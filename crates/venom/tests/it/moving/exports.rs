@@ -1,11 +1,15 @@
-//! Exports as files: who may read them, and of what; and how they come back where some of it was hidden.
+//! Exports as files: who may read them, and of what; and how they and others come back where some of it was hidden.
 
 use super::{counts, import};
-use crate::venom;
+use crate::{everything, venom};
 use serde_json::json;
+use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 use venom_testing::Folder;
+use venom_testing::archive::zipped;
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -71,4 +75,44 @@ fn what_was_hidden_since_is_told_when_it_comes_again() {
         let again = serde_json::from_str(&again.run().success()).unwrap();
         assert_eq!((counts(&again), &again["hidden"]), ([0, 4, 0], &2.into()));
     }
+}
+
+/// Its file has another time whenever it is extracted, copied or touched, and that is the only time that a note may have.
+#[test]
+fn notes_without_a_date_stay_hidden_when_they_come_again() {
+    let folder = Folder::new();
+    let names = ["one", "two", "three"].map(|name| format!("{name}.md"));
+    let archive = folder.join("notes.zip");
+    let entries = names
+        .each_ref()
+        .map(|name| (name.as_str(), &b"A fact."[..]));
+    std::fs::write(&archive, zipped(&entries)).unwrap();
+    let notes = folder.join("notes");
+    std::fs::create_dir(&notes).unwrap();
+    let write_touched = |seconds: u64| {
+        for name in &names {
+            let mut file = File::create(notes.join(name)).unwrap();
+            file.write_all(b"A fact.").unwrap();
+            let at = UNIX_EPOCH + Duration::from_secs(seconds);
+            file.set_modified(at).unwrap();
+        }
+    };
+    assert_eq!(counts(&import(&folder, &archive, [])), [3, 0, 0]);
+    for (id, text) in everything(&folder) {
+        let words: &[&str] = match text.lines().next() {
+            Some("one") => &["forget"],
+            Some("two") => &["erase", "--yes"],
+            _ => continue,
+        };
+        venom(&folder, []).args(words).args([id]).run().success();
+    }
+    write_touched(1_700_000_000);
+    for path in [&archive, &notes] {
+        let again = import(&folder, path, []);
+        assert_eq!((counts(&again), &again["hidden"]), ([0, 3, 0], &2.into()));
+    }
+    write_touched(1_600_000_000);
+    let dry = import(&folder, &notes, ["--dry-run"]);
+    assert_eq!((counts(&dry), &dry["hidden"]), ([0, 3, 0], &2.into()));
+    assert_eq!(counts(&import(&folder, &notes, [])), [0, 3, 0]);
 }

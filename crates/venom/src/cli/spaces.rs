@@ -213,8 +213,11 @@ async fn move_ids(
             match hub.show(id).await {
                 Ok(memory) if memory.space == *to => tally.already += 1,
                 Ok(_) => tally.moved += 1,
-                Err(failure) if failure.kind == ErrorKind::NotFound => tally.missing.push(id),
-                Err(failure) => return Err(failure),
+                Err(failure) => match failure.kind {
+                    // To a move, what was erased is not there.
+                    ErrorKind::NotFound | ErrorKind::Gone => tally.missing.push(id),
+                    _ => return Err(failure),
+                },
             }
         }
         return Ok(tally);

@@ -212,6 +212,32 @@ fn a_filter_moves_what_it_finds_page_by_page() {
 }
 
 #[test]
+fn a_dry_run_says_of_every_id_what_the_move_will() {
+    let folder = Folder::new();
+    let mut client = stdio(&folder);
+    let [erased, hidden, kept] = ["erased", "hidden", "kept"].map(|what| store(&mut client, what));
+    drop(client);
+    let said = |words: &[&str]| venom(&folder, []).args(words).run();
+    said(&["erase", &erased, "--yes"]).success();
+    said(&["forget", &hidden]).success();
+    let words = [
+        "space",
+        "move",
+        &erased,
+        "mem_1",
+        &hidden,
+        &kept,
+        "--to=work",
+    ];
+    let missing = format!("venom: not found: {erased}, mem_1, {hidden}\n");
+    for (more, verb) in [(["--dry-run"].as_slice(), "Would move"), (&[], "Moved")] {
+        let output = venom(&folder, words).args(more).run();
+        assert_eq!(output.stdout, format!("{verb} 1 memory to work.\n"));
+        assert_eq!(output.failure(1), missing, "{verb}");
+    }
+}
+
+#[test]
 fn tools_manage_spaces() {
     let folder = Folder::new();
     let server = serve(&folder);

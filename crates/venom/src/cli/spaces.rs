@@ -310,15 +310,17 @@ async fn delete(
     if !yes {
         confirm(&info)?;
     }
-    let forgotten = hub.delete_space(space.clone()).await?;
-    output::line(&format!(
-        "Deleted the space {}: hid {}. venom restore-memory ID brings one back, and the space with it{}.",
-        shown(&space),
-        memories(forgotten),
-        config.erase_after.map_or_else(String::new, |age| format!(
-            ", until they are erased after {age}"
-        ))
-    ))?;
+    let named = shown(&space);
+    output::line(&match hub.delete_space(space.clone()).await? {
+        0 => format!("Deleted the space {named}: there was no memory to hide."),
+        forgotten => format!(
+            "Deleted the space {named}: hid {}. venom restore-memory ID brings one back, and the space with it{}.",
+            memories(forgotten),
+            config.erase_after.map_or_else(String::new, |age| format!(
+                ", until they are erased after {age}"
+            ))
+        ),
+    })?;
     if space == config.space {
         output::line(
             "It is the space of calls that name none (COLLECTION_NAME): the next memory that they store makes it anew.",

@@ -64,6 +64,9 @@ fn a_day_with_spaces() {
     assert_eq!(made, "Made the space work.\n");
     let again = venom(&folder, ["space", "create", "work"]).run().success();
     assert_eq!(again, "The space work was there already.\n");
+    let gone = venom(&folder, ["space", "delete", "work", "--yes"]).run();
+    let expected = "Deleted the space work: there was no memory to hide.\n";
+    assert_eq!(gone.success(), expected);
     let mut client = stdio(&folder);
     store(&mut client, "Tea is at four.");
     let offer = store(

@@ -109,6 +109,17 @@ def an_import_shows_how_far_it_is(venom):
     last = shown.rpartition("\x1b[K")[2]
     assert last.startswith("Imported"), shown
 
+    turns = '{"uuid": "1", "name": "Harbour", "chat_messages": ['
+    turns += ", ".join(f'{{"uuid": "{n}", "sender": "human", "text": "Turn {n}"}}' for n in range(300))
+    Path("conversations.json").write_text("[" + turns + "]}, ")
+    code, shown = Terminal(venom, "import", "conversations.json", "--conversations").ends()
+    assert code == 2 and "300 were imported" in shown.replace("memories ", ""), (code, shown)
+    last = shown.rpartition("\x1b[K")[2]
+    assert last.startswith("venom: "), shown
+
+    again = subprocess.run([venom, "import", "facts.jsonl"], check=True, capture_output=True, text=True)
+    assert "300 of 300 records" in again.stderr and "\x1b" not in again.stderr, again.stderr
+
 
 def what_cannot_be_undone_is_asked_for(venom):
     stored = subprocess.run(

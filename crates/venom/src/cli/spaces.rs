@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use venom_core::counted::memories;
 use venom_core::{
@@ -338,14 +338,10 @@ fn confirm(info: &SpaceInfo) -> Result<(), Failure> {
             memories(info.memories)
         )));
     }
-    let _ = write!(
-        io::stderr(),
+    let typed = commands::asked_for(&format!(
         "This hides {} of the space {named} from every assistant. Type the name of the space to go on: ",
         memories(info.memories)
-    );
-    let mut typed = String::new();
-    let read = io::stdin().lock().read_line(&mut typed);
-    read.map_err(|error| Failure::invalid(format!("stdin cannot be read: {error}")))?;
+    ))?;
     if typed.trim() == info.name.as_str() {
         return Ok(());
     }

@@ -109,24 +109,37 @@ def an_import_shows_how_far_it_is(venom):
     last = shown.rpartition("\x1b[K")[2]
     assert last.startswith("Imported"), shown
 
+    turns = '{"uuid": "1", "name": "Harbour", "chat_messages": ['
+    turns += ", ".join(f'{{"uuid": "{n}", "sender": "human", "text": "Turn {n}"}}' for n in range(300))
+    Path("conversations.json").write_text("[" + turns + "]}, ")
+    code, shown = Terminal(venom, "import", "conversations.json", "--conversations").ends()
+    assert code == 2 and "300 were imported" in shown.replace("memories ", ""), (code, shown)
+    last = shown.rpartition("\x1b[K")[2]
+    assert last.startswith("venom: "), shown
+
+    again = subprocess.run([venom, "import", "facts.jsonl"], check=True, capture_output=True, text=True)
+    assert "300 of 300 records" in again.stderr and "\x1b" not in again.stderr, again.stderr
+
 
 def what_cannot_be_undone_is_asked_for(venom):
     stored = subprocess.run(
         [venom, "store", "The key lies under the mat", "--json"], check=True, capture_output=True, text=True
     ).stdout
     (memory,) = re.findall(r"mem_\d+", stored)[:1]
-    for typed, expected in [("no\n", "Nothing was erased."), ("yes\n", "for good.")]:
+    # Ctrl-D types no line feed, and is shown as none.
+    for typed, expected in [("no\n", "Nothing was erased."), ("\x04", "\r\nNothing was erased."), ("yes\n", "for good.")]:
         terminal = Terminal(venom, "erase", memory)
-        terminal.until(memory)
+        terminal.until("Type yes: ")
         terminal.type(typed)
         code, shown = terminal.ends()
         assert code == 0 and expected in shown, (typed, code, shown)
 
-    terminal = Terminal(venom, "space", "delete", "venom_memories")
-    terminal.until("Type the name of the space")
-    terminal.type("venom\n")
-    code, shown = terminal.ends()
-    assert code == 2 and "nothing was deleted" in shown, (code, shown)
+    for typed in ("venom\n", "\x04"):
+        terminal = Terminal(venom, "space", "delete", "venom_memories")
+        terminal.until("Type the name of the space to go on: ")
+        terminal.type(typed)
+        code, shown = terminal.ends()
+        assert code == 2 and "\r\nvenom: nothing was deleted" in shown, (code, shown)
 
 
 def main():

@@ -105,6 +105,52 @@ pub fn sync(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the files in a folder durable, with their names. `opened` is the folder, from before they were written: errors
+/// since then are told. One call for the whole file system where there is one, as a call for each file waits for the
+/// disk as often; else O(files).
+///
+/// # Errors
+/// If a disk fails, or it is full.
+pub fn sync_files(opened: &File, folder: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::syncfs(opened) {
+        // A sandbox that does not know the call.
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
+        synced => return Ok(synced?),
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = opened;
+    sync_each(folder)
+}
+
+fn sync_each(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    sync(folder)
+}
+
+/// Renames a file to a name that nobody has, on the same file system. Call [`sync`] afterwards to make that durable.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if the name is taken, and those of the file system.
+pub fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that cannot look and rename at once.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => look_and_rename(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+fn look_and_rename(from: &Path, to: &Path) -> io::Result<()> {
+    if to.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    std::fs::rename(from, to)
+}
+
 /// Which file a path leads to; two paths with equal identities are one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -199,6 +245,37 @@ mod tests {
         for local in [0xef53, 0x0102_1994, 0x794c_7630, 0x9123_683e, 0x5846_5342] {
             assert_eq!(network_name(local), None, "{local:#x}");
         }
+    }
+
+    #[test]
+    fn a_file_takes_no_name_that_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for rename in [rename_to_free, look_and_rename] {
+            std::fs::write(at("new"), "new").unwrap();
+            std::fs::write(at("file"), "old").unwrap();
+            std::fs::create_dir_all(at("folder")).unwrap();
+            let _ = std::os::unix::fs::symlink(at("nowhere"), at("link"));
+            for taken in ["file", "folder", "link"] {
+                let refused = rename(&at("new"), &at(taken)).unwrap_err();
+                assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists, "{taken}");
+            }
+            assert_eq!(std::fs::read(at("file")).unwrap(), b"old");
+            rename(&at("new"), &at("free")).unwrap();
+            assert_eq!(std::fs::read(at("free")).unwrap(), b"new");
+            assert!(!at("new").exists());
+            std::fs::remove_file(at("free")).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_folder_are_made_durable() {
+        let root = tempfile::tempdir().unwrap();
+        let opened = File::open(root.path()).unwrap();
+        std::fs::write(root.path().join("file"), "x").unwrap();
+        sync_files(&opened, root.path()).unwrap();
+        sync_each(root.path()).unwrap();
+        sync_each(&root.path().join("nowhere")).unwrap_err();
     }
 
     #[test]

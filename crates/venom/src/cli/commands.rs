@@ -249,6 +249,22 @@ pub(super) fn text_of<'a>(arguments: &'a ArgMatches, name: &str) -> Option<&'a s
     given.ok().flatten().map(String::as_str)
 }
 
+/// Asks on a terminal, for a line of text. A question is no answer, and goes to stderr; what comes after it begins on a
+/// line of its own, also where the terminal was closed rather than answered (Ctrl-D).
+///
+/// # Errors
+/// [`Failure`] if the terminal fails, or what is typed is not UTF-8.
+pub(super) fn asked_for(question: &str) -> Result<String, Failure> {
+    let _ = write!(io::stderr(), "{question}");
+    let mut typed = String::new();
+    let read = io::stdin().lock().read_line(&mut typed);
+    if !typed.ends_with('\n') {
+        let _ = writeln!(io::stderr());
+    }
+    read.map_err(|error| Failure::invalid(format!("what is typed cannot be read: {error}")))?;
+    Ok(typed)
+}
+
 /// A path that was given.
 ///
 /// # Errors

@@ -10,12 +10,16 @@ use crate::failure::Failure;
 use crate::mcp::{View, memory_json};
 use clap::ArgMatches;
 use markdown::Notes;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
+use std::io::ErrorKind::{AlreadyExists, PermissionDenied};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use venom_core::{Error, ListPage, ListQuery, Memory, counted, limits};
+use venom_store::folder;
+
+/// Files that killed exports may have left beside the one that is to be written.
+const PARTS_LEFT_MAX: u32 = 1_000;
 
 /// Where memories go.
 enum Target {
@@ -63,7 +67,9 @@ fn target(arguments: &ArgMatches) -> Result<Target, Failure> {
     let by_month = arguments.get_flag("by-month");
     match (text_of(arguments, "to"), out) {
         (Some("markdown"), Some(folder)) => {
-            refuse_if_there(&folder)?;
+            if !is_empty_folder(&folder) {
+                refuse_if_there(&folder)?;
+            }
             Ok(Target::Notes { folder, by_month })
         }
         (Some("markdown"), None) => Err(Failure::invalid(
@@ -80,22 +86,25 @@ fn target(arguments: &ArgMatches) -> Result<Target, Failure> {
     }
 }
 
-/// Nothing is overwritten. An empty folder is as good as none.
+/// Nothing is overwritten.
 fn refuse_if_there(path: &Path) -> Result<(), Failure> {
-    let is_free = match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => {
-            std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
-        }
-        Ok(_) => false,
-        Err(_) => true,
-    };
-    if is_free {
-        return Ok(());
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Err(taken(path)),
+        Err(_) => Ok(()),
     }
-    Err(Failure::invalid(format!(
+}
+
+/// For a folder, an empty one is as good as none.
+fn is_empty_folder(path: &Path) -> bool {
+    let is_folder = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    is_folder && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn taken(path: &Path) -> Failure {
+    Failure::invalid(format!(
         "{} exists already: expected a name that is free, since nothing is overwritten",
         path.display()
-    )))
+    ))
 }
 
 async fn export(admitted: &Admitted<'_>, query: ListQuery, target: Target) -> Result<(), Failure> {
@@ -182,15 +191,17 @@ struct Part {
 
 impl Part {
     fn new(whole: PathBuf) -> Result<Self, Failure> {
-        let mut beside = whole.clone().into_os_string();
-        beside.push(format!(".part-{}", std::process::id()));
-        let beside = PathBuf::from(beside);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside);
-        let file = file.map_err(|error| unwritable(&whole, &error))?;
+        let mut number = 0;
+        let (file, beside) = loop {
+            let beside = beside(&whole, number);
+            match folder::private_file().create_new(true).open(&beside) {
+                // What a killed export left, or the one of another process with this number.
+                Err(error) if error.kind() == AlreadyExists && number < PARTS_LEFT_MAX => {
+                    number += 1;
+                }
+                opened => break (opened.map_err(|error| unwritable(&beside, &error))?, beside),
+            }
+        };
         Ok(Self {
             file: BufWriter::new(file),
             beside,
@@ -204,19 +215,41 @@ impl Part {
         written.map_err(|error| unwritable(&self.beside, &error))
     }
 
-    /// Gives it its name, unless that was taken meanwhile.
+    /// Gives it its name, unless that was taken meanwhile, and makes both durable.
     fn finish(mut self) -> Result<PathBuf, Failure> {
         let synced = self
             .file
             .flush()
             .and_then(|()| self.file.get_ref().sync_all());
         synced.map_err(|error| unwritable(&self.beside, &error))?;
-        refuse_if_there(&self.whole)?;
-        std::fs::rename(&self.beside, &self.whole)
-            .map_err(|error| unwritable(&self.whole, &error))?;
+        let renamed = folder::rename_to_free(&self.beside, &self.whole);
+        renamed.map_err(|error| match error.kind() {
+            AlreadyExists => taken(&self.whole),
+            _ => unwritable(&self.whole, &error),
+        })?;
         self.is_done = true;
+        sync_above(&self.whole).map_err(|error| unwritable(&self.whole, &error))?;
         Ok(self.whole.clone())
     }
+}
+
+/// Makes the name of a file durable, if its folder may be read: without that it can be written to, but not synced.
+fn sync_above(file: &Path) -> io::Result<()> {
+    let file = std::path::absolute(file)?;
+    match file.parent().map_or(Ok(()), folder::sync) {
+        Err(error) if error.kind() == PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+/// The name of a file until it is whole.
+fn beside(whole: &Path, number: u32) -> PathBuf {
+    let mut beside = whole.as_os_str().to_owned();
+    beside.push(format!(".part-{}", std::process::id()));
+    if number > 0 {
+        beside.push(format!("-{number}"));
+    }
+    PathBuf::from(beside)
 }
 
 impl Drop for Part {
@@ -310,6 +343,42 @@ mod tests {
             quarantined: false,
             metadata: new.metadata,
         }
+    }
+
+    /// A process has the same number as another one where each is the first of its container.
+    #[test]
+    fn what_a_killed_export_left_keeps_nobody_out() {
+        let folder = Folder::new();
+        let whole = folder.join("export.jsonl");
+        for number in 0..2 {
+            std::fs::write(beside(&whole, number), "half").unwrap();
+        }
+        let mut part = Part::new(whole.clone()).unwrap();
+        part.write("all").unwrap();
+        assert_eq!(part.finish().unwrap(), whole);
+        assert_eq!(std::fs::read(&whole).unwrap(), b"all");
+        assert!(beside(&whole, 1).exists() && !beside(&whole, 2).exists());
+    }
+
+    #[test]
+    fn a_name_that_was_taken_meanwhile_is_not_overwritten() {
+        let folder = Folder::new();
+        let whole = folder.join("export.jsonl");
+        let part = Part::new(whole.clone()).unwrap();
+        std::fs::write(&whole, "mine").unwrap();
+        let refused = part.finish().unwrap_err();
+        assert!(refused.message.contains("exists already"), "{refused}");
+        assert_eq!(std::fs::read(&whole).unwrap(), b"mine");
+        assert!(!beside(&whole, 0).exists());
+    }
+
+    #[test]
+    fn the_file_that_cannot_be_written_is_named() {
+        let folder = Folder::new();
+        let whole = folder.join("nowhere/export.jsonl");
+        let refused = Part::new(whole.clone()).map(drop).unwrap_err();
+        let named = beside(&whole, 0);
+        assert!(refused.message.contains(named.to_str().unwrap()));
     }
 
     proptest! {

@@ -144,6 +144,7 @@ async fn import(
     let mut tally = Tally::default();
     let mut progress = Progress::new(records.total, watch);
     let is_terminal = io::stderr().is_terminal();
+    let mut bar = is_terminal.then(|| Bar(io::stderr()));
     for batch in Batches::new(records.found) {
         let batch = batch.map_err(|Unusable(why)| {
             let (were, known) = (if tally.stored == 1 { "was" } else { "were" }, tally.known);
@@ -154,17 +155,28 @@ async fn import(
         })?;
         tally.read(&batch);
         tally.came(&batch.places, &admitted.import(batch.new).await?);
-        if is_terminal {
-            let text = progress.bar(tally.records());
-            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        if let Some(bar) = &mut bar {
+            bar.show(&progress.bar(tally.records()));
         } else if let Some(line) = progress.line(tally.records()) {
             let _ = writeln!(io::stderr(), "{line}");
         }
     }
-    if is_terminal {
-        let _ = write!(io::stderr(), "\r\x1b[K");
-    }
     Ok(tally)
+}
+
+/// The line of a terminal that shows how far it is. Whatever comes of the import begins on an empty line.
+struct Bar(io::Stderr);
+
+impl Bar {
+    fn show(&mut self, text: &str) {
+        let _ = write!(self.0, "\r\x1b[K{text}");
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        let _ = write!(self.0, "\r\x1b[K");
+    }
 }
 
 /// The summary for programs.

@@ -9,7 +9,7 @@ use crate::mcp::{View, made_by, versions_json};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use venom_core::{
     Cause, Erasure, Erasures, ErrorKind, History, InputError, MemoryId, Replaced, Source, Version,
@@ -201,18 +201,10 @@ fn first_line(history: &History) -> String {
     }
 }
 
-/// Asks on the terminal; what is asked is no answer, and goes to stderr.
+/// Asks on the terminal.
 fn confirmed(lines: &str) -> Result<bool, Failure> {
-    let unasked = |error: io::Error| Failure::internal(format!("nobody can be asked: {error}"));
-    let mut out = io::stderr().lock();
-    write!(
-        out,
-        "{lines}Erase for good, with all former versions? Type yes: "
-    )
-    .and_then(|()| out.flush())
-    .map_err(unasked)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(unasked)?;
+    let question = format!("{lines}Erase for good, with all former versions? Type yes: ");
+    let answer = commands::asked_for(&question)?;
     Ok(answer.trim().eq_ignore_ascii_case("yes"))
 }
 

@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use venom_core::counted::memories;
 use venom_core::{
@@ -213,8 +213,11 @@ async fn move_ids(
             match hub.show(id).await {
                 Ok(memory) if memory.space == *to => tally.already += 1,
                 Ok(_) => tally.moved += 1,
-                Err(failure) if failure.kind == ErrorKind::NotFound => tally.missing.push(id),
-                Err(failure) => return Err(failure),
+                Err(failure) => match failure.kind {
+                    // To a move, what was erased is not there.
+                    ErrorKind::NotFound | ErrorKind::Gone => tally.missing.push(id),
+                    _ => return Err(failure),
+                },
             }
         }
         return Ok(tally);
@@ -307,15 +310,17 @@ async fn delete(
     if !yes {
         confirm(&info)?;
     }
-    let forgotten = hub.delete_space(space.clone()).await?;
-    output::line(&format!(
-        "Deleted the space {}: hid {}. venom restore-memory ID brings one back, and the space with it{}.",
-        shown(&space),
-        memories(forgotten),
-        config.erase_after.map_or_else(String::new, |age| format!(
-            ", until they are erased after {age}"
-        ))
-    ))?;
+    let named = shown(&space);
+    output::line(&match hub.delete_space(space.clone()).await? {
+        0 => format!("Deleted the space {named}: there was no memory to hide."),
+        forgotten => format!(
+            "Deleted the space {named}: hid {}. venom restore-memory ID brings one back, and the space with it{}.",
+            memories(forgotten),
+            config.erase_after.map_or_else(String::new, |age| format!(
+                ", until they are erased after {age}"
+            ))
+        ),
+    })?;
     if space == config.space {
         output::line(
             "It is the space of calls that name none (COLLECTION_NAME): the next memory that they store makes it anew.",
@@ -333,14 +338,10 @@ fn confirm(info: &SpaceInfo) -> Result<(), Failure> {
             memories(info.memories)
         )));
     }
-    let _ = write!(
-        io::stderr(),
+    let typed = commands::asked_for(&format!(
         "This hides {} of the space {named} from every assistant. Type the name of the space to go on: ",
         memories(info.memories)
-    );
-    let mut typed = String::new();
-    let read = io::stdin().lock().read_line(&mut typed);
-    read.map_err(|error| Failure::invalid(format!("stdin cannot be read: {error}")))?;
+    ))?;
     if typed.trim() == info.name.as_str() {
         return Ok(());
     }

@@ -64,6 +64,9 @@ fn a_day_with_spaces() {
     assert_eq!(made, "Made the space work.\n");
     let again = venom(&folder, ["space", "create", "work"]).run().success();
     assert_eq!(again, "The space work was there already.\n");
+    let gone = venom(&folder, ["space", "delete", "work", "--yes"]).run();
+    let expected = "Deleted the space work: there was no memory to hide.\n";
+    assert_eq!(gone.success(), expected);
     let mut client = stdio(&folder);
     store(&mut client, "Tea is at four.");
     let offer = store(
@@ -209,6 +212,32 @@ fn a_filter_moves_what_it_finds_page_by_page() {
     let said = venom(&folder, nowhere).run().failure(1);
     assert!(said.contains("there is no space \"nowhere\""), "{said}");
     venom(&folder, ["doctor"]).run().success();
+}
+
+#[test]
+fn a_dry_run_says_of_every_id_what_the_move_will() {
+    let folder = Folder::new();
+    let mut client = stdio(&folder);
+    let [erased, hidden, kept] = ["erased", "hidden", "kept"].map(|what| store(&mut client, what));
+    drop(client);
+    let said = |words: &[&str]| venom(&folder, []).args(words).run();
+    said(&["erase", &erased, "--yes"]).success();
+    said(&["forget", &hidden]).success();
+    let words = [
+        "space",
+        "move",
+        &erased,
+        "mem_1",
+        &hidden,
+        &kept,
+        "--to=work",
+    ];
+    let missing = format!("venom: not found: {erased}, mem_1, {hidden}\n");
+    for (more, verb) in [(["--dry-run"].as_slice(), "Would move"), (&[], "Moved")] {
+        let output = venom(&folder, words).args(more).run();
+        assert_eq!(output.stdout, format!("{verb} 1 memory to work.\n"));
+        assert_eq!(output.failure(1), missing, "{verb}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! before a new text takes its name. A restore that is cut short is finished by another one.
 
 use crate::personas::open;
-use rustix::fs::{Access, CWD, RenameFlags, access, renameat_with};
+use rustix::fs::{Access, access};
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ fn write(target: &Path, persona: &Persona) -> io::Result<()> {
     folder::private_folders(target)?;
     let file = persona.name.file_name();
     let partial = Partial::write(target, persona, None)?;
-    rename_to_free(&partial.0, &target.join(file))?;
+    folder::rename_to_free(&partial.0, &target.join(file))?;
     folder::sync(target)
 }
 
@@ -185,18 +185,6 @@ impl Drop for Partial {
     fn drop(&mut self) {
         // The next restore removes what stays.
         let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Renames a file to a name that nobody has.
-fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::io::Errno;
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system that cannot look and rename at once.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_err() => {
-            std::fs::rename(from, to)
-        }
-        renamed => Ok(renamed?),
     }
 }
 

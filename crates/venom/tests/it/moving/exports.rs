@@ -36,6 +36,34 @@ fn nobody_else_can_read_an_export() {
     }
 }
 
+/// Refused before anything is read: an empty folder is a place for notes, not for a file.
+#[test]
+fn what_is_there_is_not_overwritten() {
+    let folder = Folder::new();
+    venom(&folder, ["store", "one"]).run().success();
+    std::fs::write(folder.join("file"), "mine").unwrap();
+    std::fs::create_dir_all(folder.join("full/below")).unwrap();
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    let lines = ["--to", "jsonl", "--out"].as_slice();
+    let notes = ["--to", "markdown", "--out"].as_slice();
+    for (words, name) in [
+        (lines, "file"),
+        (lines, "full"),
+        (lines, "empty"),
+        (notes, "file"),
+        (notes, "full"),
+    ] {
+        let export = venom(&folder, ["export"]).args(words).args([name]);
+        let failed = export.run().failure(2);
+        let expected = format!("venom: {name} exists already: expected a name that is free");
+        assert!(failed.starts_with(&expected), "{failed}");
+    }
+    assert_eq!(std::fs::read(folder.join("file")).unwrap(), b"mine");
+    let export = venom(&folder, ["export"]).args(notes).args(["empty"]);
+    let said = export.run().success();
+    assert_eq!(said, "Exported 1 memory to empty.\n");
+}
+
 #[test]
 fn a_space_that_is_not_there_is_no_empty_export() {
     let folder = Folder::new();

@@ -10,9 +10,8 @@ use super::{personas, seal, shelf};
 use crate::access_file::AccessFile;
 use crate::failure::Failure;
 use crate::hub::Hub;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use venom_core::{Backup, BackupNote, Timestamp, counted};
 use venom_store::{DatabaseFacts, folder};
@@ -165,8 +164,7 @@ impl Bench {
                 "{shown} is a file: expected a folder for backups"
             )));
         }
-        let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(&task.shelf);
+        let made = folder::private_folders(&task.shelf);
         let shelf = made.and_then(|()| task.shelf.canonicalize());
         task.shelf = shelf.map_err(|error| unwritable(&task.shelf, &error))?;
         text_of(&task.shelf)?;

@@ -1,7 +1,7 @@
 //! Making a backup: copies, hashes, a manifest, a second look at all of it, and then its name.
 
 use super::files::{
-    Hashed, Lock, check_room, forget_pages, hash, open_plain, unreadable, unwritable,
+    Hashed, Lock, check_room_in_each, forget_pages, hash, open_plain, unreadable, unwritable,
 };
 use super::keep::Keep;
 use super::manifest::{self, ACCESS, HELD, MEMORIES, Manifest, PERSONAS, StoredFile};
@@ -241,10 +241,14 @@ impl Bench {
             .into_iter()
             .map(size)
             .sum();
-        check_room(&self.task.shelf, bytes)?;
-        self.staging
-            .as_ref()
-            .map_or(Ok(()), |it| check_room(it, bytes))
+        // Copies stay until all of them are encrypted.
+        let folders = [Some(&self.task.shelf), self.staging.as_ref()];
+        let folders: Vec<&Path> = folders
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
+        check_room_in_each(&folders, bytes)
     }
 
     /// Where copies are made.

@@ -81,7 +81,8 @@ impl<'a> Restore<'a> {
     /// more) in the data folder; `None` if there was nothing.
     ///
     /// # Errors
-    /// [`StoreError`]; then all is as before, or the next that opens the folder finishes it.
+    /// [`StoreError`]. Then all is as before; or, as its sentence says, the restore counts, and the next that opens the
+    /// folder finishes it.
     pub fn commit(self, aside: &str) -> Result<Option<PathBuf>, StoreError> {
         let data = self.lease.folder();
         let name = aside_of(aside).ok_or_else(|| {
@@ -100,11 +101,17 @@ impl<'a> Restore<'a> {
                 }
             }
             folder::sync(&self.partial)?;
-            std::fs::rename(&self.partial, &ready)?;
-            folder::sync(data)
+            std::fs::rename(&self.partial, &ready)
         };
-        mark().map_err(|error| folder::unusable(data, &error))?;
-        finish(data)
+        let unusable = |error: io::Error| folder::unusable(data, &error);
+        mark().map_err(unusable)?;
+        let finished = folder::sync(data).map_err(unusable);
+        finished.and_then(|()| finish(data)).map_err(|error| {
+            StoreError::Folder(format!(
+                "the restore counts, but could not be finished: {error}; the next start with this data folder \
+                 finishes it"
+            ))
+        })
     }
 }
 
@@ -207,8 +214,9 @@ pub(crate) fn finish(data: &Path) -> Result<Option<PathBuf>, StoreError> {
     }
     std::fs::rename(&ready, &partial)
         .and_then(|()| folder::sync(data))
-        .and_then(|()| remove_all(&partial))
         .map_err(unusable)?;
+    // Of no use any more; the next lease removes what stays.
+    let _ = remove_all(&partial);
     Ok(aside.is_dir().then_some(aside))
 }
 
@@ -431,6 +439,27 @@ mod tests {
         assert_eq!(in_place(&data), ["venom.db"]);
         drop(lease);
         assert_eq!(count(&data), 1);
+    }
+
+    /// Something is in the way of what was there before.
+    #[test]
+    fn one_that_cannot_be_finished_says_that_it_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let data = prepared(root.path());
+        std::fs::rename(data.join(READY), root.path().join("ready")).unwrap();
+        let lease = Lease::try_acquire(&data).unwrap();
+        let restore = Restore::begin(&lease).unwrap();
+        for name in ["venom.db", "access.db"] {
+            let from = root.path().join("ready").join(name);
+            std::fs::rename(from, restore.folder().join(name)).unwrap();
+        }
+        std::fs::write(data.join(NAME), "a file").unwrap();
+        let unfinished = restore.commit(NAME).unwrap_err().to_string();
+        assert!(unfinished.contains("the restore counts"), "{unfinished}");
+        drop(lease);
+        std::fs::remove_file(data.join(NAME)).unwrap();
+        drop(Lease::try_acquire(&data).unwrap());
+        check_done(&data);
     }
 
     /// Of a backup that is older than the time for which the forgotten are kept, they can be brought back all the same.

@@ -28,7 +28,8 @@ use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
     Arrival, Backup, BackupNote, Content, Embedding, Emptied, Erased, Erasures, History, Hit,
     Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp, Move, Moved, Passage, Renamed,
-    RequestKey, SpaceInfo, SpaceName, Stats, StoreError, TakenOver, Timestamp, Verdict, Within,
+    RequestKey, SpaceInfo, SpaceName, Stats, StoreError, TakenOver, Timestamp, Verdict, Version,
+    Within,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -872,6 +873,11 @@ impl MemoryStore for SqliteStore {
     fn history(&self, id: MemoryId) -> Result<Option<History>, StoreError> {
         self.shared
             .read(|connection| versions::history(connection, id))
+    }
+
+    fn version(&self, id: MemoryId, number: u32) -> Result<Option<Version>, StoreError> {
+        self.shared
+            .read(|connection| versions::version(connection, id, number))
     }
 
     fn restore_version(&self, restore: &VersionRestore) -> Result<Option<Memory>, StoreError> {

@@ -166,7 +166,7 @@ impl SqliteStore {
             info,
         } = database;
         let faulty = |fault: Fault| fault.into_store(&place.folder, Doing::Writing);
-        let model_row = settle(&mut connection, model).map_err(faulty)?;
+        let model_row = settle_model(&mut connection, model).map_err(faulty)?;
         let recipe = Recipe {
             disk,
             ..Recipe::new(&place.folder, (model_row, model), options)
@@ -678,7 +678,7 @@ impl Shared {
 }
 
 /// Settles the model and drops old request keys. Returns the row of the model.
-fn settle(connection: &mut Connection, model: &ModelStamp) -> Result<i64, Fault> {
+fn settle_model(connection: &mut Connection, model: &ModelStamp) -> Result<i64, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let model_row = match read::active_model(&tx)? {
         Some((row, stored)) if stored == *model => row,

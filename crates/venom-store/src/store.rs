@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) info: StoreInfo,
     pub(crate) place: Place,
     pub(crate) recipe: Recipe,
+    /// Held by whoever writes, before the connection: a cleaning that nobody may write beside lets others read.
+    writers: Turns<()>,
     state: Turns<State>,
     /// The database file, to be read while it stands still and cleaned. After the connection: see [`Database`].
     pub(crate) file: File,
@@ -182,6 +184,7 @@ impl SqliteStore {
             info,
             place,
             recipe,
+            writers: Turns::new(()),
             state: Turns::new(State {
                 connection,
                 failed: None,
@@ -393,7 +396,13 @@ impl Shared {
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Step>), Fault>,
     ) -> Result<T, StoreError> {
+        let _writer = self.writer()?;
         self.write_in(&mut *self.state()?, change)
+    }
+
+    /// Waits until nobody else writes.
+    pub(crate) fn writer(&self) -> Result<Turn<'_, ()>, StoreError> {
+        self.writers.lock().map_err(|_| after_panic())
     }
 
     /// The same, in a turn that was begun.

@@ -73,7 +73,7 @@ pub struct Version {
     pub replaced: Option<Replaced>,
 }
 
-/// A memory from the first time it was stored until now.
+/// A memory from the first time it was stored until now, or the newest part of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// The memory.
@@ -84,8 +84,12 @@ pub struct History {
     pub hidden_at: Option<Timestamp>,
     /// Whether it is in quarantine, or was discarded there.
     pub quarantined: bool,
-    /// What it was, oldest first; the last is what it is now. Never empty.
+    /// What it was, oldest first; the last is what it is now. Never empty. Of a long history the newest:
+    /// [`VERSIONS_MAX`](crate::limits::VERSIONS_MAX) with texts of together
+    /// [`VERSIONS_BYTES_MAX`](crate::limits::VERSIONS_BYTES_MAX).
     pub versions: Vec<Version>,
+    /// How many older ones there are.
+    pub older: u32,
 }
 
 /// What became of a memory that was to be erased.

@@ -16,6 +16,9 @@ pub const CHROMA_FILE: &str = "chroma.sqlite3";
 /// How the folders begin that hold a copy while something is imported, also in a data folder.
 pub const IMPORT_FOLDER_BEGIN: &str = "venom-import-";
 
+/// Ids after the one of its time that a memory without an id may get.
+pub const NEIGHBOURS: u64 = 1_000;
+
 /// What else was known of a memory where it comes from: the text of a JSON object, of at most
 /// [`limits::METADATA_BYTES_MAX`] bytes. Kept and given back, never searched.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -20,6 +20,10 @@ pub const RESULTS_DEFAULT: usize = 5;
 pub const PAGE_MEMORIES_MAX: usize = 1_000;
 /// Memories on a page that names no size.
 pub const PAGE_MEMORIES_DEFAULT: usize = 20;
+/// Most versions of one memory that are told at once, the newest.
+pub const VERSIONS_MAX: usize = 1_000;
+/// Longest text of all of them together, in UTF-8 bytes (4 MiB).
+pub const VERSIONS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest metadata of one memory from elsewhere, in UTF-8 bytes of JSON (64 KiB).
 pub const METADATA_BYTES_MAX: usize = 64 * 1024;
 /// Most memories that are imported in one transaction.

@@ -6,7 +6,7 @@
 use crate::backup::{Backup, BackupNote};
 use crate::embedding::{Embedding, ModelStamp, Passage};
 use crate::error::{EmbedError, PersonaError, StoreError};
-use crate::history::{Erased, Erasures, History};
+use crate::history::{Erased, Erasures, History, Version};
 use crate::import::{Arrival, Imported};
 use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName, Verdict};
 use crate::persona::{Persona, PersonaName};
@@ -291,10 +291,17 @@ pub trait MemoryStore: Send + Sync {
     }
 
     /// What a memory was and is, forgotten or in quarantine too; `None` if there is none or it was erased.
+    /// O(versions that are told + their texts).
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn history(&self, id: MemoryId) -> Result<Option<History>, StoreError>;
+
+    /// One version of a memory, however old; `None` where [`Self::history`] has none or there is no such version.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn version(&self, id: MemoryId, number: u32) -> Result<Option<Version>, StoreError>;
 
     /// Gives a memory the text, tags and origin of a former version, as a change of its own, and shows it if it was
     /// forgotten; durable on return. The memory as it is then, `None` where there is none, it is in quarantine or was

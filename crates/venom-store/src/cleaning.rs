@@ -28,7 +28,7 @@ use venom_core::{Erased, Erasure, Erasures, MemoryId, StoreError, Timestamp};
 const MERGED_PAGES: i64 = 64;
 /// Each turn merges more than the one before by one in so many.
 const MERGED_SLOWER: i64 = 8;
-/// Passes over the file beside which others may write; the next is one turn, for which they wait.
+/// Passes over the file beside which others may write; in the next they only read.
 const PASSES_MAX: usize = 3;
 /// Pages of the file that are looked at in a turn.
 const SCRUBBED_PAGES: usize = 1_024;
@@ -80,6 +80,7 @@ impl Shared {
         now: Timestamp,
         which: impl FnOnce(&Connection) -> Result<Vec<MemoryId>, Fault>,
     ) -> Result<(Vec<MemoryId>, Vec<Erasure>), StoreError> {
+        let writer = self.writer()?;
         let mut state = self.state()?;
         let foreign_keys = |state: &crate::store::State, on: bool| {
             let set = state.connection.pragma_update(None, "foreign_keys", on);
@@ -104,6 +105,7 @@ impl Shared {
             self.cleaning.want();
         }
         drop(state);
+        drop(writer);
         self.signal.wake();
         Ok((ids, each))
     }
@@ -185,26 +187,21 @@ impl Shared {
     /// Passes over the file until nobody wrote meanwhile: SQLite may move what was not looked at yet to where that was
     /// done already.
     fn scrub(&self, signal: &Signal) -> Result<bool, StoreError> {
-        for pass in 0..=PASSES_MAX {
+        for _ in 0..PASSES_MAX {
             let written = self.read(erase::written)?;
-            let pages = if pass < PASSES_MAX {
-                SCRUBBED_PAGES
-            } else {
-                usize::MAX
-            };
-            if !self.scrub_once(signal, pages)? {
+            if !self.scrub_once(signal)? {
                 return Ok(false);
             }
             if self.read(erase::written)? == written {
-                break;
+                return Ok(true);
             }
         }
-        Ok(true)
+        let _no_writer = self.writer()?;
+        self.scrub_once(signal)
     }
 
-    /// A turn of so many pages at a time, in the order of pages: first what is free, so that what is taken from there is
-    /// zero.
-    fn scrub_once(&self, signal: &Signal, pages: usize) -> Result<bool, StoreError> {
+    /// Some pages in a turn, in the order of pages: first what is free, so that what is taken from there is zero.
+    fn scrub_once(&self, signal: &Signal) -> Result<bool, StoreError> {
         let mut next = Some(0);
         let mut is_first = true;
         while let Some(after) = next {
@@ -218,7 +215,7 @@ impl Shared {
                 Err(TryLockError::WouldBlock) => return Ok(false),
             };
             let state = self.state()?;
-            next = self.scrub_some(&state.connection, is_first, (after, pages))?;
+            next = self.scrub_some(&state.connection, is_first, after)?;
             is_first = false;
         }
         Ok(true)
@@ -229,7 +226,7 @@ impl Shared {
         &self,
         connection: &Connection,
         is_first: bool,
-        (after, pages): (u32, usize),
+        after: u32,
     ) -> Result<Option<u32>, StoreError> {
         let faulty = |fault: Fault| fault.into_store(&self.place.folder, Doing::Reading);
         open::empty_log(connection).map_err(faulty)?;
@@ -238,7 +235,7 @@ impl Shared {
         connection
             .execute_batch("PRAGMA shrink_memory")
             .map_err(|error| faulty(error.into()))?;
-        let scrubbed = scrub_pages(&self.file, &roots, is_first, (after, pages));
+        let scrubbed = scrub_pages(&self.file, &roots, is_first, after);
         scrubbed.map_err(|error| {
             let folder = self.place.folder.display();
             StoreError::Other(format!(
@@ -248,12 +245,7 @@ impl Shared {
     }
 }
 
-fn scrub_pages(
-    file: &File,
-    roots: &[u32],
-    is_first: bool,
-    (after, most): (u32, usize),
-) -> io::Result<Option<u32>> {
+fn scrub_pages(file: &File, roots: &[u32], is_first: bool, after: u32) -> io::Result<Option<u32>> {
     let scrubber = Scrubber::new(file)?;
     if is_first {
         scrubber.free_pages()?;
@@ -261,7 +253,7 @@ fn scrub_pages(
     let pages: BTreeSet<u32> = scrubber.trees(roots)?;
     let rest = pages.range((Bound::Excluded(after), Bound::Unbounded));
     let mut last = None;
-    for page in rest.take(most) {
+    for page in rest.take(SCRUBBED_PAGES) {
         scrubber.tree_page(*page)?;
         last = Some(*page);
     }

@@ -248,6 +248,11 @@ pub(crate) fn count(connection: &Connection) -> Result<u64, Fault> {
 
 /// The row of the first memory of which something is left although it was erased, and where.
 pub(crate) fn leftover(connection: &Connection) -> Result<Option<(i64, &'static str)>, Fault> {
+    // The keys that stored them stay.
+    let requests = format!(
+        "SELECT memory FROM requests WHERE kind <> {} AND memory IN (SELECT memory FROM erased) LIMIT 1",
+        write::Kind::Insert as i64
+    );
     for (table, sql) in [
         (
             "memories",
@@ -269,10 +274,7 @@ pub(crate) fn leftover(connection: &Connection) -> Result<Option<(i64, &'static 
             "versions",
             "SELECT memory FROM versions WHERE memory IN (SELECT memory FROM erased) LIMIT 1",
         ),
-        (
-            "requests",
-            "SELECT memory FROM requests WHERE kind <> 1 AND memory IN (SELECT memory FROM erased) LIMIT 1",
-        ),
+        ("requests", &requests),
         (
             "memories_fts",
             "SELECT id FROM memories_fts_docsize WHERE id IN (SELECT memory FROM erased) LIMIT 1",

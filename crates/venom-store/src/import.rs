@@ -3,12 +3,10 @@
 use crate::fault::Fault;
 use crate::{read, rows, spaces, write};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use venom_core::import::NEIGHBOURS;
 use venom_core::{
     Arrival, ImportKey, Imported, Memory, MemoryId, Passage, SpaceName, TakenOver, duplicate,
 };
-
-/// Ids after the one of its time that are tried for a memory that has none of its own.
-const NEIGHBOURS: u64 = 1_000;
 
 /// The memory that an arrival is kept as. O(log memories + memories of the same fingerprint).
 pub(crate) fn known(connection: &Connection, arrival: &Arrival) -> Result<Option<MemoryId>, Fault> {

@@ -4,7 +4,8 @@
 //! What is new is first written to `restore.partial` and synced. Renaming that to `restore.ready` is the moment at which
 //! it counts: from then on whoever takes the lease finishes the rest before anybody opens anything. What was there is
 //! moved aside, the database with its logs and its index, and only then is the new one moved in; the steps between are
-//! synced, since a log beside another database would be replayed into it.
+//! synced, since a log beside another database would be replayed into it. What is left of `restore.ready` then gets its
+//! first name again before it is removed, so that half of it never counts.
 
 use crate::fault::Fault;
 use crate::lease::Lease;
@@ -80,7 +81,8 @@ impl<'a> Restore<'a> {
     /// more) in the data folder; `None` if there was nothing.
     ///
     /// # Errors
-    /// [`StoreError`]; then all is as before, or the next that opens the folder finishes it.
+    /// [`StoreError`]. Then all is as before; or, as its sentence says, the restore counts, and the next that opens the
+    /// folder finishes it.
     pub fn commit(self, aside: &str) -> Result<Option<PathBuf>, StoreError> {
         let data = self.lease.folder();
         let name = aside_of(aside).ok_or_else(|| {
@@ -99,11 +101,17 @@ impl<'a> Restore<'a> {
                 }
             }
             folder::sync(&self.partial)?;
-            std::fs::rename(&self.partial, &ready)?;
-            folder::sync(data)
+            std::fs::rename(&self.partial, &ready)
         };
-        mark().map_err(|error| folder::unusable(data, &error))?;
-        finish(data)
+        let unusable = |error: io::Error| folder::unusable(data, &error);
+        mark().map_err(unusable)?;
+        let finished = folder::sync(data).map_err(unusable);
+        finished.and_then(|()| finish(data)).map_err(|error| {
+            StoreError::Folder(format!(
+                "the restore counts, but could not be finished: {error}; the next start with this data folder \
+                 finishes it"
+            ))
+        })
     }
 }
 
@@ -188,9 +196,12 @@ pub(crate) fn finish(data: &Path) -> Result<Option<PathBuf>, StoreError> {
     if !is_pending(data) {
         return Ok(None);
     }
-    let ready = data.join(READY);
-    let name = read_aside(&ready)?;
-    let aside = data.join(name);
+    let (partial, ready) = (data.join(PARTIAL), data.join(READY));
+    if is_emptied(&ready).map_err(unusable)? {
+        remove_all(&ready).map_err(unusable)?;
+        return Ok(None);
+    }
+    let aside = data.join(read_aside(&ready)?);
     for (name, belongings) in WHOLES {
         if std::fs::symlink_metadata(ready.join(name)).is_err() {
             continue;
@@ -201,10 +212,24 @@ pub(crate) fn finish(data: &Path) -> Result<Option<PathBuf>, StoreError> {
         std::fs::rename(ready.join(name), data.join(name)).map_err(unusable)?;
         folder::sync(data).map_err(unusable)?;
     }
-    remove_all(&ready)
+    std::fs::rename(&ready, &partial)
         .and_then(|()| folder::sync(data))
         .map_err(unusable)?;
+    // Of no use any more; the next lease removes what stays.
+    let _ = remove_all(&partial);
     Ok(aside.is_dir().then_some(aside))
+}
+
+/// Whether of a restore that counted nothing is left to do: earlier versions removed its folder bit by bit under the name
+/// by which it counts.
+fn is_emptied(ready: &Path) -> io::Result<bool> {
+    for name in [ASIDE].into_iter().chain(WHOLES.map(|(name, _)| name)) {
+        match std::fs::symlink_metadata(ready.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found.map(|_| false),
+        }
+    }
+    Ok(true)
 }
 
 /// Moves what there is of these, durably.
@@ -343,6 +368,41 @@ mod tests {
         }
     }
 
+    /// What is left of the folder for what is new when all of it is in place, at each step of its removal.
+    #[test]
+    fn after_an_interruption_at_the_end_the_next_lease_finishes_it() {
+        let left = [
+            (READY, true),
+            (PARTIAL, true),
+            (PARTIAL, false),
+            // As earlier versions removed it.
+            (READY, false),
+        ];
+        for (folder, has_aside) in left {
+            let root = tempfile::tempdir().unwrap();
+            let data = prepared(root.path());
+            drop(Lease::try_acquire(&data).unwrap());
+            std::fs::create_dir(data.join(folder)).unwrap();
+            if has_aside {
+                std::fs::write(data.join(folder).join(ASIDE), NAME).unwrap();
+            }
+            drop(Lease::try_acquire(&data).unwrap());
+            check_done(&data);
+            assert!(!data.join(PARTIAL).exists());
+        }
+    }
+
+    /// Without the name for what was there before nothing is moved.
+    #[test]
+    fn a_name_that_is_lost_is_not_taken_for_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let data = prepared(root.path());
+        std::fs::remove_file(data.join(READY).join(ASIDE)).unwrap();
+        let refused = Lease::try_acquire(&data).unwrap_err().to_string();
+        assert!(refused.contains("cannot be finished"), "{refused}");
+        assert!(data.join(READY).join("venom.db").exists());
+    }
+
     #[test]
     fn what_does_not_count_yet_changes_nothing() {
         let root = tempfile::tempdir().unwrap();
@@ -379,6 +439,27 @@ mod tests {
         assert_eq!(in_place(&data), ["venom.db"]);
         drop(lease);
         assert_eq!(count(&data), 1);
+    }
+
+    /// Something is in the way of what was there before.
+    #[test]
+    fn one_that_cannot_be_finished_says_that_it_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let data = prepared(root.path());
+        std::fs::rename(data.join(READY), root.path().join("ready")).unwrap();
+        let lease = Lease::try_acquire(&data).unwrap();
+        let restore = Restore::begin(&lease).unwrap();
+        for name in ["venom.db", "access.db"] {
+            let from = root.path().join("ready").join(name);
+            std::fs::rename(from, restore.folder().join(name)).unwrap();
+        }
+        std::fs::write(data.join(NAME), "a file").unwrap();
+        let unfinished = restore.commit(NAME).unwrap_err().to_string();
+        assert!(unfinished.contains("the restore counts"), "{unfinished}");
+        drop(lease);
+        std::fs::remove_file(data.join(NAME)).unwrap();
+        drop(Lease::try_acquire(&data).unwrap());
+        check_done(&data);
     }
 
     /// Of a backup that is older than the time for which the forgotten are kept, they can be brought back all the same.

@@ -28,7 +28,8 @@ use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
     Arrival, Backup, BackupNote, Content, Embedding, Emptied, Erased, Erasures, History, Hit,
     Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp, Move, Moved, Passage, Renamed,
-    RequestKey, SpaceInfo, SpaceName, Stats, StoreError, TakenOver, Timestamp, Verdict, Within,
+    RequestKey, SpaceInfo, SpaceName, Stats, StoreError, TakenOver, Timestamp, Verdict, Version,
+    Within,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) info: StoreInfo,
     pub(crate) place: Place,
     pub(crate) recipe: Recipe,
+    /// Held by whoever writes, before the connection: a cleaning that nobody may write beside lets others read.
+    writers: Turns<()>,
     state: Turns<State>,
     /// The database file, to be read while it stands still and cleaned. After the connection: see [`Database`].
     pub(crate) file: File,
@@ -165,7 +168,7 @@ impl SqliteStore {
             info,
         } = database;
         let faulty = |fault: Fault| fault.into_store(&place.folder, Doing::Writing);
-        let model_row = settle(&mut connection, model).map_err(faulty)?;
+        let model_row = settle_model(&mut connection, model).map_err(faulty)?;
         let recipe = Recipe {
             disk,
             ..Recipe::new(&place.folder, (model_row, model), options)
@@ -181,6 +184,7 @@ impl SqliteStore {
             info,
             place,
             recipe,
+            writers: Turns::new(()),
             state: Turns::new(State {
                 connection,
                 failed: None,
@@ -392,7 +396,13 @@ impl Shared {
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Step>), Fault>,
     ) -> Result<T, StoreError> {
+        let _writer = self.writer()?;
         self.write_in(&mut *self.state()?, change)
+    }
+
+    /// Waits until nobody else writes.
+    pub(crate) fn writer(&self) -> Result<Turn<'_, ()>, StoreError> {
+        self.writers.lock().map_err(|_| after_panic())
     }
 
     /// The same, in a turn that was begun.
@@ -677,7 +687,7 @@ impl Shared {
 }
 
 /// Settles the model and drops old request keys. Returns the row of the model.
-fn settle(connection: &mut Connection, model: &ModelStamp) -> Result<i64, Fault> {
+fn settle_model(connection: &mut Connection, model: &ModelStamp) -> Result<i64, Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let model_row = match read::active_model(&tx)? {
         Some((row, stored)) if stored == *model => row,
@@ -872,6 +882,11 @@ impl MemoryStore for SqliteStore {
     fn history(&self, id: MemoryId) -> Result<Option<History>, StoreError> {
         self.shared
             .read(|connection| versions::history(connection, id))
+    }
+
+    fn version(&self, id: MemoryId, number: u32) -> Result<Option<Version>, StoreError> {
+        self.shared
+            .read(|connection| versions::version(connection, id, number))
     }
 
     fn restore_version(&self, restore: &VersionRestore) -> Result<Option<Memory>, StoreError> {

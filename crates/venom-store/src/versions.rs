@@ -5,6 +5,7 @@ use crate::rows::Quarantine;
 use crate::write::{self, Kind};
 use crate::{read, rows};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use venom_core::limits::{VERSIONS_BYTES_MAX, VERSIONS_MAX};
 use venom_core::ports::VersionRestore;
 use venom_core::{
     Cause, ClientName, Content, History, Memory, MemoryId, Replaced, SpaceName, Tags, Timestamp,
@@ -49,7 +50,7 @@ pub(crate) fn keep_version(
     Ok(())
 }
 
-/// What a memory was and is; `None` if there is none. O(versions + their texts).
+/// What a memory was and is; `None` if there is none. O(versions that are told + their texts).
 pub(crate) fn history(connection: &Connection, id: MemoryId) -> Result<Option<History>, Fault> {
     let sql = "SELECT seq, forgotten_at_us FROM memories WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
@@ -61,57 +62,122 @@ pub(crate) fn history(connection: &Connection, id: MemoryId) -> Result<Option<Hi
     };
     let memory = read::memory_in_row(connection, seq)?;
     let (source, quarantined) = (memory.source.clone(), memory.quarantined);
+    let (versions, older) = versions(connection, seq, memory)?;
     Ok(Some(History {
         id,
         source,
         hidden_at: hidden_at.map(Timestamp::from_micros),
         quarantined,
-        versions: versions(connection, seq, memory)?,
+        versions,
+        older,
     }))
 }
 
-/// The versions of the memory in a row, oldest first, and what it is now.
-fn versions(connection: &Connection, seq: i64, memory: Memory) -> Result<Vec<Version>, Fault> {
-    let sql = "SELECT v.version, v.cause, v.replaced_at_us, v.client, v.token, s.name, v.stored_at_us, v.content,
-                   v.speaker, v.session, v.occurred_at_us
-               FROM versions AS v JOIN spaces AS s USING (space) WHERE v.memory = ?1 ORDER BY v.version DESC";
+/// One version of a memory; `None` if there is none. O(versions since then + its text).
+pub(crate) fn version(
+    connection: &Connection,
+    id: MemoryId,
+    number: u32,
+) -> Result<Option<Version>, Fault> {
+    let sql = "SELECT seq FROM memories WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut former = statement.query([seq])?;
-    let mut newest_first = vec![Version {
-        number: 0,
+    let seq = statement.query_row([rows::id_column(id)], |row| row.get(0));
+    let Some(seq) = seq.optional()? else {
+        return Ok(None);
+    };
+    version_in_row(connection, seq, number)
+}
+
+/// One version of the memory in a row, as [`version`].
+fn version_in_row(
+    connection: &Connection,
+    seq: i64,
+    number: u32,
+) -> Result<Option<Version>, Fault> {
+    let memory = read::memory_in_row(connection, seq)?;
+    let sql = "SELECT coalesce(max(version), 0) FROM versions WHERE memory = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let former: u32 = statement.query_row([seq], |row| row.get(0))?;
+    if number.checked_sub(1) == Some(former) {
+        return Ok(Some(present(memory, number)));
+    }
+    // Its own text, or that of the next one that has any.
+    let text = "(SELECT n.content FROM versions AS n WHERE n.memory = ?1 AND n.version >= ?2 AND n.content IS NOT NULL
+                 ORDER BY n.version LIMIT 1)";
+    let sql = select_former(text) + " AND v.version = ?2";
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params![seq, number])?;
+    let found = found.next()?;
+    found
+        .map(|row| former_version(connection, seq, row, &memory.content))
+        .transpose()
+}
+
+/// What a memory is now.
+fn present(memory: Memory, number: u32) -> Version {
+    Version {
+        number,
         space: memory.space,
         content: memory.content,
         tags: memory.tags,
         stored_at: memory.stored_at,
         origin: memory.origin,
         replaced: None,
-    }];
-    while let Some(row) = former.next()? {
-        let version = version(connection, seq, row, &newest_first)?;
-        newest_first.push(version);
     }
-    drop(former);
-    let count = newest_first.len();
-    let mut versions: Vec<Version> = newest_first.into_iter().rev().collect();
-    // Written without gaps, so that the place is the number.
-    for (at, version) in versions.iter_mut().enumerate() {
-        let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
-        if at + 1 < count && version.number != number {
+}
+
+/// The statement that [`former_version`] reads the rows of, for the former versions of a memory, with this text.
+fn select_former(text: &str) -> String {
+    format!(
+        "SELECT v.version, v.cause, v.replaced_at_us, v.client, v.token, s.name, v.stored_at_us, {text},
+             v.speaker, v.session, v.occurred_at_us
+         FROM versions AS v JOIN spaces AS s USING (space) WHERE v.memory = ?1"
+    )
+}
+
+/// The newest versions of the memory in a row, oldest first, and what it is now; how many older ones there are.
+fn versions(
+    connection: &Connection,
+    seq: i64,
+    memory: Memory,
+) -> Result<(Vec<Version>, u32), Fault> {
+    let sql = select_former("v.content") + " ORDER BY v.version DESC";
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut former = statement.query([seq])?;
+    let mut bytes = memory.content.as_str().len();
+    let (mut newer, mut older) = (present(memory, 0), 0);
+    let mut versions = Vec::new();
+    while let Some(row) = former.next()? {
+        let version = former_version(connection, seq, row, &newer.content)?;
+        versions.push(std::mem::replace(&mut newer, version));
+        bytes += newer.content.as_str().len();
+        if versions.len() == VERSIONS_MAX || bytes > VERSIONS_BYTES_MAX {
+            older = newer.number;
+            break;
+        }
+    }
+    if older == 0 {
+        versions.push(newer);
+    }
+    versions.reverse();
+    for (number, version) in (older + 1..).zip(&mut versions) {
+        // Written without gaps, so that the place is the number.
+        if version.replaced.is_some() && version.number != number {
             return Err(Fault::corrupt(format!(
                 "memory row {seq} has no version {number}"
             )));
         }
         version.number = number;
     }
-    Ok(versions)
+    Ok((versions, older))
 }
 
 /// A former version; a text that it has not is that of the next one.
-fn version(
+fn former_version(
     connection: &Connection,
     seq: i64,
     row: &Row<'_>,
-    newer: &[Version],
+    next_text: &Content,
 ) -> Result<Version, Fault> {
     let number: u32 = row.get(0)?;
     let broken = |what: &str| {
@@ -126,7 +192,7 @@ fn version(
     let space: String = row.get(5)?;
     let content = match row.get::<_, Option<String>>(7)? {
         Some(text) => Content::parse(&text).map_err(|_| broken("text"))?,
-        None => newer.last().ok_or_else(|| broken("text"))?.content.clone(),
+        None => next_text.clone(),
     };
     let sql = "SELECT t.value FROM versions AS v, json_each(v.tags) AS t
                WHERE v.memory = ?1 AND v.version = ?2 ORDER BY t.key";
@@ -166,11 +232,10 @@ pub(crate) fn restore(
 ) -> Result<Option<VersionRestored>, Fault> {
     let row = write::find(tx, restore.id)?;
     let row = row.filter(|row| !row.quarantine.is_some_and(Quarantine::hides));
-    let (Some(row), Some(history)) = (row, history(tx, restore.id)?) else {
+    let Some(row) = row else {
         return Ok(None);
     };
-    let mut versions = history.versions.into_iter();
-    let Some(version) = versions.find(|version| version.number == restore.version) else {
+    let Some(version) = version_in_row(tx, row.seq, restore.version)? else {
         return Ok(None);
     };
     let (seq, old) = (row.seq, read::memory_in_row(tx, row.seq)?);

@@ -41,6 +41,7 @@ pub fn memory_store(make: MakeStore<'_>) {
     import::a_copy_in_another_space_is_another_memory(make().as_ref());
     backups::backups_are_known_until_they_are_gone(make().as_ref());
     history::every_change_keeps_the_former_version(make().as_ref());
+    history::a_long_history_is_told_by_its_newest_versions(make().as_ref());
     history::a_former_version_comes_back_as_a_change(make().as_ref());
     history::what_is_erased_is_gone(make().as_ref());
     history::repeating_the_call_that_stored_what_was_erased_stores_nothing(make().as_ref());

@@ -418,6 +418,13 @@ impl MemoryStore for MemoryMap {
         Ok(self.kept().memories.get(&id).map(Entry::history))
     }
 
+    fn version(&self, id: MemoryId, number: u32) -> Result<Option<Version>, StoreError> {
+        let kept = self.kept();
+        let versions = kept.memories.get(&id).map(Entry::all_versions);
+        let mut versions = versions.into_iter().flatten();
+        Ok(versions.find(|version| version.number == number))
+    }
+
     fn restore_version(&self, restore: &VersionRestore) -> Result<Option<Memory>, StoreError> {
         for passage in &restore.passages {
             self.check_dimensions(&passage.embedding)?;

@@ -9,7 +9,7 @@ use crate::source::Source;
 use crate::time::Timestamp;
 
 impl Venom {
-    /// What a memory was and is, forgotten or in quarantine too.
+    /// What a memory was and is, forgotten or in quarantine too: its newest versions.
     ///
     /// # Errors
     /// [`Error::MemoryNotFound`] if there is none or it was erased, [`Error::Store`].
@@ -34,11 +34,10 @@ impl Venom {
         if history.quarantined {
             return Err(Error::MemoryNotFound(id));
         }
-        let found = history.versions.iter().find(|it| it.number == version);
         let last = history.versions.last().map_or(0, |last| last.number);
-        let content = found.map(|version| version.content.clone());
-        let content = content.ok_or(Error::VersionNotFound { id, version, last })?;
-        let passages = self.passages(&[content.as_str()])?.swap_remove(0);
+        let found = self.store.version(id, version)?;
+        let found = found.ok_or(Error::VersionNotFound { id, version, last })?;
+        let passages = self.passages(&[found.content.as_str()])?.swap_remove(0);
         let restored = self.store.restore_version(&VersionRestore {
             id,
             version,

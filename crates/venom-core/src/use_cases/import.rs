@@ -4,12 +4,9 @@ use super::Venom;
 use crate::error::{Error, InputError};
 #[cfg(doc)]
 use crate::import::Foretold;
-use crate::import::{Arrival, Imported, NewImport};
+use crate::import::{Arrival, Imported, NEIGHBOURS, NewImport};
 use crate::memory::{Memory, MemoryId};
 use crate::secrets::SecretPolicy;
-
-/// Ids after the one of its time that a memory without an id may get.
-const NEIGHBOURS: u64 = 1_000;
 
 /// Answers as far as there are any, and what there is none for, each with its place.
 type SortedOut = (Vec<Option<Imported>>, Vec<(usize, Arrival)>);

@@ -449,6 +449,24 @@ fn erasing_beside_others_that_store_leaves_nothing() {
     assert_gone(&folder, 200);
 }
 
+/// As in the last pass over the file of a busy store.
+#[test]
+fn where_nobody_may_write_others_read() {
+    let folders = Folders::new();
+    let store = open(&folders.fresh());
+    fill(&store, 5);
+    let writer = store.shared().writer().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.insert(&[record(1_000, "new", &[1.0])]).unwrap());
+        scope.spawn(|| store.erase(&[id(1)], NOW).unwrap());
+        let found = store.get(&[id(1), id(1_000)]).unwrap();
+        assert!(found[0].is_some() && found[1].is_none());
+        drop(writer);
+    });
+    let found = store.get(&[id(1), id(1_000)]).unwrap();
+    assert!(found[0].is_none() && found[1].is_some());
+}
+
 /// A disk on which no segment can be made for a while.
 #[derive(Debug, Default)]
 struct FullDisk {

@@ -34,6 +34,32 @@ fn random_operations_with_restarts_agree_with_a_plain_map() {
     }
 }
 
+/// As after twenty thousand moves: none of them keeps a text.
+#[test]
+fn of_a_very_long_history_the_newest_is_told_and_every_version_is_there() {
+    let folders = Folders::new();
+    let store = open(&folders.fresh());
+    store.insert(&[record(5, "text", &[1.0])]).unwrap();
+    let moves = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
+                 INSERT INTO versions (memory, version, replaced_at_us, cause, space, stored_at_us, tags)
+                 SELECT seq, n, n, 4, space, 5, '[]' FROM memories, n";
+    let state = store.shared().state().unwrap();
+    state.connection.execute(moves, []).unwrap();
+    drop(state);
+    let history = store.history(id(5)).unwrap().unwrap();
+    assert_eq!((history.versions.len(), history.older), (1_000, 19_001));
+    let numbers = history.versions.iter().map(|version| version.number);
+    assert!(numbers.eq(19_002..=20_001));
+    for number in [1, 19_001, 20_001] {
+        let version = store.version(id(5), number).unwrap().unwrap();
+        assert_eq!(version.content.as_str(), "text");
+        assert_eq!(
+            (version.number, version.replaced.is_none()),
+            (number, number == 20_001)
+        );
+    }
+}
+
 #[test]
 fn after_a_restart_the_index_is_what_it_was() {
     let folders = Folders::new();

@@ -7,6 +7,7 @@ use rustix::fs::{Advice, Mode, OFlags, fadvise};
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use venom_store::folder;
 
@@ -119,6 +120,20 @@ pub(super) fn check_room(folder: &Path, bytes: u64) -> Result<(), Failure> {
     )))
 }
 
+/// As [`check_room`], for folders that get so many bytes each, at one time: those of one file system share its room.
+pub(super) fn check_room_in_each(folders: &[&Path], bytes: u64) -> Result<(), Failure> {
+    let device = |folder: &&Path| {
+        let found = std::fs::metadata(folder).map(|found| found.dev());
+        found.map_err(|error| unwritable(folder, &error))
+    };
+    let devices: Vec<u64> = folders.iter().map(device).collect::<Result<_, _>>()?;
+    for (folder, device) in folders.iter().zip(&devices) {
+        let sharing = devices.iter().filter(|it| *it == device).count();
+        check_room(folder, bytes.saturating_mul(sharing as u64))?;
+    }
+    Ok(())
+}
+
 /// Bytes as people read them.
 pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
@@ -182,5 +197,20 @@ mod tests {
         check_room(folder.path(), 1).unwrap();
         let failure = check_room(folder.path(), u64::MAX).unwrap_err();
         assert!(failure.message.contains("not enough room"), "{failure}");
+    }
+
+    #[test]
+    fn folders_of_one_file_system_share_its_room() {
+        let folder = Folder::new();
+        let [one, other] = ["one", "other"].map(|name| folder.join(name));
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let free = folder::room(folder.path()).unwrap().free_bytes.unwrap();
+        // Far from both ends, since others write there, too.
+        let bytes = free / 4 * 3;
+        check_room_in_each(&[&one], bytes).unwrap();
+        let failure = check_room_in_each(&[&one, &other], bytes).unwrap_err();
+        let expected = format!("expected {} free", megabytes(bytes * 2));
+        assert!(failure.message.contains(&expected), "{failure}");
     }
 }

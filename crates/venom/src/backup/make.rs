@@ -1,7 +1,7 @@
 //! Making a backup: copies, hashes, a manifest, a second look at all of it, and then its name.
 
 use super::files::{
-    Hashed, Lock, check_room, forget_pages, hash, open_plain, unreadable, unwritable,
+    Hashed, Lock, check_room_in_each, forget_pages, hash, open_plain, unreadable, unwritable,
 };
 use super::keep::Keep;
 use super::manifest::{self, ACCESS, HELD, MEMORIES, Manifest, PERSONAS, StoredFile};
@@ -10,9 +10,8 @@ use super::{personas, seal, shelf};
 use crate::access_file::AccessFile;
 use crate::failure::Failure;
 use crate::hub::Hub;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use venom_core::{Backup, BackupNote, Timestamp, counted};
 use venom_store::{DatabaseFacts, folder};
@@ -67,12 +66,13 @@ impl Made {
     }
 }
 
-/// Makes a backup of the memories behind `hub` and of the personas that this process finds, and removes those that are not to stay. `None` if there is one that is
-/// young enough.
+/// Makes a backup of the memories behind `hub` and of the personas that this process finds, and removes those that are
+/// not to stay. `None` if there is one that is young enough.
 ///
 /// # Errors
-/// [`Failure`] that names what cannot be read or written, or is not as it was written; then there is no new backup and
-/// none was removed.
+/// [`Failure`] that names what cannot be read or written, or is not as it was written. Then none was removed, and there
+/// is no new one, unless it says so: one that is whole and verified, but whose name may not outlive a power cut, or beside
+/// which the others cannot be listed.
 pub(crate) async fn make(
     task: Task,
     hub: &Hub,
@@ -165,8 +165,7 @@ impl Bench {
                 "{shown} is a file: expected a folder for backups"
             )));
         }
-        let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(&task.shelf);
+        let made = folder::private_folders(&task.shelf);
         let shelf = made.and_then(|()| task.shelf.canonicalize());
         task.shelf = shelf.map_err(|error| unwritable(&task.shelf, &error))?;
         text_of(&task.shelf)?;
@@ -243,10 +242,14 @@ impl Bench {
             .into_iter()
             .map(size)
             .sum();
-        check_room(&self.task.shelf, bytes)?;
-        self.staging
-            .as_ref()
-            .map_or(Ok(()), |it| check_room(it, bytes))
+        // Copies stay until all of them are encrypted.
+        let folders = [Some(&self.task.shelf), self.staging.as_ref()];
+        let folders: Vec<&Path> = folders
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
+        check_room_in_each(&folders, bytes)
     }
 
     /// Where copies are made.
@@ -287,11 +290,13 @@ impl Bench {
         tracing::debug!("backup: everything is written");
         verify(&self.partial, &manifest)?;
         tracing::debug!("backup: everything is verified");
-        std::fs::rename(&self.partial, &self.target)
-            .and_then(|()| folder::sync(&self.task.shelf))
-            .map_err(|error| unwritable(&self.target, &error))?;
+        let unwritable = |error: io::Error| unwritable(&self.target, &error);
+        std::fs::rename(&self.partial, &self.target).map_err(unwritable)?;
         tracing::debug!("backup: it is in its place");
-        self.clear_shelf(manifest, personas)
+        let target = self.target.clone();
+        let synced = folder::sync(&self.task.shelf).map_err(unwritable);
+        let finished = synced.and_then(|()| self.clear_shelf(manifest, personas));
+        finished.map_err(|failure| made_but(&target, &failure))
     }
 
     /// Puts the personas in an archive and opens it again; how many there are. Without any there is no archive. Those
@@ -465,6 +470,13 @@ fn unsound(path: &Path, why: &dyn std::fmt::Display) -> Failure {
         "the backup was not made, as what was written to {} is not sound: {why}",
         path.display()
     ))
+}
+
+/// The sentence for what fails when the new backup is in its place.
+fn made_but(target: &Path, failure: &Failure) -> Failure {
+    let target = target.display();
+    let message = format!("the backup {target} was made and verified, but then: {failure}");
+    Failure::new(failure.kind, message)
 }
 
 /// Removes a folder in which backups or copies are made, with what Venom puts there; there may be none. `false` if it

@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
-use venom_core::{Backup, ErrorKind, Persona, Timestamp};
-use venom_store::restore::{PERSONAS_ASIDE, Restore, in_place, make_ready};
+use venom_core::{Backup, ErrorKind, Persona, StoreError, Timestamp};
+use venom_store::restore::{PERSONAS_ASIDE, Restore, in_place, is_pending, make_ready};
 use venom_store::{Lease, LeaseError, folder};
 
 /// What of a backup is restored.
@@ -383,7 +383,9 @@ impl Plan {
 /// those that cannot be written are told, and undo nothing.
 ///
 /// # Errors
-/// [`Failure`] that says what is in the way or wrong with the backup; then everything is as it was.
+/// [`Failure`] that says what is in the way or wrong with the backup; then everything is as it was. Or it says that the
+/// restore counts and could not be finished: then the next that opens the data folder puts the databases in place, and
+/// personas stay as they are.
 pub(crate) fn restore(plan: &Plan, passphrase: Option<&Passphrase>) -> Result<Restored, Failure> {
     plan.check_in_the_way()?;
     // Lengths first: what a manifest says of them is not to be reserved room for.
@@ -445,9 +447,21 @@ fn restore_databases(
     )?;
     tracing::debug!("restore: everything is checked");
     let aside_name = plan.aside(lease.folder());
-    let aside = restore.commit(&aside_name)?;
+    let aside = restore
+        .commit(&aside_name)
+        .map_err(|error| unfinished(plan, error))?;
     tracing::debug!("restore: everything is in place");
     Ok((aside_name, aside))
+}
+
+/// The sentence for databases that could not be put in place: what counts all the same is finished without personas.
+fn unfinished(plan: &Plan, error: StoreError) -> Failure {
+    let mut failure = Failure::from(error);
+    let has_personas = plan.files().any(|file| file.holds == PERSONAS);
+    if has_personas && is_pending(&plan.wish.data) {
+        failure.message += ", but no personas: `venom restore --personas-only` restores them";
+    }
+    failure
 }
 
 /// The sentence for a data folder that cannot be had.

@@ -25,15 +25,43 @@ const LOOK_TIME_MAX: Duration = Duration::from_hours(1);
 /// When a backup that failed is tried again, unless one is due earlier.
 const RETRY_AFTER: Duration = Duration::from_mins(10);
 
-/// How the last scheduled backup went. Cheap to clone.
+/// Whether backups are made as they should be. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Schedule(Arc<AtomicBool>);
 
 impl Schedule {
-    /// Whether the last one failed.
+    /// Whether the last one failed, and none was made since that is young enough, by whomever.
     pub(crate) fn has_failed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Notes what came of making one if it was due; how long to wait then.
+    fn note(&self, turn: &Result<Turn, Failure>, every: Duration) -> Duration {
+        match turn {
+            Ok(turn) => {
+                self.0.store(false, Ordering::Relaxed);
+                turn.wait.min(LOOK_TIME_MAX)
+            }
+            // Another process is at it.
+            Err(failure) if failure.kind == ErrorKind::Overloaded => {
+                tracing::info!("{failure}");
+                RETRY_AFTER.min(every)
+            }
+            Err(failure) => {
+                self.0.store(true, Ordering::Relaxed);
+                tracing::error!("the scheduled backup failed: {failure}");
+                RETRY_AFTER.min(every)
+            }
+        }
+    }
+}
+
+/// What came of making a backup if it was due.
+struct Turn {
+    /// Until the next may be due.
+    wait: Duration,
+    /// The one that was made now.
+    made: Option<Made>,
 }
 
 /// How long until a backup is due, that is a time after the newest one.
@@ -87,33 +115,24 @@ impl Worker {
     async fn run(&self) {
         let every = Duration::from_micros(self.every_us.unsigned_abs());
         loop {
-            let wait = match self.next().await {
-                Ok(None) => Duration::ZERO,
-                Ok(Some(wait)) => wait.min(LOOK_TIME_MAX),
-                // Another process is at it.
-                Err(failure) if failure.kind == ErrorKind::Overloaded => {
-                    tracing::info!("{failure}");
-                    RETRY_AFTER.min(every)
-                }
-                Err(failure) => {
-                    self.schedule.0.store(true, Ordering::Relaxed);
-                    tracing::error!("the scheduled backup failed: {failure}");
-                    RETRY_AFTER.min(every)
-                }
-            };
+            let turn = self.next().await;
+            let wait = self.schedule.note(&turn, every);
+            if let Some(made) = turn.ok().and_then(|turn| turn.made) {
+                tell(&made);
+            }
             tokio::time::sleep(wait).await;
         }
     }
 
     /// Makes one if it is due; else tells when it is.
-    async fn next(&self) -> Result<Option<Duration>, Failure> {
+    async fn next(&self) -> Result<Turn, Failure> {
         let folder = self.folder.clone();
         let now = SystemClock.now();
         let newest = blocking(move || shelf::newest(&folder, now)).await?;
         let wait = due_in(newest, now, self.every_us);
         if wait > Duration::ZERO {
             tracing::debug!("the next backup is due in {} s", wait.as_secs());
-            return Ok(Some(wait));
+            return Ok(Turn { wait, made: None });
         }
         let passphrase = self.config.backups.passphrase_file.as_ref();
         let passphrase = passphrase.map(|path| Passphrase::in_file(path, Prompt::ToSeal));
@@ -130,11 +149,8 @@ impl Worker {
         let caller = Caller::local("schedule");
         let admitted = Admitted::new(&self.hub, &self.file, &caller);
         let made = admitted.back_up(task).await?;
-        self.schedule.0.store(false, Ordering::Relaxed);
-        if let Some(made) = made {
-            tell(&made);
-        }
-        Ok(None)
+        let wait = Duration::ZERO;
+        Ok(Turn { wait, made })
     }
 }
 
@@ -158,6 +174,23 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
         let found = due_in(newest.map(at), at(now), every * 1_000_000);
         assert_eq!(found, Duration::from_secs(expected));
+    }
+
+    #[test]
+    fn a_failure_counts_until_there_is_a_backup_that_is_young_enough() {
+        let (schedule, every) = (Schedule::default(), Duration::from_hours(6));
+        let failed = Err(Failure::not_ready("the disk is full"));
+        assert_eq!(schedule.note(&failed, every), RETRY_AFTER);
+        assert!(schedule.has_failed());
+        // Somebody else makes one now, which may fail as well.
+        let busy = Err(Failure::new(ErrorKind::Overloaded, "it is locked"));
+        assert_eq!(schedule.note(&busy, every), RETRY_AFTER);
+        assert!(schedule.has_failed());
+        // It is found when it is there.
+        let (wait, made) = (every, None);
+        let found = Ok(Turn { wait, made });
+        assert_eq!(schedule.note(&found, every), LOOK_TIME_MAX);
+        assert!(!schedule.has_failed());
     }
 
     #[test]

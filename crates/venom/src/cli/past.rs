@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use venom_core::{
     Cause, Erasure, Erasures, ErrorKind, History, InputError, MemoryId, Replaced, Source, Version,
-    visible,
+    counted, visible,
 };
 
 /// Longest line of a memory that is shown before it is erased, in characters.
@@ -98,7 +98,8 @@ fn show_history(history: &History, kept: Option<Age>, json: bool) -> Result<(), 
             "memory_id": history.id.to_string(),
             "hidden_at": history.hidden_at.map(|at| at.to_string()),
             "quarantined": history.quarantined,
-            "versions": versions_json(history, View::Original),
+            "versions": versions_json(history, View::Original).collect::<Vec<_>>(),
+            "older_versions": history.older,
         }));
     }
     let mut text = String::new();
@@ -111,6 +112,10 @@ fn show_history(history: &History, kept: Option<Age>, json: bool) -> Result<(), 
         let kept = kept.filter(|_| !history.quarantined);
         let erased = kept.map_or_else(String::new, |age| format!(", erased for good after {age}"));
         let _ = writeln!(text, "{what} {at}{erased}.");
+    }
+    if history.older > 0 {
+        let older = counted(history.older, "older version is", "older versions are");
+        let _ = writeln!(text, "     ({older} not shown)");
     }
     let mut before: Option<&Version> = None;
     for (version, made) in history.versions.iter().zip(made_by(history)) {

@@ -203,8 +203,8 @@ impl Budget {
 
     /// The first of these memories that fit, in order; the very first always, if need be with less of its
     /// text.
-    pub(super) fn fitting(mut self, memories: Vec<Value>) -> Vec<Value> {
-        let mut fitting = Vec::with_capacity(memories.len());
+    pub(super) fn fitting(mut self, memories: impl IntoIterator<Item = Value>) -> Vec<Value> {
+        let mut fitting = Vec::new();
         for (at, mut memory) in memories.into_iter().enumerate() {
             if at == 0 {
                 self.shorten(&mut memory);

@@ -5,24 +5,26 @@ use serde_json::{Value, json};
 use venom_core::{History, Memory, Replaced, Source, Version};
 
 /// The versions of a memory, oldest first: each as the memory was, with its number and what made it. Its time is when it
-/// was made, its origin through whom.
-pub(crate) fn versions_json(history: &History, view: View) -> Vec<Value> {
-    let made = made_by(history);
-    let versions = history.versions.iter().zip(made);
-    versions
-        .map(|(version, made)| version_json(history, version, made, view))
-        .collect()
+/// was made, its origin through whom. Each is made when it is asked for.
+pub(crate) fn versions_json(
+    history: &History,
+    view: View,
+) -> impl DoubleEndedIterator<Item = Value> {
+    let versions = history.versions.iter().zip(made_by(history));
+    versions.map(move |(version, made)| version_json(history, version, made, view))
 }
 
 /// By which change each version was made, oldest first; `None` for what was stored first, and for one whose version
-/// before is not for this reader.
-pub(crate) fn made_by(history: &History) -> impl Iterator<Item = Option<&Replaced>> {
-    let former = |version: &Version| {
-        let versions = history.versions.iter();
-        versions.rev().find(|it| it.number + 1 == version.number)
-    };
-    let versions = history.versions.iter();
-    versions.map(move |version| former(version)?.replaced.as_ref())
+/// before is not for this reader, or not among those that are told. O(versions).
+pub(crate) fn made_by(
+    history: &History,
+) -> impl DoubleEndedIterator<Item = Option<&Replaced>> + ExactSizeIterator {
+    let versions = &history.versions;
+    (0..versions.len()).map(move |at| {
+        let (former, version) = (versions.get(at.checked_sub(1)?)?, versions.get(at)?);
+        let made = former.replaced.as_ref();
+        made.filter(|_| former.number + 1 == version.number)
+    })
 }
 
 fn version_json(

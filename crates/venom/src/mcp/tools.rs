@@ -95,7 +95,7 @@ impl VenomServer {
         let hits = hub.recall(query).await?;
         let results = hits.iter().enumerate();
         let results = results.map(|(at, hit)| short_result_json(hit, at + 1, explain));
-        let results = budget.fitting(results.collect());
+        let results = budget.fitting(results);
         let mut answer = json!({
             "total_results": results.len(),
             "results": results,
@@ -209,7 +209,7 @@ impl VenomServer {
         let mut memories = hub.list(query).await?;
         let mut is_last = memories.len() <= page;
         memories.truncate(page);
-        let listed = budget.fitting(memories.iter().map(short_memory_json).collect());
+        let listed = budget.fitting(memories.iter().map(short_memory_json));
         is_last &= listed.len() == memories.len();
         let last = listed.last().map(|memory| memory["memory_id"].clone());
         let next_cursor = last.filter(|_| !is_last).unwrap_or(Value::Null);
@@ -318,11 +318,16 @@ async fn get_memory(arguments: &JsonObject, hub: &Admitted<'_>) -> Result<Value,
         answer["next_offset"] = json!(offset + part.chars().count());
     }
     if flag(arguments, "history")? {
-        let mut versions = versions_json(&hub.history(id).await?, View::Shown);
+        let history = hub.history(id).await?;
         // The answer is what it is now; of what it was the newest matters most.
-        versions.pop();
-        versions.reverse();
-        answer["versions"] = json!(budget.fitting(versions));
+        let former = versions_json(&history, View::Shown).rev().skip(1);
+        let versions = budget.fitting(former);
+        let left_out = history.versions.len().saturating_sub(versions.len() + 1);
+        answer["versions"] = json!(versions);
+        match history.older as usize + left_out {
+            0 => {}
+            older => answer["older_versions"] = json!(older),
+        }
     }
     Ok(answer)
 }

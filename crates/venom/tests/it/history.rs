@@ -367,6 +367,42 @@ fn a_server_that_is_killed_while_it_erases_leaves_that_to_the_next() {
 }
 
 #[test]
+fn of_a_long_history_every_door_tells_the_newest_and_how_much_is_left_out() {
+    let folder = Folder::new();
+    let mut door = stdio(&folder);
+    let id = store(&mut door, "Ben lives in Rome");
+    // One more than is told.
+    for number in 2..=1_001 {
+        let tags = json!([number.to_string()]);
+        tool_json(&door.call_tool("update_memory", &json!({"memory_id": id, "tags": tags})));
+    }
+    let mut ask = |tokens: Option<u32>| {
+        let arguments = json!({"memory_id": id, "history": true, "max_tokens": tokens});
+        let told = tool_json(&door.call_tool("get_memory", &arguments));
+        let versions = told["versions"].as_array().unwrap();
+        assert_eq!(versions[0]["version"], 1_000);
+        (versions.len(), told["older_versions"].as_u64().unwrap())
+    };
+    assert_eq!(ask(None), (999, 1));
+    let (told, older) = ask(Some(1_000));
+    assert!(told > 1);
+    assert_eq!(told as u64 + older, 1_000);
+
+    let shown = venom(&folder, ["history", &id]).run().success();
+    let mut lines = shown.lines();
+    assert_eq!(lines.next(), Some("     (1 older version is not shown)"));
+    assert!(lines.next().unwrap().starts_with("  2  "), "{shown}");
+    let told = parsed(&venom(&folder, ["history", &id, "--json"]).run().success());
+    assert_eq!(told["older_versions"], 1);
+    assert_eq!(told["versions"].as_array().unwrap().len(), 1_000);
+    let back = venom(&folder, ["restore-memory", &id, "--version", "1", "--json"]);
+    assert_eq!(parsed(&back.run().success())["tags"], Value::Null);
+    let none = venom(&folder, ["restore-memory", &id, "--version", "1003"]).run();
+    let none = none.failure(1);
+    assert!(none.contains("1 to 1002"), "{none}");
+}
+
+#[test]
 fn a_model_is_told_what_a_memory_was() {
     let folder = Folder::new();
     let mut door = stdio(&folder);

@@ -4,6 +4,7 @@ use super::{everything, get, id, insert, list, search, space, tag};
 use crate::error::ErrorKind;
 use crate::history::{Cause, Erasure, Version};
 use crate::import::{Arrival, ImportKey, Imported};
+use crate::limits;
 use crate::memory::{
     Content, Duplicates, Memory, MemoryChange, MemoryId, Origin, RequestKey, Tags,
 };
@@ -206,6 +207,55 @@ pub(super) fn a_former_version_comes_back_as_a_change(store: &dyn MemoryStore) {
     }
     assert_eq!(restore(store, 9, 1, 90), None, "it waits for the owner");
     assert_eq!(list(store, everything(), 10, None).len(), 1);
+}
+
+pub(super) fn a_long_history_is_told_by_its_newest_versions(store: &dyn MemoryStore) {
+    let text = "word ".repeat(limits::CONTENT_BYTES_MAX / 5);
+    let text = text.trim_end();
+    let told = limits::VERSIONS_BYTES_MAX / text.len();
+    let count = told + 3;
+    insert(store, &[tagged(record(5, text, &[1.0]), &["1"])]);
+    for number in 2..=count {
+        let at = i64::try_from(number).expect("test numbers are small");
+        update(store, 5, None, &[&number.to_string()], at * 10);
+    }
+    let history = store.history(id(5)).expect("the store can be read");
+    let history = history.expect("the memory is there");
+    assert_eq!((history.versions.len(), history.older), (told, 3));
+    for (number, version) in (4..).zip(&history.versions) {
+        assert_eq!((version.number, version.content.as_str()), (number, text));
+        assert_eq!(version.tags.as_slice(), [tag(&number.to_string())]);
+    }
+    assert!(
+        history
+            .versions
+            .last()
+            .is_some_and(|it| it.replaced.is_none())
+    );
+    // The others are there all the same, and come back.
+    let version = |number| store.version(id(5), number).expect("the store can be read");
+    for told in &history.versions {
+        assert_eq!(version(told.number).as_ref(), Some(told));
+    }
+    let oldest = version(1).expect("it has this version");
+    assert_eq!((oldest.number, oldest.content.as_str()), (1, text));
+    assert!(oldest.replaced.is_some_and(|it| it.at.as_micros() == 20));
+    let count = u32::try_from(count).expect("test numbers are small");
+    assert_eq!((version(0), version(count + 1)), (None, None));
+    assert_eq!(
+        store.version(id(6), 1).expect("the store can be read"),
+        None
+    );
+    let restored = store.restore_version(&VersionRestore {
+        id: id(5),
+        version: 1,
+        passages: Vec::new(),
+        stored_at: Timestamp::from_micros(10_000),
+        source: by("owner"),
+        request: RequestKey(1),
+    });
+    let restored = restored.expect("the version is valid");
+    assert_eq!(restored.map(|memory| memory.tags), Some(oldest.tags));
 }
 
 fn erase(store: &dyn MemoryStore, digits: &[u64]) -> Vec<Erasure> {

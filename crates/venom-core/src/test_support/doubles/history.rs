@@ -2,6 +2,7 @@
 
 use super::{Entry, Kept, Kind};
 use crate::history::{Cause, Erased, Erasure, History, Replaced, Version};
+use crate::limits;
 use crate::memory::{Memory, MemoryId};
 use crate::ports::VersionRestore;
 use crate::time::Timestamp;
@@ -49,15 +50,30 @@ impl Entry {
         self.hidden_at = None;
     }
 
-    pub(super) fn history(&self) -> History {
+    /// Everything that it was, oldest first, and is.
+    pub(super) fn all_versions(&self) -> Vec<Version> {
         let mut versions = self.versions.clone();
         versions.push(self.version());
+        versions
+    }
+
+    pub(super) fn history(&self) -> History {
+        let mut versions = self.all_versions();
+        let mut bytes = 0;
+        let newest = versions.iter().rev().take(limits::VERSIONS_MAX);
+        let told = newest.take_while(|version| {
+            bytes += version.content.as_str().len();
+            bytes <= limits::VERSIONS_BYTES_MAX
+        });
+        let older = versions.len() - told.count();
+        versions.drain(..older);
         History {
             id: self.memory.id,
             source: self.memory.source.clone(),
             hidden_at: self.hidden_at,
             quarantined: self.memory.quarantined,
             versions,
+            older: u32::try_from(older).expect("tests have few versions"),
         }
     }
 }
@@ -74,7 +90,7 @@ impl Kept {
         if entry.memory.quarantined {
             return None;
         }
-        let mut versions = entry.history().versions.into_iter();
+        let mut versions = entry.all_versions().into_iter();
         let version = versions.find(|it| it.number == restore.version)?;
         if self.changes.contains(&key) {
             return entry.is_visible().then(|| entry.memory.clone());

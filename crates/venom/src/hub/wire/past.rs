@@ -76,6 +76,7 @@ pub(super) enum WirePastAnswer {
         hidden_at_us: Option<i64>,
         quarantined: bool,
         versions: Vec<WireVersion>,
+        older: u32,
     },
     Erasures {
         each: Vec<WireErasure>,
@@ -123,6 +124,7 @@ impl From<PastAnswer> for WirePastAnswer {
                 hidden_at_us: history.hidden_at.map(Timestamp::as_micros),
                 quarantined: history.quarantined,
                 versions: history.versions.into_iter().map(Into::into).collect(),
+                older: history.older,
             },
             PastAnswer::Erasures(erasures) => {
                 let backups = erasures.backups.into_iter();
@@ -153,6 +155,7 @@ impl WirePastAnswer {
                 hidden_at_us,
                 quarantined,
                 versions,
+                older,
             } => PastAnswer::History(Box::new(History {
                 id: MemoryId::parse(&memory_id)?,
                 source: source.parse()?,
@@ -162,6 +165,7 @@ impl WirePastAnswer {
                     .into_iter()
                     .map(WireVersion::parse)
                     .collect::<Result<_, _>>()?,
+                older,
             })),
             Self::Erasures {
                 each,
@@ -310,6 +314,7 @@ mod tests {
             hidden_at: Some(Timestamp::from_micros(1)),
             quarantined: true,
             versions,
+            older: 7,
         };
         let erasures = Erasures {
             each: vec![

@@ -69,6 +69,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         collections: collections.into(),
         current: None,
         ready: VecDeque::new(),
+        failure: None,
     };
     // The first page is read now: a database that is none is refused before anything comes of it.
     reader.fill().map_err(broken)?;
@@ -123,6 +124,8 @@ struct Reader {
     collections: VecDeque<Collection>,
     current: Option<Current>,
     ready: VecDeque<Found>,
+    /// What ends it, once what is ready was delivered.
+    failure: Option<rusqlite::Error>,
 }
 
 /// The collection that is read.
@@ -135,10 +138,13 @@ struct Current {
 
 impl Reader {
     fn next(&mut self) -> Result<Option<Found>, rusqlite::Error> {
-        if self.ready.is_empty() {
-            self.fill()?;
+        if self.ready.is_empty() && self.failure.is_none() {
+            self.failure = self.fill().err();
         }
-        Ok(self.ready.pop_front())
+        match self.ready.pop_front() {
+            Some(found) => Ok(Some(found)),
+            None => self.failure.take().map_or(Ok(None), Err),
+        }
     }
 
     /// Reads until there is something, or the end.
@@ -157,7 +163,7 @@ impl Reader {
                 });
                 continue;
             };
-            let rows = page(connection, current)?;
+            let (rows, damage) = page(connection, current)?;
             for (row, id, created) in &rows {
                 current.last = *row;
                 if id.is_empty() {
@@ -183,6 +189,9 @@ impl Reader {
                     self.ready.push_back(memory);
                 }
             }
+            if let Some(damage) = damage {
+                return Err(damage);
+            }
             if rows.is_empty() {
                 // What is in the queue alone, in the order in which it came.
                 let Some(id) = current.pending.next_id() else {
@@ -207,7 +216,11 @@ impl Reader {
 /// Number, id, and when it was made.
 type EmbeddingRow = (i64, String, String);
 
-fn page(connection: &Connection, current: &Current) -> Result<Vec<EmbeddingRow>, rusqlite::Error> {
+/// The next rows, and why those behind them cannot be read.
+fn page(
+    connection: &Connection,
+    current: &Current,
+) -> Result<(Vec<EmbeddingRow>, Option<rusqlite::Error>), rusqlite::Error> {
     let sql = "SELECT id, iif(octet_length(embedding_id) > ?4, NULL, embedding_id),
                    iif(octet_length(created_at) > ?4, NULL, created_at)
                FROM embeddings WHERE segment_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
@@ -223,7 +236,14 @@ fn page(connection: &Connection, current: &Current) -> Result<Vec<EmbeddingRow>,
         let (id, created) = (text_of(row.get_ref(1)?), text_of(row.get_ref(2)?));
         Ok((row.get(0)?, id, created))
     };
-    statement.query_map(values, row)?.collect()
+    let mut rows = Vec::new();
+    for row in statement.query_map(values, row)? {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(damage) => return Ok((rows, Some(damage))),
+        }
+    }
+    Ok((rows, None))
 }
 
 /// Text that may not be UTF-8: what is wrong in it is replaced.

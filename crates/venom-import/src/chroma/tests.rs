@@ -146,13 +146,16 @@ fn what_waits_for_another_collection_is_left_alone() {
     assert_eq!(texts.collect::<Vec<_>>(), ["mine"]);
 }
 
-/// A folder with a database of a page of records and one that cannot be read behind them: a row whose number is none.
+/// More than a page of them.
+const ROWS: usize = PAGE_ROWS + 3;
+
+/// A folder with a database of records and one that cannot be read behind them: a row whose number is none.
 fn spoilt_behind_a_page(folder: &Path, text: &str) {
     std::fs::create_dir(folder).unwrap();
     let database = Connection::open(folder.join(CHROMA_FILE)).unwrap();
     let tables = TABLES.replace("embeddings (id INTEGER PRIMARY KEY", "embeddings (id");
     database.execute_batch(&tables).unwrap();
-    let rows = (1..=PAGE_ROWS).map(|row| {
+    let rows = (1..=ROWS).map(|row| {
         format!("e|i{row}|ts|tmem_{row}|i1|t\nm|i{row}|tchroma:document|t{text} {row}.\n")
     });
     let rows = format!("{BEGIN}{}e|tnone|ts|tmem_0|i1|t", rows.collect::<String>());
@@ -164,16 +167,16 @@ fn a_database_that_is_spoilt_behind_its_first_page_ends_and_stops_no_other() {
     let folder = tempfile::tempdir().unwrap();
     spoilt_behind_a_page(&folder.path().join("a"), "Tea");
     spoilt_behind_a_page(&folder.path().join("b"), "Coffee");
-    let read = fuzzed::read(folder.path(), None, 2 * PAGE_ROWS + 2);
+    let read = fuzzed::read(folder.path(), None, 2 * ROWS + 2);
     let of = |text: &str| {
         let texts = read.memories.iter().map(|new| new.content.as_str());
         texts.filter(|it| it.starts_with(text)).count()
     };
-    assert_eq!((of("Tea"), of("Coffee")), (PAGE_ROWS, PAGE_ROWS));
+    assert_eq!((of("Tea"), of("Coffee")), (ROWS, ROWS));
     let places: Vec<&str> = read.skipped.iter().map(|it| it.place.as_str()).collect();
     assert_eq!(places, ["a", "b"]);
     assert!(read.skipped[0].why.contains("cannot be read further"));
-    let alone = fuzzed::read(&folder.path().join("a"), None, PAGE_ROWS + 1);
-    assert_eq!(alone.memories.len(), PAGE_ROWS);
+    let alone = fuzzed::read(&folder.path().join("a"), None, ROWS + 1);
+    assert_eq!(alone.memories.len(), ROWS);
     assert!(alone.unusable.is_some());
 }

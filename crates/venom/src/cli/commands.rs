@@ -457,7 +457,6 @@ fn embed_line(input: &mut impl BufRead, number: usize) -> Result<Option<String>,
     utf8(bytes, &format!("line {number}")).map(Some)
 }
 
-/// Embeds everything again with the configured model. Needs the data folder for itself.
 /// Writes the packed form of the model, whole or not at all.
 fn pack_model(arguments: &ArgMatches, config: &Config) -> Result<(), Failure> {
     let folder = venom_embed::locate(&config.model, &config.model_folders)?;
@@ -486,6 +485,7 @@ fn pack_model(arguments: &ArgMatches, config: &Config) -> Result<(), Failure> {
     ))
 }
 
+/// Embeds everything again with the configured model. Needs the data folder for itself.
 fn reembed(config: &Config) -> Result<(), Failure> {
     let lease = match Lease::try_acquire(&config.data) {
         Ok(lease) => lease,

@@ -37,12 +37,6 @@ pub(super) fn take_over(
         );
         return Ok(());
     }
-    let unusable = |Unusable(why): Unusable| {
-        Failure::not_ready(format!(
-            "the memories of the predecessor cannot be taken over: {why}; to start without them, set \
-             VENOM_IMPORT_PREDECESSOR=no"
-        ))
-    };
     // Each collection is a source of its own: of another one nothing has come yet.
     let source = format!("{CHROMA_FILE}, collection {}", config.space.as_str());
     let state = chroma_state(&file).map_err(unusable)?;
@@ -61,8 +55,8 @@ pub(super) fn take_over(
     tracing::info!(
         "taking over the memories of the predecessor, collection {space:?} of {CHROMA_FILE}"
     );
-    let mut tally = Tally::default();
     let mut progress = Progress::new(records.total, &options.watch);
+    let mut tally = Tally::default();
     for batch in Batches::new(records.found) {
         let batch = batch.map_err(unusable)?;
         tally.read(&batch);
@@ -73,20 +67,7 @@ pub(super) fn take_over(
             tracing::info!("{line}");
         }
     }
-    for skipped in tally.reasons.iter().take(REASONS_MAX) {
-        let skipped = visible::line(skipped);
-        tracing::warn!("a record of {CHROMA_FILE} was left out: {skipped}");
-    }
-    for note in options.watch.take_notes() {
-        tracing::warn!("of {CHROMA_FILE}: {}", visible::line(&note));
-    }
-    let ids = tally.new_ids();
-    if !ids.is_empty() {
-        let ids = ids.join(", ");
-        tracing::warn!(
-            "new ids, since other memories have theirs, which are kept in the metadata as {ORIGINAL_ID}: {ids}"
-        );
-    }
+    warn(&tally, &options.watch);
     let came = TakenOver {
         memories: tally.stored,
         skipped: tally.skipped,
@@ -99,4 +80,30 @@ pub(super) fn take_over(
         progress.seconds()
     );
     Ok(())
+}
+
+/// The sentence that ends a start.
+fn unusable(Unusable(why): Unusable) -> Failure {
+    Failure::not_ready(format!(
+        "the memories of the predecessor cannot be taken over: {why}; to start without them, set \
+         VENOM_IMPORT_PREDECESSOR=no"
+    ))
+}
+
+/// Tells what did not come as it was.
+fn warn(tally: &Tally, watch: &Watch) {
+    for skipped in tally.reasons.iter().take(REASONS_MAX) {
+        let skipped = visible::line(skipped);
+        tracing::warn!("a record of {CHROMA_FILE} was left out: {skipped}");
+    }
+    for note in watch.take_notes() {
+        tracing::warn!("of {CHROMA_FILE}: {}", visible::line(&note));
+    }
+    let ids = tally.new_ids();
+    if !ids.is_empty() {
+        let ids = ids.join(", ");
+        tracing::warn!(
+            "new ids, since other memories have theirs, which are kept in the metadata as {ORIGINAL_ID}: {ids}"
+        );
+    }
 }

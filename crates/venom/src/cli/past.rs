@@ -178,6 +178,10 @@ async fn erase(
                 let _ = writeln!(lines, "{id}  {line}");
             }
             Err(failure) if failure.kind == ErrorKind::Gone => {}
+            Err(failure) if ids.len() > 1 => {
+                let message = format!("{}: nothing was erased", failure.message);
+                return Err(Failure { message, ..failure });
+            }
             Err(failure) => return Err(failure),
         }
     }

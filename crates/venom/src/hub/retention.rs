@@ -81,7 +81,7 @@ impl Look {
             Ok(ids) if ids.is_empty() => {}
             Ok(ids) => {
                 tracing::info!(
-                    "erased {} for good that were forgotten long ago",
+                    "erased {} for good, forgotten long ago",
                     counted::memories(ids.len())
                 );
                 let caller = Caller::local(DOOR);

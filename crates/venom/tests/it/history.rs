@@ -172,9 +172,9 @@ fn bad_input_to_history_and_erase_is_one_clear_sentence() {
         "venom: what is erased cannot be restored: expected --yes, or a terminal to ask on\n";
     assert_eq!(unasked, expected);
     // One that is not there keeps the others from being erased.
-    venom(&folder, ["erase", "--yes", &id, "mem_7"])
-        .run()
-        .failure(1);
+    let refused = venom(&folder, ["erase", "--yes", &id, "mem_7"]).run();
+    let expected = "venom: memory mem_7 was not found: nothing was erased\n";
+    assert_eq!(refused.failure(1), expected);
     assert!(
         venom(&folder, ["show", &id])
             .run()
@@ -308,7 +308,7 @@ fn what_was_forgotten_long_ago_is_erased_at_the_start() {
     assert!(
         stats
             .stderr
-            .contains("erased 1 memory for good that were forgotten long ago"),
+            .contains("erased 1 memory for good, forgotten long ago"),
         "{}",
         stats.stderr
     );

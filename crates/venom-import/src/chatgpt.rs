@@ -286,8 +286,34 @@ mod tests {
                 format!("{file}, conversation 3"),
             ]
         };
-        let both = ["conversations-000.json", "conversations-001.json"].map(of);
-        assert_eq!(places(), both.concat());
+        let [first, second] = ["conversations-000.json", "conversations-001.json"].map(of);
+        assert_eq!(places(), [&first[..], &second].concat());
+        // One that is cut short stops none of the others, be they parts of this export or another one beside it.
+        let list = json!([whole, 7, whole]).to_string();
+        std::fs::write(path("conversations-000.json"), list.trim_end_matches(']'))
+            .expect("it can be written");
+        let cut = ["not conversations-000.json".to_owned()];
+        let expected = [&first[..], &cut, &second].concat();
+        assert_eq!(places(), expected);
+        for name in ["a", "b"] {
+            std::fs::create_dir(path(name)).expect("it can be made");
+            for part in ["conversations-000.json", "conversations-001.json"] {
+                std::fs::copy(path(part), path(name).join(part)).expect("it can be copied");
+            }
+        }
+        for part in ["conversations-000.json", "conversations-001.json"] {
+            std::fs::remove_file(path(part)).expect("it can be removed");
+        }
+        let deep = |name: &str| {
+            expected
+                .iter()
+                .map(|place| match place.strip_prefix("not ") {
+                    Some(place) => format!("not {name}, {place}"),
+                    None => format!("{name}, {place}"),
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(places(), [deep("a"), deep("b")].concat());
     }
 
     #[test]

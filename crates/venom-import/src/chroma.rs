@@ -72,7 +72,10 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         failure: None,
     };
     // The first page is read now: a database that is none is refused before anything comes of it.
-    reader.fill().map_err(broken)?;
+    match reader.fill() {
+        Err(error) if reader.ready.is_empty() => return Err(broken(error)),
+        filled => reader.failure = filled.err(),
+    }
     for skipped in skipped.into_iter().rev() {
         reader.ready.push_front(Err(skipped));
     }

@@ -226,7 +226,8 @@ impl Elements {
             }
         }
         if part.why.is_none() {
-            let why = if is_at_end {
+            // One that is whole may be the last of a list that is cut short behind it.
+            let why = if is_at_end && !part.scan.is_closed() {
                 self.known = part.known_bad(NEVER_ENDS);
                 NEVER_ENDS.to_owned()
             } else {
@@ -523,9 +524,7 @@ enum Expects {
 impl Scan {
     /// Takes the next byte and where it is: whether it stands behind the element.
     fn ends_at(&mut self, byte: u8, at: u64) -> bool {
-        let ends =
-            self.text == Text::Outside && self.depth == 0 && matches!(byte, b',' | b']' | b'}');
-        if ends {
+        if self.is_closed() && matches!(byte, b',' | b']' | b'}') {
             return true;
         }
         if !self.is_broken && !self.allows(byte, at) {
@@ -540,6 +539,11 @@ impl Scan {
             _ => {}
         }
         false
+    }
+
+    /// Whether every quote and bracket of it is closed.
+    fn is_closed(&self) -> bool {
+        self.text == Text::Outside && self.depth == 0
     }
 
     /// Goes on as if it had begun with a bracket that is open.

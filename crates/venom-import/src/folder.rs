@@ -6,7 +6,7 @@ use crate::bytes::{FOLDER_FILES_MAX, is_part, unreadable};
 use crate::chatgpt::CONVERSATIONS;
 use crate::chroma::CHROMA_FILE;
 use crate::claude::MEMORIES;
-use crate::{Found, Kind, Left, Options, Records, Skipped, Unusable, Watch, detect, markdown};
+use crate::{Found, Kind, Left, Options, Records, Unusable, Watch, detect, markdown};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use venom_core::counted;
@@ -136,7 +136,7 @@ fn all(
             Ok(records) => records.found,
             Err(unusable) => Box::new(std::iter::once(Err(unusable))),
         };
-        found.map(move |found| Ok(in_place(&name, found)))
+        found.map(move |found| Ok(crate::among_others(&name, found)))
     });
     Ok(Records {
         kind,
@@ -144,17 +144,6 @@ fn all(
         found: Box::new(found),
         left: Vec::new(),
     })
-}
-
-/// A record among those of several places: where it is tells in which. What ends one place is left out itself.
-fn in_place(name: &str, found: Result<Found, Unusable>) -> Found {
-    match found {
-        Ok(found) => crate::of_file(name, found),
-        Err(Unusable(why)) => Err(Skipped {
-            place: name.to_owned(),
-            why,
-        }),
-    }
 }
 
 /// A path as it is called within a folder.

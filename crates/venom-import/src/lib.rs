@@ -145,17 +145,22 @@ fn found(place: String, made: Result<NewImport, String>) -> Found {
     }
 }
 
-/// The same as a record of one among several files.
-fn of_file(name: &str, found: Found) -> Found {
-    let place = |place: String| format!("{name}, {place}");
+/// A record of one among several sources: its place tells of which. What ends one of them is left out itself, and stops
+/// none of the others.
+fn among_others(name: &str, found: Result<Found, Unusable>) -> Found {
+    let within = |place: String| format!("{name}, {place}");
     match found {
-        Ok(record) => Ok(Record {
-            place: place(record.place),
+        Ok(Ok(record)) => Ok(Record {
+            place: within(record.place),
             ..record
         }),
-        Err(skipped) => Err(Skipped {
-            place: place(skipped.place),
+        Ok(Err(skipped)) => Err(Skipped {
+            place: within(skipped.place),
             ..skipped
+        }),
+        Err(Unusable(why)) => Err(Skipped {
+            place: name.to_owned(),
+            why,
         }),
     }
 }

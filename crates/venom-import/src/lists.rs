@@ -19,7 +19,8 @@ pub(crate) struct Form {
     pub(crate) expected: &'static str,
 }
 
-/// Reads lists one after the other; that the first is none is told before anything comes of it.
+/// Reads lists one after the other; that the first is none is told before anything comes of it. Where one of several
+/// breaks off, the others come all the same.
 pub(crate) fn lists<F>(
     kind: Kind,
     files: Vec<PathBuf>,
@@ -35,38 +36,34 @@ where
         watch.will_read(std::fs::metadata(file).map_or(0, |found| found.len()));
     }
     let are_several = files.len() > 1;
-    let open = move |file: PathBuf| {
-        let elements = Elements::new(bytes::open(&file, form.expected)?, form.keys, &watch);
-        let records = list((kind, form.element), &file, elements, read.clone())?;
-        Ok(if are_several {
-            among_others(&file, records)
+    let open = move |file: &Path| {
+        let elements = Elements::new(bytes::open(file, form.expected)?, form.keys, &watch);
+        list((kind, form.element), file, elements, read.clone())
+    };
+    let of_file = move |file: &Path, records: Result<Records, Unusable>| {
+        let found = match records {
+            Ok(records) => records.found,
+            Err(unusable) => Box::new(std::iter::once(Err(unusable))),
+        };
+        let name = bytes::name_of(file);
+        let named = move |found| Ok(crate::among_others(&name, found));
+        if are_several {
+            Box::new(found.map(named))
         } else {
-            records
-        })
+            found
+        }
     };
     let mut files = files.into_iter();
-    let first = files.next().map(&open).transpose()?;
-    let first = first.into_iter().flat_map(|records| records.found);
-    let rest = files.flat_map(move |file| match open(file) {
-        Ok(records) => records.found,
-        Err(unusable) => Box::new(std::iter::once(Err(unusable))),
-    });
+    let first = files.next().map(|file| Ok((open(&file)?, file)));
+    let first = first.transpose()?;
+    let first = first.map(|(records, file)| of_file(&file, Ok(records)));
+    let rest = files.flat_map(move |file| of_file(&file, open(&file)));
     Ok(Records {
         kind,
         total: None,
         left: Vec::new(),
-        found: Box::new(first.chain(rest)),
+        found: Box::new(first.into_iter().flatten().chain(rest)),
     })
-}
-
-/// The records of one of several files, of which each counts its elements from 1.
-fn among_others(file: &Path, records: Records) -> Records {
-    let name = bytes::name_of(file);
-    let named = move |found| crate::of_file(&name, found);
-    Records {
-        found: Box::new(records.found.map(move |found| found.map(&named))),
-        ..records
-    }
 }
 
 /// Reads a list element by element.
@@ -112,10 +109,10 @@ fn list(
         }
         ready.pop_front().map(Ok)
     };
-    Ok(Records {
+    Ok(crate::ended(Records {
         kind,
         total: None,
         left: Vec::new(),
         found: Box::new(std::iter::from_fn(found)),
-    })
+    }))
 }

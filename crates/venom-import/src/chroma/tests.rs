@@ -150,12 +150,12 @@ fn what_waits_for_another_collection_is_left_alone() {
 const ROWS: usize = PAGE_ROWS + 3;
 
 /// A folder with a database of records and one that cannot be read behind them: a row whose number is none.
-fn spoilt_behind_a_page(folder: &Path, text: &str) {
+fn spoilt(folder: &Path, text: &str, rows: usize) {
     std::fs::create_dir(folder).unwrap();
     let database = Connection::open(folder.join(CHROMA_FILE)).unwrap();
     let tables = TABLES.replace("embeddings (id INTEGER PRIMARY KEY", "embeddings (id");
     database.execute_batch(&tables).unwrap();
-    let rows = (1..=ROWS).map(|row| {
+    let rows = (1..=rows).map(|row| {
         format!("e|i{row}|ts|tmem_{row}|i1|t\nm|i{row}|tchroma:document|t{text} {row}.\n")
     });
     let rows = format!("{BEGIN}{}e|tnone|ts|tmem_0|i1|t", rows.collect::<String>());
@@ -163,10 +163,10 @@ fn spoilt_behind_a_page(folder: &Path, text: &str) {
 }
 
 #[test]
-fn a_database_that_is_spoilt_behind_its_first_page_ends_and_stops_no_other() {
+fn a_database_that_is_spoilt_ends_there_and_stops_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    spoilt_behind_a_page(&folder.path().join("a"), "Tea");
-    spoilt_behind_a_page(&folder.path().join("b"), "Coffee");
+    spoilt(&folder.path().join("a"), "Tea", ROWS);
+    spoilt(&folder.path().join("b"), "Coffee", ROWS);
     let read = fuzzed::read(folder.path(), None, 2 * ROWS + 2);
     let of = |text: &str| {
         let texts = read.memories.iter().map(|new| new.content.as_str());
@@ -176,7 +176,10 @@ fn a_database_that_is_spoilt_behind_its_first_page_ends_and_stops_no_other() {
     let places: Vec<&str> = read.skipped.iter().map(|it| it.place.as_str()).collect();
     assert_eq!(places, ["a", "b"]);
     assert!(read.skipped[0].why.contains("cannot be read further"));
-    let alone = fuzzed::read(&folder.path().join("a"), None, ROWS + 1);
-    assert_eq!(alone.memories.len(), ROWS);
-    assert!(alone.unusable.is_some());
+    spoilt(&folder.path().join("c"), "Cocoa", 3);
+    for (name, rows) in [("a", ROWS), ("c", 3)] {
+        let alone = fuzzed::read(&folder.path().join(name), None, rows + 1);
+        assert_eq!(alone.memories.len(), rows);
+        assert!(alone.unusable.is_some());
+    }
 }

@@ -20,7 +20,6 @@ use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::ops::Bound;
 use std::sync::TryLockError;
 use venom_core::{Erased, Erasure, Erasures, MemoryId, StoreError, Timestamp};
 
@@ -189,7 +188,7 @@ impl Shared {
     fn scrub(&self, signal: &Signal) -> Result<bool, StoreError> {
         for _ in 0..PASSES_MAX {
             let written = self.read(erase::written)?;
-            if !self.scrub_once(signal)? {
+            if !self.scrub_once(signal, Pass::default())? {
                 return Ok(false);
             }
             if self.read(erase::written)? == written {
@@ -197,14 +196,16 @@ impl Shared {
             }
         }
         let _no_writer = self.writer()?;
-        self.scrub_once(signal)
+        let pass = Pass {
+            stands_still: true,
+            ..Pass::default()
+        };
+        self.scrub_once(signal, pass)
     }
 
     /// Some pages in a turn, in the order of pages: first what is free, so that what is taken from there is zero.
-    fn scrub_once(&self, signal: &Signal) -> Result<bool, StoreError> {
-        let mut next = Some(0);
-        let mut is_first = true;
-        while let Some(after) = next {
+    fn scrub_once(&self, signal: &Signal, mut pass: Pass) -> Result<bool, StoreError> {
+        loop {
             if signal.stops() {
                 return Ok(false);
             }
@@ -215,19 +216,14 @@ impl Shared {
                 Err(TryLockError::WouldBlock) => return Ok(false),
             };
             let state = self.state()?;
-            next = self.scrub_some(&state.connection, is_first, after)?;
-            is_first = false;
+            self.scrub_some(&state.connection, &mut pass)?;
+            if pass.rest.is_empty() {
+                return Ok(true);
+            }
         }
-        Ok(true)
     }
 
-    /// Returns the last page that was looked at, `None` at the end.
-    fn scrub_some(
-        &self,
-        connection: &Connection,
-        is_first: bool,
-        after: u32,
-    ) -> Result<Option<u32>, StoreError> {
+    fn scrub_some(&self, connection: &Connection, pass: &mut Pass) -> Result<(), StoreError> {
         let faulty = |fault: Fault| fault.into_store(&self.place.folder, Doing::Reading);
         open::empty_log(connection).map_err(faulty)?;
         let roots = erase::roots(connection).map_err(faulty)?;
@@ -235,7 +231,7 @@ impl Shared {
         connection
             .execute_batch("PRAGMA shrink_memory")
             .map_err(|error| faulty(error.into()))?;
-        let scrubbed = scrub_pages(&self.file, &roots, is_first, after);
+        let scrubbed = pass.turn(&self.file, &roots);
         scrubbed.map_err(|error| {
             let folder = self.place.folder.display();
             StoreError::Other(format!(
@@ -245,18 +241,37 @@ impl Shared {
     }
 }
 
-fn scrub_pages(file: &File, roots: &[u32], is_first: bool, after: u32) -> io::Result<Option<u32>> {
-    let scrubber = Scrubber::new(file)?;
-    if is_first {
-        scrubber.free_pages()?;
+/// A pass over the database file.
+#[derive(Default)]
+struct Pass {
+    /// Whether nobody writes while it lasts: then the trees have the same pages in all its turns.
+    stands_still: bool,
+    /// The page of a tree that was looked at last.
+    last: Option<u32>,
+    /// Those behind it.
+    rest: BTreeSet<u32>,
+}
+
+impl Pass {
+    /// Looks at the next pages. O(pages of the trees), and those that are free in the first turn; where nobody writes,
+    /// O(1) in all others.
+    fn turn(&mut self, file: &File, roots: &[u32]) -> io::Result<()> {
+        let scrubber = Scrubber::new(file)?;
+        if self.last.is_none() {
+            scrubber.free_pages()?;
+        }
+        if self.last.is_none() || !self.stands_still {
+            let mut pages = scrubber.trees(roots)?;
+            let behind = self.last.map_or(0, |last| last.saturating_add(1));
+            self.rest = pages.split_off(&behind);
+        }
+        for _ in 0..SCRUBBED_PAGES {
+            let Some(page) = self.rest.pop_first() else {
+                break;
+            };
+            scrubber.tree_page(page)?;
+            self.last = Some(page);
+        }
+        file.sync_data()
     }
-    let pages: BTreeSet<u32> = scrubber.trees(roots)?;
-    let rest = pages.range((Bound::Excluded(after), Bound::Unbounded));
-    let mut last = None;
-    for page in rest.take(SCRUBBED_PAGES) {
-        scrubber.tree_page(*page)?;
-        last = Some(*page);
-    }
-    file.sync_data()?;
-    Ok(last)
 }

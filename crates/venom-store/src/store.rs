@@ -68,8 +68,9 @@ pub(crate) struct Shared {
     pub(crate) info: StoreInfo,
     pub(crate) place: Place,
     pub(crate) recipe: Recipe,
-    /// Held by whoever writes, before the connection: a cleaning that nobody may write beside lets others read.
-    writers: Turns<()>,
+    /// Held by whoever writes, before the connection: a cleaning that nobody may write beside, which alone writes without
+    /// it, lets others read.
+    pub(crate) writers: Turns<()>,
     state: Turns<State>,
     /// The database file, to be read while it stands still and cleaned. After the connection: see [`Database`].
     pub(crate) file: File,

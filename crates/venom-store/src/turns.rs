@@ -54,6 +54,15 @@ impl<T> Turns<T> {
     }
 }
 
+#[cfg(test)]
+impl<T> Turns<T> {
+    /// How many have a turn or wait for one.
+    pub(crate) fn in_line(&self) -> u64 {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.0 - numbers.1
+    }
+}
+
 impl<T> Drop for End<'_, T> {
     fn drop(&mut self) {
         let mut numbers = self

@@ -455,12 +455,20 @@ fn where_nobody_may_write_others_read() {
     let folders = Folders::new();
     let store = open(&folders.fresh());
     fill(&store, 5);
-    let writer = store.shared().writer().unwrap();
+    let shared = store.shared();
+    let writer = shared.writer().unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| store.insert(&[record(1_000, "new", &[1.0])]).unwrap());
-        scope.spawn(|| store.erase(&[id(1)], NOW).unwrap());
+        let writers = [
+            scope.spawn(|| drop(store.insert(&[record(1_000, "new", &[1.0])]).unwrap())),
+            scope.spawn(|| drop(store.erase(&[id(1)], NOW).unwrap())),
+        ];
+        // Both come to wait, unless one had no need to.
+        let is_done = || writers.iter().any(|writer| writer.is_finished());
+        while shared.writers.in_line() < 3 && !is_done() {
+            std::thread::yield_now();
+        }
         let found = store.get(&[id(1), id(1_000)]).unwrap();
-        assert!(found[0].is_some() && found[1].is_none());
+        assert!(found[0].is_some() && found[1].is_none() && !is_done());
         drop(writer);
     });
     let found = store.get(&[id(1), id(1_000)]).unwrap();

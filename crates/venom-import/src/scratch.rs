@@ -10,6 +10,11 @@ use venom_core::import::IMPORT_FOLDER_BEGIN;
 
 /// The file in each that is locked for as long as its process needs it. It is the last thing that goes.
 const LOCK: &str = "lock";
+/// Names that are tried for a new folder.
+const NAMES_MAX: usize = 10_000;
+
+/// The number of the next folder that this process makes.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A folder that nobody else may read, removed when it is dropped. What a killed process left is removed by the next,
 /// where the file system has locks to tell it by.
@@ -22,11 +27,10 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Makes one in a folder.
     pub(crate) fn new(place: &Path) -> io::Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         remove_left(place);
-        loop {
+        for _ in 0..NAMES_MAX {
             // In a container every process has the same number, and what one of them left has this name.
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let process = std::process::id();
             let path = place.join(format!("{IMPORT_FOLDER_BEGIN}{process}-{number}"));
             match DirBuilder::new().mode(0o700).create(&path) {
@@ -34,15 +38,11 @@ impl Scratch {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             }
-            match lock(&path) {
-                Ok(Some(lock)) => return Ok(Self { path, _lock: lock }),
-                Ok(None) => {}
-                Err(error) => {
-                    remove(&path);
-                    return Err(error);
-                }
+            if let Some(lock) = lock(&path)? {
+                return Ok(Self { path, _lock: lock });
             }
         }
+        Err(ErrorKind::AlreadyExists.into())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -57,18 +57,27 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes the lock of a new folder and takes it. `None` if another process took the folder for one that was left.
+/// Makes the lock of a new folder and takes it. `None` if another process took the folder for one that was left, and
+/// perhaps a third made it anew.
 fn lock(folder: &Path) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
     let file = match File::create_new(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            let _ = std::fs::remove_dir(folder);
+            return Err(error);
+        }
     };
-    match file.lock() {
-        Err(error) if !has_no_locks(&error) => Err(error),
-        _ => Ok(is_at(&file, &path).then_some(file)),
+    if let Err(error) = file.lock()
+        && !has_no_locks(&error)
+    {
+        remove(folder);
+        return Err(error);
     }
+    Ok(is_at(&file, &path).then_some(file))
 }
 
 /// Whether a file still has this name.
@@ -169,8 +178,10 @@ mod tests {
     fn a_name_that_is_taken_is_passed_over() {
         let place = tempfile::tempdir().unwrap();
         let process = std::process::id();
-        // Full and without a lock, so that nobody knows whether it is needed; other tests count on meanwhile.
-        let taken = (0..1_000).map(|number| format!("{IMPORT_FOLDER_BEGIN}{process}-{number}"));
+        // Full and without a lock, so that nobody knows whether it is needed. Other tests go on counting meanwhile.
+        let next = NEXT.load(Ordering::Relaxed);
+        let taken =
+            (next..next + 2_000).map(|number| format!("{IMPORT_FOLDER_BEGIN}{process}-{number}"));
         let taken: Vec<_> = taken.map(|name| place.path().join(name)).collect();
         for folder in &taken {
             std::fs::create_dir(folder).unwrap();

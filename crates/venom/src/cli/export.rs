@@ -228,15 +228,20 @@ impl Part {
             _ => unwritable(&self.whole, &error),
         })?;
         self.is_done = true;
-        sync_above(&self.whole).map_err(|error| unwritable(&self.whole, &error))?;
+        sync_above(&self.whole).map_err(|error| {
+            Failure::not_ready(format!(
+                "{} was written, but a power cut may take it: {error}",
+                self.whole.display()
+            ))
+        })?;
         Ok(self.whole.clone())
     }
 }
 
-/// Makes the name of a file durable, if its folder may be read: without that it can be written to, but not synced.
-fn sync_above(file: &Path) -> io::Result<()> {
-    let file = std::path::absolute(file)?;
-    match file.parent().map_or(Ok(()), folder::sync) {
+/// Makes the name of a file or folder durable, if the one above may be read: without that it can be written to, but not synced.
+fn sync_above(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    match path.parent().map_or(Ok(()), folder::sync) {
         Err(error) if error.kind() == PermissionDenied => Ok(()),
         synced => synced,
     }

@@ -5,9 +5,9 @@ use crate::failure::Failure;
 use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use venom_core::{Memory, Metadata, SessionName, Speaker, Tag, visible};
 use venom_store::folder;
@@ -27,7 +27,9 @@ pub(super) struct Notes {
 impl Notes {
     pub(super) fn new(folder: PathBuf, by_month: bool) -> Result<Self, Failure> {
         let is_new = !folder.exists();
-        let opened = folder::private_folders(&folder).and_then(|()| File::open(&folder));
+        let mut made = DirBuilder::new();
+        let made = made.recursive(true).mode(0o700).create(&folder);
+        let opened = made.and_then(|()| File::open(&folder));
         Ok(Self {
             opened: opened.map_err(|error| unwritable(&folder, &error))?,
             folder,
@@ -66,7 +68,8 @@ impl Notes {
 
     /// Makes sure that the notes are there to stay.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
-        let synced = folder::sync_files(&self.opened, &self.folder);
+        let synced = folder::sync_files(&self.opened, &self.folder)
+            .and_then(|()| super::sync_above(&self.folder));
         synced.map_err(|error| unwritable(&self.folder, &error))?;
         self.is_done = true;
         Ok(())

@@ -1,7 +1,7 @@
 //! When a new memory says again what is already kept.
 //!
 //! Two memories are the same when their texts are, but for case, white space, Unicode form and the
-//! punctuation around words; or when they also differ in articles and contractions and their vectors are
+//! punctuation around words (the case of an article within a sentence counts: "The Who"); or when they also differ in articles and contractions and their vectors are
 //! close. Similarity of vectors alone cannot tell: "Anna gave Ben a book" and "Ben gave Anna a book" have
 //! 0.99, two wordings of one fact down to 0.91 (`docs/retrieval.md`). So every other word has to be there,
 //! in the same order.
@@ -88,15 +88,14 @@ pub fn says_again(
         Wording::of(new.content.as_str()),
         Wording::of(old.content.as_str()),
     );
-    wording.words == known.words
-        || wording.essence == known.essence && are_close(new_passages, old_vectors)
+    wording == known || wording.essence == known.essence && are_close(new_passages, old_vectors)
 }
 
 /// Whether `new` says again what `old` says, in the same words: what can be told without a model. Whatever this takes,
 /// [`says_again`] takes, too.
 pub fn repeats(new: &Memory, old: &Memory) -> bool {
     has_origin_of(new, old)
-        && Wording::of(new.content.as_str()).words == Wording::of(old.content.as_str()).words
+        && Wording::of(new.content.as_str()) == Wording::of(old.content.as_str())
 }
 
 /// Equal for two memories of which one repeats the other, when they do not tell different times, and for hardly any others.
@@ -107,7 +106,9 @@ pub(crate) fn said(space: &SpaceName, origin: &Origin, content: &Content) -> u64
     let wording = Wording::of(content.as_str());
     let names = [Some(space.as_str()), speaker.as_deref(), session];
     let words = wording.words.iter().map(|word| Some(word.as_str()));
-    fnv1a(names.into_iter().chain(words).flat_map(|part| {
+    let essence = wording.essence.iter().map(|word| Some(word.as_str()));
+    let all = words.chain([None]).chain(essence);
+    fnv1a(names.into_iter().chain(all).flat_map(|part| {
         let mark = std::iter::once(u8::from(part.is_some()));
         mark.chain(part.unwrap_or_default().bytes())
             .chain(std::iter::once(0))
@@ -205,7 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn same_words(a: &str, b: &str) -> bool {
-        Wording::of(a).words == Wording::of(b).words
+        Wording::of(a) == Wording::of(b)
     }
 
     fn same_essence(a: &str, b: &str) -> bool {
@@ -224,6 +225,19 @@ mod tests {
             assert!(same_words(a, b), "{a:?} {b:?}");
             assert_eq!(Wording::of(a).fingerprint(), Wording::of(b).fingerprint());
         }
+    }
+
+    /// Then they are looked for by different fingerprints, too.
+    #[test]
+    fn an_article_that_may_be_part_of_a_name_makes_another_text() {
+        let (name, none) = ("I like The Who.", "I like the who.");
+        assert!(!same_words(name, none));
+        let said = |text: &str| {
+            let space = SpaceName::parse("default").unwrap();
+            said(&space, &Origin::default(), &Content::parse(text).unwrap())
+        };
+        assert_ne!(said(name), said(none));
+        assert_eq!(said(name), said("“i like” The who"));
     }
 
     #[test]

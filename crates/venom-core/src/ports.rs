@@ -7,7 +7,7 @@ use crate::backup::{Backup, BackupNote};
 use crate::embedding::{Embedding, ModelStamp, Passage};
 use crate::error::{EmbedError, PersonaError, StoreError};
 use crate::history::{Erased, Erasures, History, Version};
-use crate::import::{Arrival, Imported};
+use crate::import::{Arrival, ImportKey, Imported};
 use crate::memory::{Duplicates, Memory, MemoryChange, MemoryId, RequestKey, SpaceName, Verdict};
 use crate::persona::{Persona, PersonaName};
 use crate::query::{Filter, Hit, ListPage, ListQuery, Stats};
@@ -186,6 +186,13 @@ pub trait MemoryStore: Send + Sync {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn known(&self, arrivals: &[Arrival]) -> Result<Vec<Option<MemoryId>>, StoreError>;
+
+    /// Notes that what has these keys is kept as these memories, durable on return: it is recognised from now on whatever
+    /// becomes of them. Keys that are noted already stay as they are.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none is noted.
+    fn note_known(&self, known: &[(ImportKey, MemoryId)]) -> Result<(), StoreError>;
 
     /// Stores arrivals with their passages in one transaction, durable on return; one answer per arrival, in order,
     /// [`Imported::Stored`] or [`Imported::Known`] (as of [`Self::known`], arrivals before it counted). Where the id is

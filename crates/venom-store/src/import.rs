@@ -77,11 +77,7 @@ pub(crate) fn import(
     (arrival, passages): (&Arrival, &[Passage]),
 ) -> Result<(Imported, Option<(i64, Memory)>), Fault> {
     if let Some(id) = known(tx, arrival)? {
-        tx.prepare_cached(
-            "INSERT OR IGNORE INTO imports (key, memory) SELECT ?1, seq FROM memories WHERE id = ?2
-             UNION ALL SELECT ?1, memory FROM erased WHERE id = ?2",
-        )?
-        .execute(params![key_column(arrival.key), rows::id_column(id)])?;
+        note_known(tx, arrival.key, id)?;
         return Ok((Imported::Known(id), None));
     }
     let memory = arrival.kept_as(free_id(tx, arrival)?);
@@ -89,6 +85,16 @@ pub(crate) fn import(
     tx.prepare_cached("INSERT INTO imports (key, memory) VALUES (?1, ?2)")?
         .execute(params![key_column(arrival.key), seq])?;
     Ok((Imported::Stored(memory.id), Some((seq, memory))))
+}
+
+/// Notes that what has a key is kept as a memory, perhaps an erased one.
+pub(crate) fn note_known(tx: &Transaction<'_>, key: ImportKey, id: MemoryId) -> Result<(), Fault> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO imports (key, memory) SELECT ?1, seq FROM memories WHERE id = ?2
+         UNION ALL SELECT ?1, memory FROM erased WHERE id = ?2",
+    )?
+    .execute(params![key_column(key), rows::id_column(id)])?;
+    Ok(())
 }
 
 /// The id that a new arrival gets.

@@ -27,9 +27,9 @@ use venom_core::ports::{
 use venom_core::recall::{Document, NewEntry, Spelling};
 use venom_core::{
     Arrival, Backup, BackupNote, Content, Embedding, Emptied, Erased, Erasures, History, Hit,
-    Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp, Move, Moved, Passage, Renamed,
-    RequestKey, SpaceInfo, SpaceName, Stats, StoreError, TakenOver, Timestamp, Verdict, Version,
-    Within,
+    ImportKey, Imported, ListPage, ListQuery, Memory, MemoryId, ModelStamp, Move, Moved, Passage,
+    Renamed, RequestKey, SpaceInfo, SpaceName, Stats, StoreError, TakenOver, Timestamp, Verdict,
+    Version, Within,
 };
 
 /// Free space below which [`MemoryStore::check`] reports a full disk, in bytes (1 MiB).
@@ -764,6 +764,18 @@ impl MemoryStore for SqliteStore {
                 .read(|connection| import::known(connection, arrival))
         });
         known.collect()
+    }
+
+    fn note_known(&self, known: &[(ImportKey, MemoryId)]) -> Result<(), StoreError> {
+        if known.is_empty() {
+            return Ok(());
+        }
+        self.shared.write(|tx| {
+            for (key, id) in known {
+                import::note_known(tx, *key, *id)?;
+            }
+            Ok(((), Vec::new()))
+        })
     }
 
     fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError> {

@@ -8,7 +8,7 @@ use crate::duplicate::{self, fnv1a};
 use crate::embedding::{Embedding, ModelStamp, Passage, PassageSpan, dot};
 use crate::error::{EmbedError, PersonaError, StoreError};
 use crate::history::{Cause, Erased, Erasures, History, Replaced, Version};
-use crate::import::{Arrival, Imported};
+use crate::import::{Arrival, ImportKey, Imported};
 use crate::memory::{Duplicates, Memory, MemoryId, RequestKey, SpaceName, Speaker, Verdict};
 use crate::persona::{Persona, PersonaName};
 use crate::ports::{
@@ -216,6 +216,14 @@ impl MemoryStore for MemoryMap {
     fn known(&self, arrivals: &[Arrival]) -> Result<Vec<Option<MemoryId>>, StoreError> {
         let kept = self.kept();
         Ok(arrivals.iter().map(|arrival| kept.known(arrival)).collect())
+    }
+
+    fn note_known(&self, known: &[(ImportKey, MemoryId)]) -> Result<(), StoreError> {
+        let imports = &mut self.kept().imports;
+        for (key, id) in known {
+            imports.entry(key.0).or_insert(*id);
+        }
+        Ok(())
     }
 
     fn import(&self, arrivals: &[(Arrival, Vec<Passage>)]) -> Result<Vec<Imported>, StoreError> {

@@ -4,12 +4,19 @@ use super::Venom;
 use crate::error::{Error, InputError};
 #[cfg(doc)]
 use crate::import::Foretold;
-use crate::import::{Arrival, Imported, NEIGHBOURS, NewImport};
+use crate::import::{Arrival, ImportKey, Imported, NEIGHBOURS, NewImport};
 use crate::memory::{Memory, MemoryId};
 use crate::secrets::SecretPolicy;
 
-/// Answers as far as there are any, and what there is none for, each with its place.
-type SortedOut = (Vec<Option<Imported>>, Vec<(usize, Arrival)>);
+/// What became of a batch before anything is stored.
+struct SortedOut {
+    /// Answers, as far as there are any.
+    answers: Vec<Option<Imported>>,
+    /// What there is none for, each with its place.
+    new: Vec<(usize, Arrival)>,
+    /// Records that were recognised by their words, and as which memories.
+    repeated: Vec<(ImportKey, MemoryId)>,
+}
 
 fn lost() -> Imported {
     Imported::Refused("the store did not say what became of it".to_owned())
@@ -28,7 +35,13 @@ impl Venom {
         secrets: Option<SecretPolicy>,
     ) -> Result<Vec<Imported>, Error> {
         let wanted: Vec<Option<MemoryId>> = batch.iter().map(|new| new.id).collect();
-        let (mut answers, new) = self.sorted_out(batch, secrets)?;
+        let SortedOut {
+            mut answers,
+            new,
+            repeated,
+        } = self.sorted_out(batch, secrets)?;
+        // Otherwise they would come back when those memories are hidden.
+        self.store.note_known(&repeated)?;
         let (places, new): (Vec<usize>, Vec<Arrival>) = new.into_iter().unzip();
         let texts: Vec<&str> = new.iter().map(|it| it.memory.content.as_str()).collect();
         let passages = self.passages(&texts)?;
@@ -53,7 +66,9 @@ impl Venom {
         batch: Vec<NewImport>,
         secrets: Option<SecretPolicy>,
     ) -> Result<Vec<Imported>, Error> {
-        let (mut answers, new) = self.sorted_out(batch, secrets)?;
+        let SortedOut {
+            mut answers, new, ..
+        } = self.sorted_out(batch, secrets)?;
         for (place, arrival) in new {
             answers[place] = Some(Imported::Stored(arrival.memory.id));
         }
@@ -96,14 +111,22 @@ impl Venom {
         }
         let (places, all): (Vec<usize>, Vec<Arrival>) = arrivals.into_iter().unzip();
         let known = self.store.known(&all)?;
-        let mut new = Vec::with_capacity(all.len());
+        let (mut new, mut repeated) = (Vec::with_capacity(all.len()), Vec::new());
         for ((place, arrival), known) in places.into_iter().zip(all).zip(known) {
             match known {
-                Some(id) => answers[place] = Some(Imported::Known(id)),
+                Some(id) => {
+                    answers[place] = Some(Imported::Known(id));
+                    // One that keeps its id is recognised by that for ever.
+                    repeated.extend((!arrival.keeps_id).then_some((arrival.key, id)));
+                }
                 None => new.push((place, arrival)),
             }
         }
-        Ok((answers, new))
+        Ok(SortedOut {
+            answers,
+            new,
+            repeated,
+        })
     }
 
     /// A memory from elsewhere as it may be kept.

@@ -8,6 +8,7 @@ use crate::memory::RequestKey;
 use crate::ports::{MemoryRecord, MemoryStore};
 use crate::source::Source;
 use crate::spaces::{Move, Renamed};
+use crate::time::Timestamp;
 
 /// A memory from elsewhere with its passages; the spare id is far from all others.
 fn arrival(digits: u64, text: &str, keeps_id: bool) -> (Arrival, Vec<Passage>) {
@@ -65,6 +66,33 @@ pub(super) fn what_is_imported_is_recognised(store: &dyn MemoryStore) {
         ),
         [Imported::Stored(id(7)), Imported::Known(id(7))]
     );
+}
+
+/// What says what another memory said when it came does not come back when that is gone.
+pub(super) fn what_was_there_already_is_recognised_for_good(store: &dyn MemoryStore) {
+    insert(store, &[record(5, "one", &[1.0])]);
+    let (arrival, passages) = arrival(9, "One.", false);
+    let known = || {
+        store
+            .known(std::slice::from_ref(&arrival))
+            .expect("the store can be read")
+    };
+    assert_eq!(known(), [Some(id(5))]);
+    let noted = [(arrival.key, id(5))];
+    // Once more changes nothing.
+    for _ in 0..2 {
+        store.note_known(&noted).expect("it can be noted");
+    }
+    store.note_known(&[]).expect("nothing is noted");
+    let forgotten = store.forget(&[id(5)], RequestKey(1));
+    assert_eq!(forgotten.expect("it is there"), [true]);
+    assert_eq!(known(), [Some(id(5))]);
+    store
+        .erase(&[id(5)], Timestamp::from_micros(50))
+        .expect("it is there");
+    assert_eq!(known(), [Some(id(5))]);
+    let again = imported(store, &[(arrival.clone(), passages)]);
+    assert_eq!(again, [Imported::Known(id(5))]);
 }
 
 pub(super) fn an_id_belongs_to_one_memory(store: &dyn MemoryStore) {

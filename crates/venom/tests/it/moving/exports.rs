@@ -105,6 +105,32 @@ fn what_was_hidden_since_is_told_when_it_comes_again() {
     }
 }
 
+/// A record that says what is kept already is known by its words, and by itself from then on.
+#[test]
+fn what_was_known_by_its_words_does_not_come_back() {
+    let folder = Folder::new();
+    let said = |words: &[&str]| venom(&folder, []).args(words).run().success();
+    said(&["store", "The boat is blue."]);
+    said(&["store", "Ana sails."]);
+    let path = folder.join("facts.jsonl");
+    let lines = "{\"content\": \"the boat is blue\"}\n{\"content\": \"Ana sails\"}\n";
+    std::fs::write(&path, lines).unwrap();
+    assert_eq!(counts(&import(&folder, &path, [])), [0, 2, 0]);
+    for (id, text) in everything(&folder) {
+        if text == "Ana sails." {
+            said(&["erase", &id, "--yes"]);
+        } else {
+            said(&["forget", &id]);
+        }
+    }
+    for words in [["--dry-run"].as_slice(), &[]] {
+        let again = venom(&folder, ["import", "--json", "facts.jsonl"]).args(words);
+        let again = serde_json::from_str(&again.run().success()).unwrap();
+        assert_eq!((counts(&again), &again["hidden"]), ([0, 2, 0], &2.into()));
+    }
+    assert!(everything(&folder).is_empty());
+}
+
 /// Its file has another time whenever it is extracted, copied or touched, and that is the only time that a note may have.
 #[test]
 fn notes_without_a_date_stay_hidden_when_they_come_again() {

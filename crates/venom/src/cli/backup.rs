@@ -46,8 +46,8 @@ pub(super) async fn back_up(arguments: &ArgMatches, config: Arc<Config>) -> Resu
         )));
     }
     let passphrase = match &settings.passphrase_file {
-        _ if arguments.get_flag("encrypt") => Some(Passphrase::ask(Prompt::ToSeal)?),
         Some(path) => Some(Passphrase::in_file(path, Prompt::ToSeal)?),
+        None if arguments.get_flag("encrypt") => Some(Passphrase::ask(Prompt::ToSeal)?),
         None => None,
     };
     let task = Task {

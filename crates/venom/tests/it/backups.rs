@@ -222,6 +222,20 @@ fn an_encrypted_backup_opens_with_its_passphrase_alone() {
     let restored = everything_in(&folder, "other");
     assert_eq!(restored.into_values().collect::<Vec<_>>(), [secret]);
 
+    // Nobody is asked where there is a file.
+    let flagged = with_file(&["backup", "flagged", "--encrypt"]);
+    flagged.run_with(b"another horse battery\n").success();
+    with_file(&[
+        "restore",
+        "flagged",
+        "--to",
+        "other",
+        "--replace",
+        "--dry-run",
+    ])
+    .run()
+    .success();
+
     let asked = venom(&folder, ["backup", "more", "--encrypt"]);
     asked.run_with(PASSPHRASE.as_bytes()).success();
     let short = venom(&folder, ["backup", "more", "--encrypt"]).run_with(b"short\n");

@@ -38,7 +38,7 @@ pub(super) fn commands() -> [Command; 2] {
         )
         .arg(flag(
             "encrypt",
-            "Encrypt it with a passphrase that is asked for, or is a line on stdin",
+            "Encrypt it with a passphrase: that of VENOM_BACKUP_PASSPHRASE_FILE, or one that is asked for or is a line on stdin",
         ))
         .arg(json());
     let restore = Command::new("restore")

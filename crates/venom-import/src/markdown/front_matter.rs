@@ -45,7 +45,7 @@ fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
         if !says(line) || indent(line) != own {
             continue;
         }
-        let Some((key, value)) = line.split_once(':') else {
+        let Some((key, value)) = key_and_value(line) else {
             continue;
         };
         let value = without_comment(value);
@@ -63,6 +63,31 @@ fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
     }
     fields.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
     fields
+}
+
+/// The key of a field and what is behind its colon.
+fn key_and_value(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    // Who leaves out the space means the first colon.
+    let at = key_end(line).or_else(|| line.find(':'))?;
+    Some((&line[..at], &line[at + 1..]))
+}
+
+/// Where the colon behind a key is: after the quotes that the key is in, else before white space or at the end. Other
+/// colons belong to the key.
+fn key_end(line: &str) -> Option<usize> {
+    let mut quotes = Quotes::default();
+    let (plain, _) = line.char_indices().find(|(_, c)| !quotes.take(*c))?;
+    if plain > 0 {
+        let rest = line[plain..].trim_start();
+        return rest.starts_with(':').then(|| line.len() - rest.len());
+    }
+    let line = line.find(" #").map_or(line, |at| &line[..at]);
+    let is_end = |at: &usize| {
+        let behind = &line[at + 1..];
+        behind.is_empty() || behind.starts_with(char::is_whitespace)
+    };
+    line.match_indices(':').map(|(at, _)| at).find(is_end)
 }
 
 /// The value of a field, with the lines below it.
@@ -114,8 +139,7 @@ fn items(lines: &[&str], depth: usize) -> Value {
         at += 1 + below.len();
         let first = line.trim_start().strip_prefix('-').unwrap_or(line);
         let text = without_comment(first);
-        let is_object = !text.starts_with(['"', '\'', '[', '{'])
-            && (text.contains(": ") || text.ends_with(':'));
+        let is_object = !text.starts_with(['[', '{']) && key_end(text).is_some();
         let item = if is_object && !below.is_empty() && depth < DEPTH_MAX {
             // The first field of an object stands behind the dash, as far right as those below it.
             let first = format!(
@@ -298,6 +322,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[track_caller]
+    fn check(front: &str, expected: &Value) {
+        assert_eq!(&Value::Object(fields(front)), expected, "{front}");
+    }
+
     #[test]
     fn notes_are_read_as_people_write_them() {
         let note = "---\ntitle: \"A: b\"\ntags:\n  - one\n  - 'two'\naliases: [x, \"y\"]\nempty:\n# no\n---\n\nBody\n---\n";
@@ -350,8 +379,25 @@ mod tests {
                 json!({"a": "1", "b": ["2"], "c": "3"}),
             ),
         ] {
-            assert_eq!(Value::Object(fields(front)), expected, "{front}");
+            check(front, &expected);
         }
+    }
+
+    #[test]
+    fn a_key_may_hold_colons() {
+        check(
+            "\"a:b\": 1\n'c: d' : 2\nk:colon: x\nat:noon:\n  'it''s: 1': \"y: z\"\n  u:v: w # x: y\n",
+            &json!({"a:b": "1", "c: d": "2", "k:colon": "x", "at:noon": {"it's: 1": "y: z", "u:v": "w"}}),
+        );
+        check(
+            "all:\n  - \"a:b\": 1\n    c: 2\n  - \"d: e\n    f\"\n",
+            &json!({"all": [{"a:b": "1", "c": "2"}, "d: e f"]}),
+        );
+        // No space behind the colon, and quotes that begin no quoted key.
+        check(
+            "a:b # c: d\n'tis: x\n\"b: c\n'90s' hits: y\nurl: http://z\n",
+            &json!({"a": "b", "'tis": "x", "\"b": "c", "'90s' hits": "y", "url": "http://z"}),
+        );
     }
 
     #[test]

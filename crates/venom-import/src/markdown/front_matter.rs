@@ -1,7 +1,7 @@
 //! The lines between `---` at the start of a note: the part of YAML that notes use.
 //!
-//! `key: value`, `key: [a, b]`, a list of lines `- a` below a key, fields below a field, and texts of several lines (`|`
-//! and `>`). Texts may be quoted; `{...}` is read as JSON. What is of another form is kept as the text that it is.
+//! `key: value`, `key: [a, b]` in one line or several, a list of lines `- a` below a key, fields below a field, and texts
+//! of several lines (`|` and `>`). Texts may be quoted; `{...}` is read as JSON. What is of another form is kept as the text that it is.
 
 use serde_json::{Map, Value};
 
@@ -57,6 +57,7 @@ fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
                 || (indent(line) <= own && line.trim_start().starts_with('#'))
         };
         let below = lines[at..].iter().take_while(is_below).count();
+        let below = below.max(bracketed(value, &lines[at..], own));
         let below = &lines[at..at + below];
         at += below.len();
         fields.insert(scalar(key), field(value, below, depth));
@@ -68,8 +69,9 @@ fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
 /// The key of a field and what is behind its colon.
 fn key_and_value(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
+    let said = without_comment(line);
     // Who leaves out the space means the first colon.
-    let at = key_end(line).or_else(|| line.find(':'))?;
+    let at = key_end(said).or_else(|| said.find(':'))?;
     Some((&line[..at], &line[at + 1..]))
 }
 
@@ -82,12 +84,35 @@ fn key_end(line: &str) -> Option<usize> {
         let rest = line[plain..].trim_start();
         return rest.starts_with(':').then(|| line.len() - rest.len());
     }
-    let line = line.find(" #").map_or(line, |at| &line[..at]);
     let is_end = |at: &usize| {
         let behind = &line[at + 1..];
         behind.is_empty() || behind.starts_with(char::is_whitespace)
     };
     line.match_indices(':').map(|(at, _)| at).find(is_end)
+}
+
+/// How many of the lines behind a field belong to its value in brackets, 0 if they never close. Those stand deeper than
+/// the field, or beside it as long as they are no field: then each is looked at for one field only.
+fn bracketed(value: &str, lines: &[&str], own: usize) -> usize {
+    let is_within = |line: &&&str| {
+        !says(line) || indent(line) > own || (indent(line) == own && key_and_value(line).is_none())
+    };
+    let within = lines.iter().take_while(is_within);
+    let parts = std::iter::once(value).chain(within.map(|line| without_comment(line)));
+    let mut brackets = Brackets::default();
+    for (count, part) in parts.enumerate().filter(|(_, part)| !part.is_empty()) {
+        if brackets.depth == 0 && !part.starts_with(['[', '{']) {
+            break;
+        }
+        // A line feed is white space.
+        for c in part.chars().chain([' ']) {
+            brackets.take(c);
+        }
+        if brackets.depth == 0 {
+            return count;
+        }
+    }
+    0
 }
 
 /// The value of a field, with the lines below it.
@@ -104,6 +129,10 @@ fn field(value: &str, below: &[&str], depth: usize) -> Value {
     match said.first() {
         None => Value::Array(Vec::new()),
         Some(first) if is_item(first) => items(&said, depth),
+        Some(first) if first.trim_start().starts_with(['[', '{']) => {
+            let parts: Vec<&str> = said.iter().map(|line| without_comment(line)).collect();
+            read(&parts.join(" "))
+        }
         Some(_) => {
             let nested = if depth < DEPTH_MAX {
                 block(below, depth + 1)
@@ -253,6 +282,27 @@ impl Quotes {
     }
 }
 
+/// How deep in brackets a text is, but for those in quotes.
+#[derive(Default)]
+struct Brackets {
+    quotes: Quotes,
+    depth: usize,
+}
+
+impl Brackets {
+    /// Takes the next character: whether it is in quotes or one of them.
+    fn take(&mut self, c: char) -> bool {
+        let is_quoted = self.quotes.take(c);
+        match c {
+            _ if is_quoted => {}
+            '[' | '{' => self.depth += 1,
+            ']' | '}' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        is_quoted
+    }
+}
+
 fn read(value: &str) -> Value {
     if value.is_empty() {
         return Value::Array(Vec::new());
@@ -287,18 +337,12 @@ fn read_item(text: &str) -> Value {
 
 /// A list cut at its commas, but not at those in quotes or brackets.
 fn parts(text: &str) -> Vec<&str> {
-    let (mut quotes, mut depth, mut began) = (Quotes::default(), 0_usize, 0);
+    let (mut brackets, mut began) = (Brackets::default(), 0);
     let mut parts = Vec::new();
     for (at, c) in text.char_indices() {
-        match c {
-            _ if quotes.take(c) => {}
-            '[' | '{' => depth += 1,
-            ']' | '}' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                parts.push(text[began..at].trim());
-                began = at + 1;
-            }
-            _ => {}
+        if !brackets.take(c) && c == ',' && brackets.depth == 0 {
+            parts.push(text[began..at].trim());
+            began = at + 1;
         }
     }
     parts.push(text[began..].trim());
@@ -381,6 +425,44 @@ mod tests {
         ] {
             check(front, &expected);
         }
+    }
+
+    #[test]
+    fn a_list_in_brackets_may_take_several_lines() {
+        let listed = json!({"tags": ["a, b", "c # d", "e]"], "up": "x"});
+        for front in [
+            "tags: [\n  \"a, b\", # ] one\n  'c # d',\n\n# ] two\n  \"e]\"\n]\nup: x\n",
+            "tags: [ # one\n\"a, b\",\n'c # d', \"e]\",\n] # two: 2\nup: x\n",
+            "tags:\n  [\"a, b\", 'c # d', \"e]\"] # one\nup: x\n",
+            "tags:\n  # ] one\n  [\n    \"a, b\",\n    'c # d',\n    \"e]\",\n  ]\nup: x\n",
+            "tags:\n[\n\"a, b\", 'c # d',\n\"e]\"\n]\nup: x\n",
+        ] {
+            check(front, &listed);
+        }
+        check(
+            "in:\n  all: [\n    a\n  ]\n  up: [[b]]\nmap: {\n  \"a\": [1,\n  2]\n}\nend: c\n",
+            &json!({"in": {"all": ["a"], "up": "[[b]]"}, "map": {"a": [1, 2]}, "end": "c"}),
+        );
+    }
+
+    #[test]
+    fn a_list_that_never_closes_is_text_and_takes_no_other_field() {
+        check(
+            "tags: [\n  a,\n  b\ntitle: x]\nup: [c]\n",
+            &json!({"tags": "[ a, b", "title": "x]", "up": ["c"]}),
+        );
+        check(
+            "tags: [a,\nb\n\"up\": [[c]]\nlast:]\n",
+            &json!({"tags": "[a,", "up": "[[c]]", "last": "]"}),
+        );
+        check(
+            "tags:\n  [a,\n  b\nup: c]\n",
+            &json!({"tags": "[a, b", "up": "c]"}),
+        );
+        check(
+            "tags: [Draft] a\nb]\nup: c\n",
+            &json!({"tags": "[Draft] a", "up": "c"}),
+        );
     }
 
     #[test]

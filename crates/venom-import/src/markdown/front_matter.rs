@@ -1,7 +1,8 @@
 //! The lines between `---` at the start of a note: the part of YAML that notes use.
 //!
 //! `key: value`, `key: [a, b]` in one line or several, a list of lines `- a` below a key, fields below a field, and texts
-//! of several lines (`|` and `>`). Texts may be quoted; `{...}` is read as JSON. What is of another form is kept as the text that it is.
+//! of several lines (`|` and `>`). Texts may be quoted; `{...}` is read as JSON, else as fields such as `{key: value}`. What
+//! is of another form is kept as the text that it is.
 
 use serde_json::{Map, Value};
 
@@ -62,8 +63,13 @@ fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
         at += below.len();
         fields.insert(scalar(key), field(value, below, depth));
     }
-    fields.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+    fields.retain(|_, value| !is_nothing(value));
     fields
+}
+
+/// Whether it is the value of a field that says nothing.
+fn is_nothing(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// The key of a field and what is behind its colon.
@@ -124,14 +130,14 @@ fn field(value: &str, below: &[&str], depth: usize) -> Value {
     if !value.is_empty() {
         let more = said.iter().map(|line| without_comment(line));
         let whole: Vec<&str> = std::iter::once(value).chain(more).collect();
-        return read(&whole.join(" "));
+        return read(&whole.join(" "), depth);
     }
     match said.first() {
         None => Value::Array(Vec::new()),
         Some(first) if is_item(first) => items(&said, depth),
         Some(first) if first.trim_start().starts_with(['[', '{']) => {
             let parts: Vec<&str> = said.iter().map(|line| without_comment(line)).collect();
-            read(&parts.join(" "))
+            read(&parts.join(" "), depth)
         }
         Some(_) => {
             let nested = if depth < DEPTH_MAX {
@@ -185,9 +191,9 @@ fn items(lines: &[&str], depth: usize) -> Value {
                 .chain(more)
                 .filter(|part| !part.is_empty())
                 .collect();
-            read(&whole.join(" "))
+            read(&whole.join(" "), depth)
         };
-        if item.as_array().is_none_or(|list| !list.is_empty()) {
+        if !is_nothing(&item) {
             items.push(item);
         }
     }
@@ -303,7 +309,7 @@ impl Brackets {
     }
 }
 
-fn read(value: &str) -> Value {
+fn read(value: &str, depth: usize) -> Value {
     if value.is_empty() {
         return Value::Array(Vec::new());
     }
@@ -312,11 +318,14 @@ fn read(value: &str) -> Value {
     {
         return object;
     }
+    if let Some(fields) = object(value, depth) {
+        return Value::Object(fields);
+    }
     let inner = value.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     // Two brackets are a link to a note.
     if let Some(inner) = inner.filter(|_| !value.starts_with("[[")) {
         let items = parts(inner).into_iter().filter(|item| !item.is_empty());
-        return items.map(read_item).collect();
+        return items.map(|item| read_item(item, depth)).collect();
     }
     if let (true, Ok(list)) = (inner.is_some(), serde_json::from_str(value)) {
         return list;
@@ -325,14 +334,35 @@ fn read(value: &str) -> Value {
 }
 
 /// An item of a list in one line; numbers are texts, as they are in a list of lines.
-fn read_item(text: &str) -> Value {
+fn read_item(text: &str, depth: usize) -> Value {
     let nested = text
         .starts_with(['{', '['])
         .then(|| serde_json::from_str(text));
     match nested {
         Some(Ok(value)) => value,
-        _ => Value::String(scalar(text)),
+        _ => object(text, depth).map_or_else(|| Value::String(scalar(text)), Value::Object),
     }
+}
+
+/// The fields in braces; `None` of what is no such thing, as `{{date}}` in a template or `{a: b} and {c: d}`.
+fn object(text: &str, depth: usize) -> Option<Map<String, Value>> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut brackets = Brackets::default();
+    let is_one = text[..text.len() - 1].chars().all(|c| {
+        brackets.take(c);
+        brackets.depth > 0
+    });
+    if depth >= DEPTH_MAX || inner.starts_with('{') || !is_one {
+        return None;
+    }
+    let mut fields = Map::new();
+    for part in parts(inner).into_iter().filter(|part| !part.is_empty()) {
+        let at = key_end(part)?;
+        let value = read(part[at + 1..].trim(), depth + 1);
+        fields.insert(scalar(&part[..at]), value);
+    }
+    fields.retain(|_, value| !is_nothing(value));
+    Some(fields)
 }
 
 /// A list cut at its commas, but not at those in quotes or brackets.
@@ -353,12 +383,55 @@ fn parts(text: &str) -> Vec<&str> {
 fn scalar(text: &str) -> String {
     let text = text.trim();
     if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') {
-        return serde_json::from_str(text).unwrap_or_else(|_| text[1..text.len() - 1].to_owned());
+        return serde_json::from_str(text).unwrap_or_else(|_| unescaped(&text[1..text.len() - 1]));
     }
     if text.len() >= 2 && text.starts_with('\'') && text.ends_with('\'') {
         return text[1..text.len() - 1].replace("''", "'");
     }
     text.to_owned()
+}
+
+/// What was in double quotes, with the characters that its escapes stand for; what is no escape stays.
+fn unescaped(text: &str) -> String {
+    let mut made = String::with_capacity(text.len());
+    let mut left = text;
+    while let Some((before, behind)) = left.split_once('\\') {
+        let (c, length) = escaped(behind).unwrap_or(('\\', 0));
+        made.push_str(before);
+        made.push(c);
+        left = &behind[length..];
+    }
+    made + left
+}
+
+/// The character that is meant behind a backslash, and how many bytes say so (YAML 1.2, 5.7).
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let c = match text.chars().next()? {
+        '0' => '\0',
+        'a' => '\x07',
+        'b' => '\x08',
+        'e' => '\x1b',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        c @ ('"' | '/' | '\\') => c,
+        'x' => return code(text, 2),
+        'u' => return code(text, 4),
+        'U' => return code(text, 8),
+        _ => return None,
+    };
+    Some((c, 1))
+}
+
+/// The same of a letter and the digits behind it.
+fn code(text: &str, digits: usize) -> Option<(char, usize)> {
+    let code = text.get(1..=digits)?;
+    // A number may have a sign, a code has none.
+    let is_code = code.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u32::from_str_radix(code, 16).ok().filter(|_| is_code)?;
+    Some((char::from_u32(number)?, 1 + digits))
 }
 
 #[cfg(test)]
@@ -463,6 +536,56 @@ mod tests {
             "tags: [Draft] a\nb]\nup: c\n",
             &json!({"tags": "[Draft] a", "up": "c"}),
         );
+    }
+
+    #[test]
+    fn fields_in_braces_are_read() {
+        check(
+            "one: {e: 'f''g', \"h: i\": \"j, k\", l: [m, {n: 1}], o:, p: {q: r:s},}\nall: [{a: b}, c]\nmap: {\n  a: 1, # b: 2\n  c: d\n}\n",
+            &json!({
+                "one": {"e": "f'g", "h: i": "j, k", "l": ["m", {"n": "1"}], "p": {"q": "r:s"}},
+                "all": [{"a": "b"}, "c"],
+                "map": {"a": "1", "c": "d"},
+            }),
+        );
+        for text in [
+            "{{date}}",
+            "{{ a: b }}",
+            "{a: b} and {c: d}",
+            "{a: b, c}",
+            "{a",
+        ] {
+            check(&format!("text: {text}\n"), &json!({"text": text}));
+        }
+        let json = json!({"a": 1, "b": [null, {"c": "d\n"}]});
+        check(&format!("metadata: {json}\n"), &json!({"metadata": json}));
+        let deep = format!("a: {}{}", "{a: ".repeat(1_000), "}".repeat(1_000));
+        let (mut deep, mut depth) = (&Value::Object(fields(&deep)), 0);
+        while let Some(inner) = deep.get("a") {
+            (deep, depth) = (inner, depth + 1);
+        }
+        assert_eq!(depth, DEPTH_MAX + 1);
+    }
+
+    #[test]
+    fn escapes_in_double_quotes_are_those_of_yaml() {
+        for (quoted, expected) in [
+            (r#""\x41\e[0m""#, "A\x1b[0m"),
+            (
+                r#""\0\a\b\e\f\n\r\t\v\"\/\\""#,
+                "\0\x07\x08\x1b\x0c\n\r\t\x0b\"/\\",
+            ),
+            (r#""\xe4\u00fc\U0001F600""#, "\u{e4}\u{fc}\u{1f600}"),
+            (r#""\ud83d\ude00""#, "\u{1f600}"),
+            (
+                r#""\q\x4\x+1\u12\ud83d\x41\xä""#,
+                r"\q\x4\x+1\u12\ud83dA\xä",
+            ),
+            (r#""C:\Users\Me\""#, r"C:\Users\Me\"),
+            (r"'\x41'", r"\x41"),
+        ] {
+            assert_eq!(scalar(quoted), expected, "{quoted}");
+        }
     }
 
     #[test]

@@ -156,7 +156,22 @@ pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
 pub(crate) fn moment_of_text(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let number = || text.parse().ok().and_then(since_epoch);
-    Timestamp::parse(text).or_else(number)
+    let in_note = || Timestamp::parse(&as_rfc_3339(text));
+    Timestamp::parse(text).or_else(number).or_else(in_note)
+}
+
+/// A time as notes have it, in the form of RFC 3339: `2021/03/04` with dashes, `2020-12-31 23:59:59 +0200` without the
+/// space before the offset, and without the brackets of a link to the note of a day.
+fn as_rfc_3339(text: &str) -> String {
+    let link = text.strip_prefix("[[").and_then(|it| it.strip_suffix("]]"));
+    let text = link.unwrap_or(text).trim();
+    let day_end = text.find([' ', 'T']).unwrap_or(text.len());
+    let (day, time) = text.split_at(day_end);
+    day.replace('/', "-")
+        + &time
+            .replace(" +", "+")
+            .replace(" -", "-")
+            .replace(" Z", "Z")
 }
 
 #[expect(
@@ -251,6 +266,20 @@ mod tests {
         ] {
             assert_eq!(moment(&form), day, "{form}");
         }
+        for form in [
+            "2023-11-15 00:13:20 +0200",
+            "2023-11-15 00:13:20 +02:00",
+            "2023-11-14 17:13:20 -0500",
+            "2023-11-14T22:13:20 Z",
+            "2023/11/14 22:13:20",
+            "[[2023-11-14T22:13:20]]",
+        ] {
+            assert_eq!(moment_of_text(form), day, "{form}");
+        }
+        let midnight = Timestamp::parse("2023-11-14");
+        for form in ["2023/11/14", "[[2023-11-14]]"] {
+            assert_eq!(moment_of_text(form), midnight, "{form}");
+        }
         for year in ["0000", "9999"] {
             assert!(moment(&json!(format!("{year}-01-01T00:00:00Z"))).is_some());
         }
@@ -258,6 +287,10 @@ mod tests {
         assert!(moment(&json!(253_402_207_200_000_000_i64 - 64)).is_some());
         for bad in [
             json!("soon"),
+            json!("14/11/2023"),
+            json!("2023/11"),
+            json!("[[2023-11-14|Tuesday]]"),
+            json!("2023-11-14 +0200"),
             json!(null),
             json!(1e300),
             json!("NaN"),

@@ -1,7 +1,8 @@
 //! The lines between `---` at the start of a note: the part of YAML that notes use.
 //!
-//! `key: value`, `key: [a, b]`, a list of lines `- a` below a key, fields below a field, and texts of several lines (`|`
-//! and `>`). Texts may be quoted; `{...}` is read as JSON. What is of another form is kept as the text that it is.
+//! `key: value`, `key: [a, b]` in one line or several, a list of lines `- a` below a key, fields below a field, and texts
+//! of several lines (`|` and `>`). Texts may be quoted; `{...}` is read as JSON, else as fields such as `{key: value}`. What
+//! is of another form is kept as the text that it is.
 
 use serde_json::{Map, Value};
 
@@ -45,7 +46,7 @@ fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
         if !says(line) || indent(line) != own {
             continue;
         }
-        let Some((key, value)) = line.split_once(':') else {
+        let Some((key, value)) = key_and_value(line) else {
             continue;
         };
         let value = without_comment(value);
@@ -57,12 +58,67 @@ fn block(lines: &[&str], depth: usize) -> Map<String, Value> {
                 || (indent(line) <= own && line.trim_start().starts_with('#'))
         };
         let below = lines[at..].iter().take_while(is_below).count();
+        let below = below.max(bracketed(value, &lines[at..], own));
         let below = &lines[at..at + below];
         at += below.len();
         fields.insert(scalar(key), field(value, below, depth));
     }
-    fields.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+    fields.retain(|_, value| !is_nothing(value));
     fields
+}
+
+/// Whether it is the value of a field that says nothing.
+fn is_nothing(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// The key of a field and what is behind its colon.
+fn key_and_value(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    let said = without_comment(line);
+    // Who leaves out the space means the first colon.
+    let at = key_end(said).or_else(|| said.find(':'))?;
+    Some((&line[..at], &line[at + 1..]))
+}
+
+/// Where the colon behind a key is: after the quotes that the key is in, else before white space or at the end. Other
+/// colons belong to the key.
+fn key_end(line: &str) -> Option<usize> {
+    let mut quotes = Quotes::default();
+    let (plain, _) = line.char_indices().find(|(_, c)| !quotes.take(*c))?;
+    if plain > 0 {
+        let rest = line[plain..].trim_start();
+        return rest.starts_with(':').then(|| line.len() - rest.len());
+    }
+    let is_end = |at: &usize| {
+        let behind = &line[at + 1..];
+        behind.is_empty() || behind.starts_with(char::is_whitespace)
+    };
+    line.match_indices(':').map(|(at, _)| at).find(is_end)
+}
+
+/// How many of the lines behind a field belong to its value in brackets, 0 if they never close. Those stand deeper than
+/// the field, or beside it as long as they are no field: then each is looked at for one field only.
+fn bracketed(value: &str, lines: &[&str], own: usize) -> usize {
+    let is_within = |line: &&&str| {
+        !says(line) || indent(line) > own || (indent(line) == own && key_and_value(line).is_none())
+    };
+    let within = lines.iter().take_while(is_within);
+    let parts = std::iter::once(value).chain(within.map(|line| without_comment(line)));
+    let mut brackets = Brackets::default();
+    for (count, part) in parts.enumerate().filter(|(_, part)| !part.is_empty()) {
+        if brackets.depth == 0 && !part.starts_with(['[', '{']) {
+            break;
+        }
+        // A line feed is white space.
+        for c in part.chars().chain([' ']) {
+            brackets.take(c);
+        }
+        if brackets.depth == 0 {
+            return count;
+        }
+    }
+    0
 }
 
 /// The value of a field, with the lines below it.
@@ -74,11 +130,15 @@ fn field(value: &str, below: &[&str], depth: usize) -> Value {
     if !value.is_empty() {
         let more = said.iter().map(|line| without_comment(line));
         let whole: Vec<&str> = std::iter::once(value).chain(more).collect();
-        return read(&whole.join(" "));
+        return read(&whole.join(" "), depth);
     }
     match said.first() {
         None => Value::Array(Vec::new()),
         Some(first) if is_item(first) => items(&said, depth),
+        Some(first) if first.trim_start().starts_with(['[', '{']) => {
+            let parts: Vec<&str> = said.iter().map(|line| without_comment(line)).collect();
+            read(&parts.join(" "), depth)
+        }
         Some(_) => {
             let nested = if depth < DEPTH_MAX {
                 block(below, depth + 1)
@@ -114,8 +174,7 @@ fn items(lines: &[&str], depth: usize) -> Value {
         at += 1 + below.len();
         let first = line.trim_start().strip_prefix('-').unwrap_or(line);
         let text = without_comment(first);
-        let is_object = !text.starts_with(['"', '\'', '[', '{'])
-            && (text.contains(": ") || text.ends_with(':'));
+        let is_object = !text.starts_with(['[', '{']) && key_end(text).is_some();
         let item = if is_object && !below.is_empty() && depth < DEPTH_MAX {
             // The first field of an object stands behind the dash, as far right as those below it.
             let first = format!(
@@ -132,9 +191,9 @@ fn items(lines: &[&str], depth: usize) -> Value {
                 .chain(more)
                 .filter(|part| !part.is_empty())
                 .collect();
-            read(&whole.join(" "))
+            read(&whole.join(" "), depth)
         };
-        if item.as_array().is_none_or(|list| !list.is_empty()) {
+        if !is_nothing(&item) {
             items.push(item);
         }
     }
@@ -229,7 +288,28 @@ impl Quotes {
     }
 }
 
-fn read(value: &str) -> Value {
+/// How deep in brackets a text is, but for those in quotes.
+#[derive(Default)]
+struct Brackets {
+    quotes: Quotes,
+    depth: usize,
+}
+
+impl Brackets {
+    /// Takes the next character: whether it is in quotes or one of them.
+    fn take(&mut self, c: char) -> bool {
+        let is_quoted = self.quotes.take(c);
+        match c {
+            _ if is_quoted => {}
+            '[' | '{' => self.depth += 1,
+            ']' | '}' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        is_quoted
+    }
+}
+
+fn read(value: &str, depth: usize) -> Value {
     if value.is_empty() {
         return Value::Array(Vec::new());
     }
@@ -238,11 +318,14 @@ fn read(value: &str) -> Value {
     {
         return object;
     }
+    if let Some(fields) = object(value, depth) {
+        return Value::Object(fields);
+    }
     let inner = value.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     // Two brackets are a link to a note.
     if let Some(inner) = inner.filter(|_| !value.starts_with("[[")) {
         let items = parts(inner).into_iter().filter(|item| !item.is_empty());
-        return items.map(read_item).collect();
+        return items.map(|item| read_item(item, depth)).collect();
     }
     if let (true, Ok(list)) = (inner.is_some(), serde_json::from_str(value)) {
         return list;
@@ -251,30 +334,45 @@ fn read(value: &str) -> Value {
 }
 
 /// An item of a list in one line; numbers are texts, as they are in a list of lines.
-fn read_item(text: &str) -> Value {
+fn read_item(text: &str, depth: usize) -> Value {
     let nested = text
         .starts_with(['{', '['])
         .then(|| serde_json::from_str(text));
     match nested {
         Some(Ok(value)) => value,
-        _ => Value::String(scalar(text)),
+        _ => object(text, depth).map_or_else(|| Value::String(scalar(text)), Value::Object),
     }
+}
+
+/// The fields in braces; `None` of what is no such thing, as `{{date}}` in a template or `{a: b} and {c: d}`.
+fn object(text: &str, depth: usize) -> Option<Map<String, Value>> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut brackets = Brackets::default();
+    let is_one = text[..text.len() - 1].chars().all(|c| {
+        brackets.take(c);
+        brackets.depth > 0
+    });
+    if depth >= DEPTH_MAX || inner.starts_with('{') || !is_one {
+        return None;
+    }
+    let mut fields = Map::new();
+    for part in parts(inner).into_iter().filter(|part| !part.is_empty()) {
+        let at = key_end(part)?;
+        let value = read(part[at + 1..].trim(), depth + 1);
+        fields.insert(scalar(&part[..at]), value);
+    }
+    fields.retain(|_, value| !is_nothing(value));
+    Some(fields)
 }
 
 /// A list cut at its commas, but not at those in quotes or brackets.
 fn parts(text: &str) -> Vec<&str> {
-    let (mut quotes, mut depth, mut began) = (Quotes::default(), 0_usize, 0);
+    let (mut brackets, mut began) = (Brackets::default(), 0);
     let mut parts = Vec::new();
     for (at, c) in text.char_indices() {
-        match c {
-            _ if quotes.take(c) => {}
-            '[' | '{' => depth += 1,
-            ']' | '}' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                parts.push(text[began..at].trim());
-                began = at + 1;
-            }
-            _ => {}
+        if !brackets.take(c) && c == ',' && brackets.depth == 0 {
+            parts.push(text[began..at].trim());
+            began = at + 1;
         }
     }
     parts.push(text[began..].trim());
@@ -285,7 +383,7 @@ fn parts(text: &str) -> Vec<&str> {
 fn scalar(text: &str) -> String {
     let text = text.trim();
     if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') {
-        return serde_json::from_str(text).unwrap_or_else(|_| text[1..text.len() - 1].to_owned());
+        return serde_json::from_str(text).unwrap_or_else(|_| unescaped(&text[1..text.len() - 1]));
     }
     if text.len() >= 2 && text.starts_with('\'') && text.ends_with('\'') {
         return text[1..text.len() - 1].replace("''", "'");
@@ -293,10 +391,58 @@ fn scalar(text: &str) -> String {
     text.to_owned()
 }
 
+/// What was in double quotes, with the characters that its escapes stand for; what is no escape stays.
+fn unescaped(text: &str) -> String {
+    let mut made = String::with_capacity(text.len());
+    let mut left = text;
+    while let Some((before, behind)) = left.split_once('\\') {
+        let (c, length) = escaped(behind).unwrap_or(('\\', 0));
+        made.push_str(before);
+        made.push(c);
+        left = &behind[length..];
+    }
+    made + left
+}
+
+/// The character that is meant behind a backslash, and how many bytes say so (YAML 1.2, 5.7).
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let c = match text.chars().next()? {
+        '0' => '\0',
+        'a' => '\x07',
+        'b' => '\x08',
+        'e' => '\x1b',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        c @ ('"' | '/' | '\\') => c,
+        'x' => return code(text, 2),
+        'u' => return code(text, 4),
+        'U' => return code(text, 8),
+        _ => return None,
+    };
+    Some((c, 1))
+}
+
+/// The same of a letter and the digits behind it.
+fn code(text: &str, digits: usize) -> Option<(char, usize)> {
+    let code = text.get(1..=digits)?;
+    // A number may have a sign, a code has none.
+    let is_code = code.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u32::from_str_radix(code, 16).ok().filter(|_| is_code)?;
+    Some((char::from_u32(number)?, 1 + digits))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[track_caller]
+    fn check(front: &str, expected: &Value) {
+        assert_eq!(&Value::Object(fields(front)), expected, "{front}");
+    }
 
     #[test]
     fn notes_are_read_as_people_write_them() {
@@ -350,8 +496,113 @@ mod tests {
                 json!({"a": "1", "b": ["2"], "c": "3"}),
             ),
         ] {
-            assert_eq!(Value::Object(fields(front)), expected, "{front}");
+            check(front, &expected);
         }
+    }
+
+    #[test]
+    fn a_list_in_brackets_may_take_several_lines() {
+        let listed = json!({"tags": ["a, b", "c # d", "e]"], "up": "x"});
+        for front in [
+            "tags: [\n  \"a, b\", # ] one\n  'c # d',\n\n# ] two\n  \"e]\"\n]\nup: x\n",
+            "tags: [ # one\n\"a, b\",\n'c # d', \"e]\",\n] # two: 2\nup: x\n",
+            "tags:\n  [\"a, b\", 'c # d', \"e]\"] # one\nup: x\n",
+            "tags:\n  # ] one\n  [\n    \"a, b\",\n    'c # d',\n    \"e]\",\n  ]\nup: x\n",
+            "tags:\n[\n\"a, b\", 'c # d',\n\"e]\"\n]\nup: x\n",
+        ] {
+            check(front, &listed);
+        }
+        check(
+            "in:\n  all: [\n    a\n  ]\n  up: [[b]]\nmap: {\n  \"a\": [1,\n  2]\n}\nend: c\n",
+            &json!({"in": {"all": ["a"], "up": "[[b]]"}, "map": {"a": [1, 2]}, "end": "c"}),
+        );
+    }
+
+    #[test]
+    fn a_list_that_never_closes_is_text_and_takes_no_other_field() {
+        check(
+            "tags: [\n  a,\n  b\ntitle: x]\nup: [c]\n",
+            &json!({"tags": "[ a, b", "title": "x]", "up": ["c"]}),
+        );
+        check(
+            "tags: [a,\nb\n\"up\": [[c]]\nlast:]\n",
+            &json!({"tags": "[a,", "up": "[[c]]", "last": "]"}),
+        );
+        check(
+            "tags:\n  [a,\n  b\nup: c]\n",
+            &json!({"tags": "[a, b", "up": "c]"}),
+        );
+        check(
+            "tags: [Draft] a\nb]\nup: c\n",
+            &json!({"tags": "[Draft] a", "up": "c"}),
+        );
+    }
+
+    #[test]
+    fn fields_in_braces_are_read() {
+        check(
+            "one: {e: 'f''g', \"h: i\": \"j, k\", l: [m, {n: 1}], o:, p: {q: r:s},}\nall: [{a: b}, c]\nmap: {\n  a: 1, # b: 2\n  c: d\n}\n",
+            &json!({
+                "one": {"e": "f'g", "h: i": "j, k", "l": ["m", {"n": "1"}], "p": {"q": "r:s"}},
+                "all": [{"a": "b"}, "c"],
+                "map": {"a": "1", "c": "d"},
+            }),
+        );
+        for text in [
+            "{{date}}",
+            "{{ a: b }}",
+            "{a: b} and {c: d}",
+            "{a: b, c}",
+            "{a",
+        ] {
+            check(&format!("text: {text}\n"), &json!({"text": text}));
+        }
+        let json = json!({"a": 1, "b": [null, {"c": "d\n"}]});
+        check(&format!("metadata: {json}\n"), &json!({"metadata": json}));
+        let deep = format!("a: {}{}", "{a: ".repeat(1_000), "}".repeat(1_000));
+        let (mut deep, mut depth) = (&Value::Object(fields(&deep)), 0);
+        while let Some(inner) = deep.get("a") {
+            (deep, depth) = (inner, depth + 1);
+        }
+        assert_eq!(depth, DEPTH_MAX + 1);
+    }
+
+    #[test]
+    fn escapes_in_double_quotes_are_those_of_yaml() {
+        for (quoted, expected) in [
+            (r#""\x41\e[0m""#, "A\x1b[0m"),
+            (
+                r#""\0\a\b\e\f\n\r\t\v\"\/\\""#,
+                "\0\x07\x08\x1b\x0c\n\r\t\x0b\"/\\",
+            ),
+            (r#""\xe4\u00fc\U0001F600""#, "\u{e4}\u{fc}\u{1f600}"),
+            (r#""\ud83d\ude00""#, "\u{1f600}"),
+            (
+                r#""\q\x4\x+1\u12\ud83d\x41\xä""#,
+                r"\q\x4\x+1\u12\ud83dA\xä",
+            ),
+            (r#""C:\Users\Me\""#, r"C:\Users\Me\"),
+            (r"'\x41'", r"\x41"),
+        ] {
+            assert_eq!(scalar(quoted), expected, "{quoted}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_hold_colons() {
+        check(
+            "\"a:b\": 1\n'c: d' : 2\nk:colon: x\nat:noon:\n  'it''s: 1': \"y: z\"\n  u:v: w # x: y\n",
+            &json!({"a:b": "1", "c: d": "2", "k:colon": "x", "at:noon": {"it's: 1": "y: z", "u:v": "w"}}),
+        );
+        check(
+            "all:\n  - \"a:b\": 1\n    c: 2\n  - \"d: e\n    f\"\n",
+            &json!({"all": [{"a:b": "1", "c": "2"}, "d: e f"]}),
+        );
+        // No space behind the colon, and quotes that begin no quoted key.
+        check(
+            "a:b # c: d\n'tis: x\n\"b: c\n'90s' hits: y\nurl: http://z\n",
+            &json!({"a": "b", "'tis": "x", "\"b": "c", "'90s' hits": "y", "url": "http://z"}),
+        );
     }
 
     #[test]

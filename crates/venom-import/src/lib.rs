@@ -165,6 +165,15 @@ fn among_others(name: &str, found: Result<Found, Unusable>) -> Found {
     }
 }
 
+/// A reason in which a file or folder has a name in place of its path, if it begins with that.
+fn calling(name: &str, path: &Path, why: &Unusable) -> String {
+    let Unusable(why) = why;
+    match why.strip_prefix(&path.display().to_string()) {
+        Some(rest) if rest.starts_with(' ') => format!("{name}{rest}"),
+        _ => why.clone(),
+    }
+}
+
 /// Every record of a source, in order. After an [`Unusable`] there is none.
 pub struct Records {
     /// What is read.

@@ -144,7 +144,7 @@ fn all(
             Ok(records) => records.found,
             Err(unusable) => Box::new(std::iter::once(Err(unusable))),
         };
-        found.map(move |found| Ok(crate::among_others(&name, found)))
+        found.map(move |found| Ok(crate::among_others((&name, &place), found)))
     });
     Ok(Records {
         kind,

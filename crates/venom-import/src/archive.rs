@@ -111,9 +111,8 @@ fn extract(archive: &Path, place: &Path) -> Result<(Scratch, PathBuf), Unusable>
         let mut entry = zip.by_index(number).map_err(|error| damaged(&error))?;
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
         let path = plain_path(&name).ok_or_else(|| {
-            Unusable(format!(
-                "{shown} holds {name:?}: expected names of files and folders within it"
-            ))
+            let expected = expected_of(&name);
+            Unusable(format!("{shown} holds {name:?}: expected {expected}"))
         })?;
         // What is not read does no harm: pictures, links, what an archive of another system brings.
         if entry.is_dir() || entry.is_symlink() || !is_content(&path) {
@@ -176,6 +175,16 @@ fn plain_path(name: &str) -> Option<PathBuf> {
     }
     let depth = path.components().count();
     (depth <= DEPTH_MAX).then_some(path)
+}
+
+/// What is expected in place of a name that is no [`plain_path`].
+fn expected_of(name: &str) -> &'static str {
+    if name.contains('\\') {
+        // Old programs of Windows write it; it would be a name of its own here.
+        "/ between the names of folders, not a backslash"
+    } else {
+        "names of files and folders within it"
+    }
 }
 
 /// Whether some kind of import reads a file of that name.
@@ -340,20 +349,36 @@ mod tests {
                 panic!("one is left out: {read:?}")
             };
             assert_eq!(place, file);
-            let expected = format!("{} is ", path.join(file).display());
-            assert!(why.starts_with(&expected), "{why}");
+            assert!(why.starts_with("it is "), "{why}");
         }
+        let entries: &[(&str, &[u8])] = &[
+            ("a/conversations.json", b"[{\"mapping\": 7"),
+            ("b/conversations.json", b"[{\"mapping\": {}}]"),
+        ];
+        std::fs::write(&path, zipped(entries)).unwrap();
+        let read = crate::fuzzed::read(&path, Some(Kind::ChatGpt), 2);
+        let [Skipped { place, why }] = &read.skipped[..] else {
+            panic!("one is left out: {read:?}")
+        };
+        assert_eq!(place, "a");
+        let named = path.join("a/conversations.json").display().to_string();
+        assert!(why.starts_with(&named), "{why}");
     }
 
     #[test]
     fn archives_that_mean_harm_are_refused_in_a_sentence() {
         let note: &[u8] = b"a note";
-        for name in ["../out.md", "/etc/out.md", "a/../../out.md", "a\\..\\b.md"] {
+        let within = "expected names of files and folders within it";
+        let backslash = "expected / between the names of folders, not a backslash";
+        for (name, expected) in [
+            ("../out.md", within),
+            ("/etc/out.md", within),
+            ("a/../../out.md", within),
+            ("a\\..\\b.md", backslash),
+            ("win\\path.md", backslash),
+        ] {
             let told = texts(&zipped(&[("in.md", note), (name, note)])).unwrap_err();
-            assert!(
-                told.contains("expected names of files and folders within it"),
-                "{name}: {told}"
-            );
+            assert_eq!(told, format!("Z holds {name:?}: {expected}"));
         }
         let deep = format!("{}a.md", "d/".repeat(DEPTH_MAX));
         assert!(texts(&zipped(&[(&deep, note)])).is_err());

@@ -58,8 +58,9 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
     let rest = memory_files.flat_map(move |file| {
         let (made, skipped) = match memories(&file, &space) {
             Ok(made) => (Some(made), None),
-            Err(Unusable(why)) => {
+            Err(unusable) => {
                 let place = bytes::name_of(&file);
+                let why = crate::calling("it", &file, &unusable);
                 (None, Some(Err(Skipped { place, why })))
             }
         };

@@ -4,6 +4,7 @@ use crate::bytes::{self, unreadable};
 use crate::chroma::MAGIC;
 use crate::claude::KEYS;
 use crate::{Kind, Unusable, json, markdown};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Which kind a file is of.
@@ -47,16 +48,55 @@ pub(crate) fn unknown(path: &Path) -> Unusable {
 /// # Errors
 /// [`Unusable`] if it cannot be told.
 pub(crate) fn file(path: &Path) -> Result<Kind, Unusable> {
-    let start = bytes::start(path, bytes::START_BYTES, "something to import")?;
-    if start.starts_with(MAGIC) {
-        return Ok(Kind::Chroma);
+    of_start(path, &start_of(path)?).ok_or_else(|| unknown(path))
+}
+
+/// Which kind a file of JSON is of, by its first bytes; `None` for sound JSON of no kind.
+///
+/// # Errors
+/// [`Unusable`] if it cannot be told, for there is no sound JSON.
+pub(crate) fn json_file(path: &Path) -> Result<Option<Kind>, Unusable> {
+    let start = start_of(path)?;
+    if let Some(kind) = of_start(path, &start) {
+        return Ok(Some(kind));
     }
-    let text = bytes::without_mark(&start);
+    let is_cut = start.len() as u64 == bytes::START_BYTES;
+    match breaks(bytes::without_mark(&start), is_cut) {
+        None => Ok(None),
+        Some(why) => {
+            let shown = path.display();
+            Err(Unusable(format!(
+                "{shown} is of no kind that can be told: {why}"
+            )))
+        }
+    }
+}
+
+fn start_of(path: &Path) -> Result<Vec<u8>, Unusable> {
+    bytes::start(path, bytes::START_BYTES, "something to import")
+}
+
+fn of_start(path: &Path, start: &[u8]) -> Option<Kind> {
+    if start.starts_with(MAGIC) {
+        return Some(Kind::Chroma);
+    }
+    let text = bytes::without_mark(start);
     let begins = text.iter().find(|byte| !byte.is_ascii_whitespace());
     if !begins.is_some_and(|byte| b"[{".contains(byte)) && !is_json(path) {
-        return Err(unknown(path));
+        return None;
     }
-    first_of(text, kind_of).ok_or_else(|| unknown(path))
+    first_of(text, kind_of)
+}
+
+/// Why a text is no JSON, be it one value or several; `None` if it is, as far as it goes. O(bytes).
+fn breaks(text: &[u8], is_cut: bool) -> Option<String> {
+    if text.trim_ascii().is_empty() {
+        return Some("it is blank".to_owned());
+    }
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
+    let error = values.find_map(Result::err)?;
+    let is_broken = !(is_cut && error.is_eof());
+    is_broken.then(|| format!("it is no JSON: {error}"))
 }
 
 /// The kind of a file with an object that has these keys, in a list or by itself.
@@ -135,7 +175,7 @@ mod tests {
     use super::*;
     use crate::fuzzed::outcome;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use venom_fuzz::Target;
 
     #[test]
@@ -226,6 +266,30 @@ mod tests {
         ] {
             check(text, None);
         }
+    }
+
+    #[test]
+    fn json_is_sound_as_far_as_it_goes() {
+        for (text, is_cut, expected) in [
+            (&b"{\"a\": 1}\n{\"a\": 2}\n"[..], false, None),
+            (b"[1, {\"a\": \"b", true, None),
+            (b"[1, {\"a\": \"\xc3", true, None),
+            (
+                b"[1, {\"a\": \"b",
+                false,
+                Some("EOF while parsing a string at line 1 column 12"),
+            ),
+            (b"[1, }", true, Some("expected value at line 1 column 5")),
+            (
+                b"{\"a\": 1}\nnope\n",
+                true,
+                Some("expected ident at line 2 column 2"),
+            ),
+        ] {
+            let expected = expected.map(|why| format!("it is no JSON: {why}"));
+            assert_eq!(breaks(text, is_cut), expected, "{text:?}");
+        }
+        assert_eq!(breaks(b" \n", true), Some("it is blank".to_owned()));
     }
 
     fn words() -> impl Strategy<Value = String> {

@@ -14,6 +14,9 @@ use venom_core::counted;
 /// Most files of JSON whose kind is looked at. Those behind them, by name, are left alone, and it is noted how many.
 const JSON_FILES_MAX: usize = 10_000;
 
+/// Files of which it is noted why their kind cannot be told; of the rest it is noted how many there are.
+const BROKEN_NAMED_MAX: usize = 20;
+
 /// What a walk comes by.
 pub(crate) enum Met {
     /// A plain file.
@@ -77,22 +80,27 @@ pub(crate) fn open(
         return markdown::open(root, kind, options);
     }
     let survey = Survey::new(root, &options.watch)?;
+    let is_named = kind.is_some();
     let Some(kind) = kind.or_else(|| survey.first(root)) else {
-        return Err(survey.unusable.unwrap_or_else(|| detect::unknown(root)));
+        let broken = survey.broken.into_iter().next().map(|(_, why)| why);
+        let why = survey.unusable.or(broken);
+        return Err(why.unwrap_or_else(|| detect::unknown(root)));
     };
     let of_kind = survey.places.iter().filter(|place| place.kind == kind);
     let mut places: Vec<PathBuf> = of_kind.map(|place| place.path.clone()).collect();
     if places.is_empty() && matches!(kind, Kind::Jsonl | Kind::Mem0 | Kind::ServerMemory) {
-        let (shown, name) = (root.display(), kind.name());
-        return Err(Unusable(format!(
-            "{shown} holds no file that is told to be {name}: expected one, or the file itself"
-        )));
+        return Err(survey.without(root, kind));
     }
     if places.is_empty() {
         // Its reader says what is expected there.
         places.push(root.to_owned());
     }
     let records = all(root, kind, places, options)?;
+    survey.note_broken(root, kind, &options.watch);
+    if !is_named {
+        // Whoever names a kind knows that there are others.
+        survey.note_foreign(root, &options.watch);
+    }
     Ok(Records {
         left: survey.left(root, kind),
         ..records
@@ -136,7 +144,7 @@ fn all(
             Ok(records) => records.found,
             Err(unusable) => Box::new(std::iter::once(Err(unusable))),
         };
-        found.map(move |found| Ok(crate::among_others(&name, found)))
+        found.map(move |found| Ok(crate::among_others((&name, &place), found)))
     });
     Ok(Records {
         kind,
@@ -171,6 +179,12 @@ struct Survey {
     /// The same, to be found at once.
     met: HashSet<(Kind, PathBuf)>,
     notes: u64,
+    /// Files of JSON whose kind cannot be told, since they are broken or empty, and why; sorted.
+    broken: Vec<(PathBuf, Unusable)>,
+    /// Files of sound JSON that are of no kind, sorted.
+    foreign: Vec<PathBuf>,
+    /// Folders that cannot be looked into, and why.
+    closed: Vec<(PathBuf, Unusable)>,
     /// Why a file that goes by the name of a data export is of no kind, or a folder cannot be looked into.
     unusable: Option<Unusable>,
 }
@@ -181,6 +195,9 @@ impl Survey {
             places: Vec::new(),
             met: HashSet::new(),
             notes: 0,
+            broken: Vec::new(),
+            foreign: Vec::new(),
+            closed: Vec::new(),
             unusable: None,
         };
         let mut first_note: Option<PathBuf> = None;
@@ -191,7 +208,8 @@ impl Survey {
                 Met::Link(_) => return Ok(()),
                 Met::Closed(folder, why) => {
                     let closed = unreadable(&folder, &why);
-                    survey.unusable.get_or_insert(closed);
+                    survey.unusable.get_or_insert_with(|| closed.clone());
+                    survey.closed.push((folder, closed));
                     return Ok(());
                 }
             };
@@ -220,18 +238,7 @@ impl Survey {
             ));
         }
         for file in json.into_iter().take(JSON_FILES_MAX) {
-            let folder = export_of(&file);
-            match (detect::file(&file), folder) {
-                (Ok(kind @ (Kind::ChatGpt | Kind::Claude)), Some(folder)) => {
-                    survey.add(kind, folder, file);
-                }
-                (Ok(kind), _) => survey.add(kind, file.clone(), file),
-                (Err(unusable), Some(_)) => {
-                    survey.unusable.get_or_insert(unusable);
-                }
-                // Beside what is imported lies much that is not.
-                (Err(_), None) => {}
-            }
+            survey.sort_in(file);
         }
         if let Some(note) = first_note {
             survey.add(Kind::Markdown, root.to_owned(), note);
@@ -240,6 +247,29 @@ impl Survey {
             .places
             .sort_by(|one, other| one.file.cmp(&other.file));
         Ok(survey)
+    }
+
+    /// Looks at a file of JSON.
+    fn sort_in(&mut self, file: PathBuf) {
+        let folder = export_of(&file);
+        match (detect::json_file(&file), folder) {
+            (Ok(Some(kind @ (Kind::ChatGpt | Kind::Claude))), Some(folder)) => {
+                self.add(kind, folder, file);
+            }
+            (Ok(Some(kind)), _) => self.add(kind, file.clone(), file),
+            (Ok(None), folder) => {
+                if folder.is_some() {
+                    self.unusable.get_or_insert_with(|| detect::unknown(&file));
+                }
+                self.foreign.push(file);
+            }
+            (Err(why), folder) => {
+                if folder.is_some() {
+                    self.unusable.get_or_insert_with(|| why.clone());
+                }
+                self.broken.push((file, why));
+            }
+        }
     }
 
     fn add(&mut self, kind: Kind, path: PathBuf, file: PathBuf) {
@@ -257,6 +287,65 @@ impl Survey {
         };
         let of_root = kinds.into_iter().find(is_root);
         of_root.or_else(|| Some(self.places.first()?.kind))
+    }
+
+    /// Why nothing of a kind is read.
+    fn without(&self, root: &Path, kind: Kind) -> Unusable {
+        let (shown, name) = (root.display(), kind.name());
+        let but = match self.broken.first() {
+            Some((file, why)) => {
+                let why = crate::calling(&within(root, file), file, why);
+                format!(", and {why}")
+            }
+            None => ": expected one, or the file itself".to_owned(),
+        };
+        Unusable(format!(
+            "{shown} holds no file that is told to be {name}{but}"
+        ))
+    }
+
+    /// Notes what cannot be told to be of a kind, unless whoever reads that kind tells of it.
+    fn note_broken(&self, root: &Path, read: Kind, watch: &Watch) {
+        let files = self.broken.iter();
+        let files = files.filter(|(file, _)| !self.is_of_export(file));
+        let closed = self.closed.iter().filter(|_| read != Kind::Markdown);
+        let mut all = files.chain(closed);
+        for (path, why) in all.by_ref().take(BROKEN_NAMED_MAX) {
+            watch.note(crate::calling(&within(root, path), path, why));
+        }
+        let more = all.count();
+        if more > 0 {
+            let more = counted(more, "more is", "more are");
+            watch.note(format!("{more} left out for such reasons"));
+        }
+    }
+
+    /// Whether a file is a part of a data export of which other parts can be read: with these it is told of.
+    fn is_of_export(&self, file: &Path) -> bool {
+        let Some(folder) = export_of(file) else {
+            return false;
+        };
+        let is_met = |kind| self.met.contains(&(kind, folder.clone()));
+        is_met(Kind::Claude) || is_part(file, CONVERSATIONS) && is_met(Kind::ChatGpt)
+    }
+
+    /// Notes how many files of JSON are somebody else's. What is in the folder of a data export belongs to that.
+    fn note_foreign(&self, root: &Path, watch: &Watch) {
+        let exports = self.places.iter().filter_map(|place| match place.kind {
+            Kind::ChatGpt | Kind::Claude => Some(place.path.as_path()),
+            _ => None,
+        });
+        let exports: HashSet<&Path> = exports.collect();
+        let is_in_none = |file: &&PathBuf| !file.ancestors().any(|folder| exports.contains(folder));
+        let mut foreign = self.foreign.iter().filter(is_in_none);
+        let Some(first) = foreign.next() else {
+            return;
+        };
+        let first = within(root, first);
+        watch.note(match foreign.count() {
+            0 => format!("{first} is JSON of no kind that is known"),
+            more => format!("{first} and {more} more are JSON of no kind that is known"),
+        });
     }
 
     /// What is there beside a kind.
@@ -298,6 +387,7 @@ fn export_of(file: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::fuzzed::{Read, options, read};
+    use venom_testing::archive::zipped;
 
     const LINES: &str = "{\"content\": \"of lines\"}\n";
     const MEM0: &str = "[{\"memory\": \"of mem0\"}]";
@@ -412,16 +502,106 @@ mod tests {
         let folder = folder(&[("a.jsonl", LINES)]);
         let told = |count: usize| {
             for number in 1..count {
-                std::fs::write(folder.path().join(format!("b{number}.json")), "").unwrap();
+                std::fs::write(folder.path().join(format!("b{number}.json")), "{}").unwrap();
             }
             let options = options(folder.path());
             let records = crate::open(folder.path(), None, &options).unwrap();
             assert_eq!(records.found.count(), 1);
             options.watch.take_notes()
         };
-        assert_eq!(told(JSON_FILES_MAX), Vec::<String>::new());
+        let foreign = "b1.json and 9998 more are JSON of no kind that is known";
+        assert_eq!(told(JSON_FILES_MAX), [foreign]);
         let expected = "2 more files of JSON were not looked at: expected at most 10000 in a folder and those in it";
-        assert_eq!(told(JSON_FILES_MAX + 2), [expected]);
+        assert_eq!(told(JSON_FILES_MAX + 2), [expected, foreign]);
+    }
+
+    /// What is noted of a folder beside its records, and what it is read as.
+    fn noted(files: &[(&str, &str)], kind: Option<Kind>) -> (Kind, Vec<String>) {
+        let folder = folder(files);
+        let options = options(folder.path());
+        let records = crate::open(folder.path(), kind, &options).unwrap();
+        (records.kind, options.watch.take_notes())
+    }
+
+    #[test]
+    fn a_file_whose_kind_cannot_be_told_is_noted() {
+        let nope = "nope\n".repeat(1_500);
+        let files = [
+            ("a/bad.jsonl", &nope[..]),
+            ("d.jsonl", ""),
+            ("e.json", " \n"),
+            ("good.jsonl", LINES),
+            ("other.json", "{\"name\": \"Ana\"}"),
+            ("package.json", "{}"),
+            ("x.json", "\u{1}\u{2}"),
+            (".obsidian/app.json", ""),
+        ];
+        let broken = [
+            "a/bad.jsonl is of no kind that can be told: it is no JSON: expected ident at line 1 column 2",
+            "d.jsonl is empty: expected something to import",
+            "e.json is of no kind that can be told: it is blank",
+            "x.json is of no kind that can be told: it is no JSON: expected value at line 1 column 1",
+        ];
+        let foreign = "other.json and 1 more are JSON of no kind that is known";
+        let all: Vec<&str> = broken.into_iter().chain([foreign]).collect();
+        let (kind, notes) = noted(&files, None);
+        assert_eq!(
+            (kind, notes),
+            (Kind::Jsonl, all.iter().map(|it| (*it).to_owned()).collect())
+        );
+        // Whoever names a kind knows that there are others.
+        assert_eq!(noted(&files, Some(Kind::Jsonl)).1, broken);
+        let zip = tempfile::tempdir().unwrap();
+        let path = zip.path().join("all.zip");
+        let entries: Vec<(&str, &[u8])> =
+            files.map(|(name, text)| (name, text.as_bytes())).to_vec();
+        std::fs::write(&path, zipped(&entries)).unwrap();
+        let options = options(zip.path());
+        crate::open(&path, None, &options).unwrap();
+        assert_eq!(options.watch.take_notes(), all);
+        let vault = [
+            ("a.md", "Tea."),
+            (".obsidian/app.json", ""),
+            ("b.canvas", ""),
+        ];
+        assert_eq!(noted(&vault, None), (Kind::Markdown, Vec::new()));
+        let mut many = vec![("a.md", "Tea.")];
+        let names: Vec<String> = (10..40).map(|number| format!("{number}.json")).collect();
+        many.extend(names.iter().map(|name| (&name[..], "")));
+        let (_, notes) = noted(&many, None);
+        assert_eq!(notes.len(), BROKEN_NAMED_MAX + 1);
+        assert_eq!(
+            notes[BROKEN_NAMED_MAX],
+            "10 more are left out for such reasons"
+        );
+    }
+
+    /// Nothing is told twice, and what a data export has beside its conversations is no stranger.
+    #[test]
+    fn a_data_export_tells_of_its_own_parts() {
+        let files = [
+            ("conversations-000.json", CHATGPT),
+            ("conversations-001.json", ""),
+            ("user.json", "{}"),
+        ];
+        assert_eq!(noted(&files, None), (Kind::ChatGpt, Vec::new()));
+        let folder = folder(&files);
+        let skipped = read(folder.path(), None, 9).skipped;
+        assert_eq!(skipped.len(), 1, "{skipped:?}");
+        let beside = [("conversations.json", CHATGPT), ("memories.json", "")];
+        let told = "memories.json is empty: expected something to import".to_owned();
+        assert_eq!(noted(&beside, None), (Kind::ChatGpt, vec![told]));
+    }
+
+    #[test]
+    fn a_folder_of_broken_files_is_refused_with_the_first() {
+        let folder = folder(&[("b.jsonl", "nope"), ("c.jsonl", "")]);
+        let told = |kind| read(folder.path(), kind, 9).unusable.unwrap();
+        let shown = folder.path().display().to_string();
+        let why = "b.jsonl is of no kind that can be told: it is no JSON: expected ident at line 1 column 2";
+        assert_eq!(told(None), format!("{shown}/{why}"));
+        let expected = format!("{shown} holds no file that is told to be jsonl, and {why}");
+        assert_eq!(told(Some(Kind::Jsonl)), expected);
     }
 
     #[test]

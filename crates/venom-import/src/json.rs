@@ -24,6 +24,15 @@ pub(crate) fn parse(text: &[u8], bytes_max: usize) -> Result<Value, String> {
     serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))
 }
 
+/// The same of a text that is one line: whoever tells its number needs no other.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_line(line: &str, bytes_max: usize) -> Result<Value, String> {
+    parse(line.as_bytes(), bytes_max)
+        .map_err(|why| why.replace(" at line 1 column ", " at column "))
+}
+
 /// What a text would take in memory beside its texts, in bytes, or more. O(bytes).
 fn memory(text: &[u8]) -> usize {
     let mut scan = Scan::default();
@@ -87,5 +96,16 @@ mod tests {
             assert_eq!(told, Ok(serde_json::from_str(people).unwrap()));
         }
         assert!(parse(b"[1", 64).unwrap_err().starts_with("it is no JSON: "));
+    }
+
+    #[test]
+    fn a_place_in_a_line_is_its_column() {
+        let expected = "it is no JSON: EOF while parsing a string at column 18";
+        assert_eq!(
+            parse_line("{\"content\": \"Anna ", 64).unwrap_err(),
+            expected
+        );
+        let whole = parse(b"{\n\"content\": 7\n", 64).unwrap_err();
+        assert!(whole.ends_with(" at line 3 column 0"), "{whole}");
     }
 }

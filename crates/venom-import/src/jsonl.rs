@@ -84,7 +84,7 @@ fn read(line: Line, space: &SpaceName) -> Result<venom_core::NewImport, String> 
         Line::Text(text) => text,
         Line::Bad(why) => return Err(why),
     };
-    match json::parse(text.as_bytes(), LINE_BYTES_MAX)? {
+    match json::parse_line(&text, LINE_BYTES_MAX)? {
         Value::Object(object) => loose(object, space),
         _ => Err("it is no JSON object: expected one with a content".to_owned()),
     }

@@ -145,9 +145,9 @@ fn found(place: String, made: Result<NewImport, String>) -> Found {
     }
 }
 
-/// A record of one among several sources: its place tells of which. What ends one of them is left out itself, and stops
-/// none of the others.
-fn among_others(name: &str, found: Result<Found, Unusable>) -> Found {
+/// A record of one among several sources, of the name and path of that: its place tells of which. What ends one of them
+/// is left out itself, and stops none of the others.
+fn among_others((name, path): (&str, &Path), found: Result<Found, Unusable>) -> Found {
     let within = |place: String| format!("{name}, {place}");
     match found {
         Ok(Ok(record)) => Ok(Record {
@@ -158,10 +158,19 @@ fn among_others(name: &str, found: Result<Found, Unusable>) -> Found {
             place: within(skipped.place),
             ..skipped
         }),
-        Err(Unusable(why)) => Err(Skipped {
+        Err(unusable) => Err(Skipped {
             place: name.to_owned(),
-            why,
+            why: calling("it", path, &unusable),
         }),
+    }
+}
+
+/// A reason in which a file or folder has a name in place of its path, if it begins with that.
+fn calling(name: &str, path: &Path, why: &Unusable) -> String {
+    let Unusable(why) = why;
+    match why.strip_prefix(&path.display().to_string()) {
+        Some(rest) if rest.starts_with(' ') => format!("{name}{rest}"),
+        _ => why.clone(),
     }
 }
 

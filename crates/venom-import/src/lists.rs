@@ -46,7 +46,8 @@ where
             Err(unusable) => Box::new(std::iter::once(Err(unusable))),
         };
         let name = bytes::name_of(file);
-        let named = move |found| Ok(crate::among_others(&name, found));
+        let file = file.to_owned();
+        let named = move |found| Ok(crate::among_others((&name, &file), found));
         if are_several {
             Box::new(found.map(named))
         } else {

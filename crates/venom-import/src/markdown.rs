@@ -55,7 +55,8 @@ pub(crate) fn open(path: &Path, kind: Kind, options: &Options) -> Result<Records
     let root = path.to_owned();
     let read = move |note: PathBuf| -> Found {
         let name = note.strip_prefix(&root).unwrap_or(&note).to_owned();
-        let text = bytes::text(&note, NOTE_BYTES_MAX, EXPECTED).map_err(|Unusable(why)| why);
+        let text = bytes::text(&note, NOTE_BYTES_MAX, EXPECTED)
+            .map_err(|unusable| crate::calling("it", &note, &unusable));
         let made = text.and_then(|text| memory((&note, &name), &text, &space));
         crate::found(name.display().to_string(), made)
     };

@@ -90,7 +90,7 @@ fn graph_line(line: Line) -> Result<Map<String, Value>, String> {
         Line::Text(text) => text,
         Line::Bad(why) => return Err(why),
     };
-    graph_item(json::parse(text.as_bytes(), LINE_BYTES_MAX)?)
+    graph_item(json::parse_line(&text, LINE_BYTES_MAX)?)
 }
 
 fn graph_item(value: Value) -> Result<Map<String, Value>, String> {

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use venom_core::ports::{MemoryRecord, MemoryStore, MemoryUpdate};
 use venom_core::test_support::samples::{
@@ -463,7 +464,7 @@ fn where_nobody_may_write_others_read() {
             scope.spawn(|| drop(store.erase(&[id(1)], NOW).unwrap())),
         ];
         // Both come to wait, unless one had no need to.
-        let is_done = || writers.iter().any(|writer| writer.is_finished());
+        let is_done = || writers.iter().any(ScopedJoinHandle::is_finished);
         while shared.writers.in_line() < 3 && !is_done() {
             std::thread::yield_now();
         }

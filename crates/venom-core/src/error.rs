@@ -100,7 +100,7 @@ pub enum InputError {
     },
     /// A text with a secret in it, where such texts are refused. Does not quote it.
     #[error(
-        "{field} holds {kind} at character {at}: expected text without secrets, say where it is kept instead (the \
+        "{field} holds {kind} {place}: expected text without secrets, say where it is kept instead (the \
          owner of this memory may set secrets to mask or keep)"
     )]
     Secret {
@@ -108,8 +108,9 @@ pub enum InputError {
         field: &'static str,
         /// What it is, with an article.
         kind: String,
-        /// Where it starts, in characters from 1, white space around the text left out.
-        at: usize,
+        /// Where it is: the character where it starts, from 1, white space around the text left out; of metadata the
+        /// field.
+        place: String,
     },
     /// Something is wrong with one turn of a conversation.
     #[error("turn {turn}: {error}")]

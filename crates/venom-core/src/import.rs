@@ -49,6 +49,13 @@ impl Metadata {
         Ok(Self(text.to_owned()))
     }
 
+    /// What is kept of so many bytes of metadata from which the secrets cannot be taken.
+    pub(crate) fn with_secrets(bytes: usize) -> Self {
+        Self(format!(
+            "{{\"left_out\":\"{bytes} bytes of metadata with secrets\"}}"
+        ))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -112,6 +112,15 @@ pub enum InputError {
         /// field.
         place: String,
     },
+    /// A name with a secret in it, where such texts are refused or masked, and a mark cannot take its place. Does not
+    /// quote it.
+    #[error("{field} holds {kind}, which cannot be masked there: expected a name without secrets")]
+    SecretName {
+        /// The argument's name.
+        field: &'static str,
+        /// What it is, with an article.
+        kind: String,
+    },
     /// Something is wrong with one turn of a conversation.
     #[error("turn {turn}: {error}")]
     InTurn {

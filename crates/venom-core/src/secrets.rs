@@ -10,7 +10,8 @@ mod passwords;
 
 use crate::error::InputError;
 use crate::import::{Metadata, ORIGINAL_ID};
-use crate::memory::{Content, Origin, SessionName, Speaker, Tags};
+use crate::memory::{Content, Origin, SessionName, SpaceName, Speaker, Tags};
+use crate::source::{ClientName, Source, TokenName};
 use json::Json;
 use std::ops::Range;
 
@@ -202,6 +203,38 @@ impl Screen {
         let mark = self.name("session", name.as_str())?;
         mark.map_or(Ok(name), |mark| SessionName::parse(&mark))
             .map(Some)
+    }
+
+    /// Through whom a memory came in, as it may be kept.
+    ///
+    /// # Errors
+    /// As [`Self::content`].
+    pub fn source(&mut self, source: Source) -> Result<Source, InputError> {
+        let mut mark = |field, name: Option<&str>| match name {
+            Some(name) => self.name(field, name),
+            None => Ok(None),
+        };
+        let client = mark("client", source.client.as_ref().map(ClientName::as_str))?;
+        let token = mark("token", source.token.as_ref().map(TokenName::as_str))?;
+        Ok(Source {
+            client: client.map_or(source.client, |mark| ClientName::told(&mark)),
+            token: token.map_or(source.token, |mark| TokenName::told(&mark)),
+        })
+    }
+
+    /// Looks at the space of a memory, which tells memories apart and so cannot be masked.
+    ///
+    /// # Errors
+    /// [`InputError::SecretName`] if its name must not be kept.
+    pub fn space(&self, space: &SpaceName) -> Result<(), InputError> {
+        let found = find(space.as_str());
+        match found.first() {
+            Some(first) if self.policy != SecretPolicy::Keep => Err(InputError::SecretName {
+                field: "space",
+                kind: first.kind.with_article(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Metadata as it may be kept: an object with a mark in the place of each secret in its names and values. Only how

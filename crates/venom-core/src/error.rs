@@ -4,6 +4,7 @@
 //! caller; causes below it (`source`) are for the log. Protocols map [`ErrorKind`], nothing else.
 
 use crate::embedding::ModelStamp;
+use crate::secrets::without_secrets;
 use thiserror::Error;
 
 /// What went wrong, as far as a protocol needs to know. One table per protocol maps it.
@@ -174,10 +175,13 @@ impl InputError {
         }
     }
 
-    /// A [`Self::Malformed`] that quotes at most 40 characters of what came.
+    /// A [`Self::Malformed`] that quotes at most 40 characters of what came, and no secret of it.
     pub fn malformed(field: &'static str, expected: &'static str, received: &str) -> Self {
-        let mut quoted: String = received.chars().take(40).collect();
-        if quoted.len() < received.len() {
+        // Looked at before it is cut: the start of a secret may not tell that it is one.
+        let start: String = received.chars().take(1_024).collect();
+        let seen = without_secrets(&start);
+        let mut quoted: String = seen.chars().take(40).collect();
+        if quoted.len() < seen.len() {
             quoted.push('…');
         }
         Self::Malformed {

@@ -615,6 +615,21 @@ fn a_mark_fits_a_tag_and_every_kind_has_a_name() {
 }
 
 #[test]
+fn an_error_quotes_no_secret() {
+    let sent = |text: &str| InputError::malformed("after", "a time", text).to_string();
+    for sample in SECRETS {
+        let (text, _, span) = put_together(sample);
+        let start = &text[span.start..span.start + 6];
+        for told in [sent(&text), without_secrets(&text)] {
+            assert!(!told.contains(start), "{told}");
+        }
+    }
+    let expected = "after is malformed: expected a time, received \"soon\"";
+    assert_eq!(sent("soon"), expected);
+    assert!(sent(&"é".repeat(41)).ends_with(&format!("\"{}…\"", "é".repeat(40))));
+}
+
+#[test]
 fn the_stricter_policy_is_greater() {
     assert!(SecretPolicy::Keep < SecretPolicy::Mask && SecretPolicy::Mask < SecretPolicy::Refuse);
     assert_eq!(SecretPolicy::default(), SecretPolicy::Refuse);

@@ -194,10 +194,12 @@ fn mask_values(plain: &str, secrets: &[Secret], masked: &mut String) {
     let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     let mut copied = 0;
     for secret in secrets {
-        let (before, after) = plain.as_bytes().split_at(secret.span.start);
-        let start = secret.span.start - before.iter().rev().take_while(is_part).count();
-        let end = secret.span.start + after.iter().take_while(is_part).count();
-        if copied <= start && start < end {
+        let at = secret.span.start;
+        let (before, after) = plain.as_bytes().split_at(at);
+        let before = before.get(copied..).unwrap_or_default();
+        let start = at - before.iter().rev().take_while(is_part).count();
+        let end = at + after.iter().take_while(is_part).count();
+        if copied <= at && at < end {
             masked.push_str(&plain[copied..start]);
             masked.extend(["\"", &secret.kind.mark(), "\""]);
             copied = end;

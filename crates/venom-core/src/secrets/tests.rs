@@ -778,6 +778,11 @@ fn fuzz_secrets() {
         {
             assert_eq!(find(kept.as_str()), [], "a masked text has no secret left");
         }
+        if let Ok(metadata) = Metadata::parse(&format!("{{{text}}}")) {
+            let kept = Screen::new(SecretPolicy::Mask).metadata(Some(metadata));
+            let kept = kept.unwrap().unwrap();
+            assert_eq!(find(json::Json::read(kept.as_str()).plain()), []);
+        }
         secrets
             .iter()
             .map(|secret| secret.kind)

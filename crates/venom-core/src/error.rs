@@ -4,6 +4,7 @@
 //! caller; causes below it (`source`) are for the log. Protocols map [`ErrorKind`], nothing else.
 
 use crate::embedding::ModelStamp;
+use crate::secrets::without_secrets;
 use thiserror::Error;
 
 /// What went wrong, as far as a protocol needs to know. One table per protocol maps it.
@@ -100,7 +101,7 @@ pub enum InputError {
     },
     /// A text with a secret in it, where such texts are refused. Does not quote it.
     #[error(
-        "{field} holds {kind} at character {at}: expected text without secrets, say where it is kept instead (the \
+        "{field} holds {kind} {place}: expected text without secrets, say where it is kept instead (the \
          owner of this memory may set secrets to mask or keep)"
     )]
     Secret {
@@ -108,8 +109,18 @@ pub enum InputError {
         field: &'static str,
         /// What it is, with an article.
         kind: String,
-        /// Where it starts, in characters from 1, white space around the text left out.
-        at: usize,
+        /// Where it is: the character where it starts, from 1, white space around the text left out; of metadata the
+        /// field.
+        place: String,
+    },
+    /// A name with a secret in it, where such texts are refused or masked, and a mark cannot take its place. Does not
+    /// quote it.
+    #[error("{field} holds {kind}, which cannot be masked there: expected a name without secrets")]
+    SecretName {
+        /// The argument's name.
+        field: &'static str,
+        /// What it is, with an article.
+        kind: String,
     },
     /// Something is wrong with one turn of a conversation.
     #[error("turn {turn}: {error}")]
@@ -164,10 +175,13 @@ impl InputError {
         }
     }
 
-    /// A [`Self::Malformed`] that quotes at most 40 characters of what came.
+    /// A [`Self::Malformed`] that quotes at most 40 characters of what came, and no secret of it.
     pub fn malformed(field: &'static str, expected: &'static str, received: &str) -> Self {
-        let mut quoted: String = received.chars().take(40).collect();
-        if quoted.len() < received.len() {
+        // Looked at before it is cut: the start of a secret may not tell that it is one.
+        let start: String = received.chars().take(1_024).collect();
+        let seen = without_secrets(&start);
+        let mut quoted: String = seen.chars().take(40).collect();
+        if quoted.len() < seen.len() {
             quoted.push('…');
         }
         Self::Malformed {

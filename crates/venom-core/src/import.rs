@@ -49,6 +49,13 @@ impl Metadata {
         Ok(Self(text.to_owned()))
     }
 
+    /// What is kept of so many bytes of metadata from which the secrets cannot be taken.
+    pub(crate) fn with_secrets(bytes: usize) -> Self {
+        Self(format!(
+            "{{\"left_out\":\"{bytes} bytes of metadata with secrets\"}}"
+        ))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -98,13 +105,15 @@ impl NewImport {
     /// The same as it may be kept where secrets are treated so.
     ///
     /// # Errors
-    /// [`InputError::Secret`] if it must not be kept.
+    /// [`InputError::Secret`] if it must not be kept, [`InputError::SecretName`] if its space must not.
     pub fn screened(self, secrets: SecretPolicy) -> Result<Self, InputError> {
         let mut screen = Screen::new(secrets);
+        screen.space(&self.space)?;
         Ok(Self {
             content: screen.content(self.content)?,
             tags: screen.tags(self.tags)?,
             origin: screen.origin(self.origin)?,
+            source: screen.source(self.source)?,
             metadata: screen.metadata(self.metadata)?,
             ..self
         })
@@ -204,6 +213,7 @@ pub enum Imported {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{ClientName, TokenName};
 
     fn import(text: &str) -> NewImport {
         NewImport {
@@ -276,6 +286,41 @@ mod tests {
         for (place, key) in keys.iter().enumerate() {
             assert!(*key != first.key() && !keys[..place].contains(key));
         }
+    }
+
+    #[test]
+    fn client_token_and_space_are_screened_too() {
+        let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
+        let source = Source {
+            client: ClientName::told(&key),
+            token: TokenName::told("laptop"),
+        };
+        let of_client = NewImport {
+            source,
+            ..import("one")
+        };
+        let refused = of_client.clone().screened(SecretPolicy::Refuse);
+        let error = refused.expect_err("the client is a key").to_string();
+        let expected = "client holds an AWS access key at character 1: expected";
+        assert!(error.starts_with(expected), "{error}");
+        let masked = of_client
+            .screened(SecretPolicy::Mask)
+            .expect("it is masked");
+        let client = masked.source.client.as_ref().map(ClientName::as_str);
+        assert_eq!(client, Some("[AWS access key removed]"));
+        assert_eq!(masked.source.token, TokenName::told("laptop"));
+        let of_space = NewImport {
+            space: SpaceName::parse(&key).expect("a name"),
+            ..import("one")
+        };
+        for policy in [SecretPolicy::Refuse, SecretPolicy::Mask] {
+            let error = of_space.clone().screened(policy).expect_err("a key");
+            let expected = "space holds an AWS access key, which cannot be masked there: expected a name without \
+                            secrets";
+            assert_eq!(error.to_string(), expected);
+        }
+        let kept = of_space.clone().screened(SecretPolicy::Keep);
+        assert_eq!(kept, Ok(of_space));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use precautions::{Precautions, Quarantine, Rules};
 pub use query::{
     Filter, Hit, ListPage, ListQuery, QueryText, RecallQuery, ResultLimit, Stats, TakenOver,
 };
-pub use secrets::{SecretKind, SecretPolicy};
+pub use secrets::{SecretKind, SecretPolicy, without_secrets};
 pub use source::{ClientName, Source, TokenName};
 pub use spaces::{Emptied, Move, Moved, Renamed, SpaceInfo, Within};
 pub use time::{Period, Timestamp};

@@ -4,13 +4,19 @@
 //! form alone says too little, a scanner rather misses a secret than takes prose, an id or a hash for one.
 
 mod cards;
+mod json;
 mod keys;
 mod passwords;
 
 use crate::error::InputError;
-use crate::import::Metadata;
-use crate::memory::{Content, Origin, SessionName, Speaker, Tags};
+use crate::import::{Metadata, ORIGINAL_ID};
+use crate::memory::{Content, Origin, SessionName, SpaceName, Speaker, Tags};
+use crate::source::{ClientName, Source, TokenName};
+use json::Json;
 use std::ops::Range;
+
+/// How often a text is masked at most: a mark may part what hid another secret.
+const ROUNDS_MAX: usize = 4;
 
 /// What becomes of a text that holds a secret; the stricter is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,14 +129,14 @@ impl Screen {
     /// # Errors
     /// [`InputError::Secret`] if it must not; [`InputError::TooLong`] if it is too long with the marks.
     pub fn content(&mut self, content: Content) -> Result<Content, InputError> {
-        let secrets = self.secrets("content", content.as_str())?;
+        let text = content.as_str();
+        let secrets = self.secrets("content", text, |at| character(text, at))?;
         if secrets.is_empty() {
             return Ok(content);
         }
-        let mut text = masked(content.as_str(), &secrets);
-        // A mark may part what hid another secret.
-        for _ in 0..3 {
-            let secrets = self.secrets("content", &text)?;
+        let mut text = masked(text, &secrets);
+        for _ in 1..ROUNDS_MAX {
+            let secrets = self.secrets("content", &text, |at| character(&text, at))?;
             if secrets.is_empty() {
                 break;
             }
@@ -199,26 +205,75 @@ impl Screen {
             .map(Some)
     }
 
-    /// Metadata as it may be kept: where a secret is to be masked, none of it, since a mark could break the JSON.
+    /// Through whom a memory came in, as it may be kept.
+    ///
+    /// # Errors
+    /// As [`Self::content`].
+    pub fn source(&mut self, source: Source) -> Result<Source, InputError> {
+        let mut mark = |field, name: Option<&str>| match name {
+            Some(name) => self.name(field, name),
+            None => Ok(None),
+        };
+        let client = mark("client", source.client.as_ref().map(ClientName::as_str))?;
+        let token = mark("token", source.token.as_ref().map(TokenName::as_str))?;
+        Ok(Source {
+            client: client.map_or(source.client, |mark| ClientName::told(&mark)),
+            token: token.map_or(source.token, |mark| TokenName::told(&mark)),
+        })
+    }
+
+    /// Looks at the space of a memory, which tells memories apart and so cannot be masked.
+    ///
+    /// # Errors
+    /// [`InputError::SecretName`] if its name must not be kept.
+    pub fn space(&self, space: &SpaceName) -> Result<(), InputError> {
+        let found = find(space.as_str());
+        match found.first() {
+            Some(first) if self.policy != SecretPolicy::Keep => Err(InputError::SecretName {
+                field: "space",
+                kind: first.kind.with_article(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Metadata as it may be kept: an object with a mark in the place of each secret in its names and values. Only how
+    /// long it was is kept where it is too long with the marks, or where marking leaves a secret.
     ///
     /// # Errors
     /// As [`Self::content`].
     pub fn metadata(&mut self, metadata: Option<Metadata>) -> Result<Option<Metadata>, InputError> {
-        let Some(kept) = metadata else {
+        let Some(mut kept) = metadata else {
             return Ok(None);
         };
-        let secrets = self.secrets("metadata", kept.as_str())?;
-        Ok(secrets.is_empty().then_some(kept))
+        let bytes = kept.as_str().len();
+        for _ in 0..ROUNDS_MAX {
+            let json = Json::read(kept.as_str());
+            let secrets = self.secrets("metadata", json.plain(), |at| field(&json, at))?;
+            if secrets.is_empty() {
+                return Ok(Some(kept));
+            }
+            match Metadata::parse(&json.masked(&secrets)) {
+                Ok(masked) => kept = masked,
+                Err(_) => break,
+            }
+        }
+        Ok(Some(Metadata::with_secrets(bytes)))
     }
 
     /// The mark that takes the place of a name, if it must.
     fn name(&mut self, field: &'static str, text: &str) -> Result<Option<String>, InputError> {
-        let secrets = self.secrets(field, text)?;
+        let secrets = self.secrets(field, text, |at| character(text, at))?;
         Ok(secrets.first().map(|secret| secret.kind.mark()))
     }
 
-    /// What must be masked, and is noted as such.
-    fn secrets(&mut self, field: &'static str, text: &str) -> Result<Vec<Secret>, InputError> {
+    /// What must be masked, and is noted as such. An error tells the place of a byte by `place`.
+    fn secrets(
+        &mut self,
+        field: &'static str,
+        text: &str,
+        place: impl FnOnce(usize) -> String,
+    ) -> Result<Vec<Secret>, InputError> {
         if self.policy == SecretPolicy::Keep {
             return Ok(Vec::new());
         }
@@ -227,7 +282,7 @@ impl Screen {
             return Err(InputError::Secret {
                 field,
                 kind: first.kind.with_article(),
-                at: text[..first.span.start].chars().count() + 1,
+                place: place(first.span.start),
             });
         }
         for secret in &secrets {
@@ -237,6 +292,37 @@ impl Screen {
         }
         Ok(secrets)
     }
+}
+
+/// The place of a byte in a text, for an error.
+fn character(text: &str, at: usize) -> String {
+    format!("at character {}", text[..at].chars().count() + 1)
+}
+
+/// The place of a byte in metadata, for an error: its field, unless that has a secret for a name.
+fn field(json: &Json<'_>, at: usize) -> String {
+    const CHARS_MAX: usize = 40;
+    let Some(name) = json.field_at(at).filter(|name| find(name).is_empty()) else {
+        return "in the name of a field".to_owned();
+    };
+    let shown: String = name.chars().take(CHARS_MAX).collect();
+    if shown.trim_end_matches('_') == ORIGINAL_ID {
+        return format!("in {shown:?}, the id that it had elsewhere");
+    }
+    format!("in {shown:?}")
+}
+
+/// A text as it may be told in an error, whatever the policy is: with a mark in the place of each secret. O(bytes).
+pub fn without_secrets(text: &str) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..ROUNDS_MAX {
+        let secrets = find(&text);
+        if secrets.is_empty() {
+            break;
+        }
+        text = masked(&text, &secrets);
+    }
+    text
 }
 
 /// A text with a mark in the place of each secret.

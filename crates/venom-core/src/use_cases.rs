@@ -63,12 +63,13 @@ impl Venom {
     /// stored the first time; of what is kept already the old memory, unless both shall be kept.
     ///
     /// # Errors
-    /// [`InputError::Secret`] where texts with secrets are refused, [`Error::Embed`] or [`Error::Store`]; then nothing
-    /// was stored.
+    /// [`InputError::Secret`] where texts with secrets are refused, [`InputError::SecretName`] where the space has one
+    /// for a name, [`Error::Embed`] or [`Error::Store`]; then nothing was stored.
     pub fn remember(&self, new: NewMemory, request: RequestKey) -> Result<Remembered, Error> {
         let precautions = self.rules.precautions(&new.source);
         let precautions = precautions.or_stricter(new.precautions);
         let mut screen = Screen::new(precautions.secrets);
+        screen.space(&new.space)?;
         let new = NewMemory {
             content: screen.content(new.content)?,
             tags: screen.tags(new.tags)?,
@@ -111,8 +112,8 @@ impl Venom {
     /// each kept whatever else is. A conversation without a session gets one of its own.
     ///
     /// # Errors
-    /// [`InputError::Secret`] where texts with secrets are refused, [`Error::Embed`] or [`Error::Store`]; then nothing
-    /// was stored.
+    /// [`InputError::Secret`] where texts with secrets are refused, [`InputError::SecretName`] where the space has one
+    /// for a name, [`Error::Embed`] or [`Error::Store`]; then nothing was stored.
     pub fn remember_conversation(
         &self,
         new: NewConversation,
@@ -364,6 +365,7 @@ impl Venom {
 
 /// A conversation as it may be kept; an error says of which turn.
 fn screened(new: NewConversation, screen: &mut Screen) -> Result<NewConversation, InputError> {
+    screen.space(&new.space)?;
     let (space, session) = (new.space.clone(), screen.session(new.session.clone())?);
     let (source, precautions) = (new.source.clone(), new.precautions);
     let mut turns = new.into_turns();

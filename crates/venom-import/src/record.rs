@@ -249,7 +249,9 @@ pub(crate) fn parted(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+    use venom_core::SecretPolicy;
 
     #[test]
     fn times_come_in_many_forms() {
@@ -334,5 +336,56 @@ mod tests {
         let mut many = Loose::default();
         (0..1_000).for_each(|value| many.keep("a", json!(value)));
         assert_eq!(many.rest.len(), NAMESAKES_MAX + 1);
+    }
+
+    /// Values that hold a secret in one string at most: with their words, signs that are escaped, and what the same is
+    /// without the secret.
+    fn value() -> impl Strategy<Value = (Value, Value)> {
+        let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
+        let text = ("(.|[\"\\\\\n é]){0,8}", any::<bool>()).prop_map(move |(words, has_key)| {
+            let with = |secret: &str| json!(format!("{words} {secret} \"{words}"));
+            let mark = "[AWS access key removed]";
+            if has_key {
+                (with(&key), with(mark))
+            } else {
+                (json!(words), json!(words))
+            }
+        });
+        let other = prop::sample::select(vec![json!(null), json!(true), json!(-1.5), json!([])]);
+        let leaf = prop_oneof![text, other.prop_map(|value| (value.clone(), value))];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            let list = prop::collection::vec(inner.clone(), 0..4).prop_map(|items| {
+                let (with, without): (Vec<Value>, Vec<Value>) = items.into_iter().unzip();
+                (json!(with), json!(without))
+            });
+            prop_oneof![list, object(inner)]
+        })
+    }
+
+    fn object(
+        value: impl Strategy<Value = (Value, Value)>,
+    ) -> impl Strategy<Value = (Value, Value)> {
+        prop::collection::btree_map("[a-d\"\\\\é{:]{0,3}", value, 0..4).prop_map(|fields| {
+            let (mut with, mut without) = (Map::new(), Map::new());
+            for (name, (before, after)) in fields {
+                with.insert(name.clone(), before);
+                without.insert(name, after);
+            }
+            (json!(with), json!(without))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn masked_metadata_is_the_same_but_for_the_secrets((with, without) in object(value())) {
+            let Value::Object(rest) = with else {
+                return Ok(());
+            };
+            let loose = Loose { text: "a fact".to_owned(), rest, ..Loose::default() };
+            let made = loose.settle(&SpaceName::parse("default").expect("a name")).expect("it has a text");
+            let kept = made.screened(SecretPolicy::Mask).expect("nothing is refused").metadata;
+            let kept = kept.map_or(Ok(json!({})), |kept| serde_json::from_str(kept.as_str()));
+            prop_assert_eq!(kept.expect("JSON"), without);
+        }
     }
 }

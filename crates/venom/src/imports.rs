@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 use venom_core::limits::IMPORT_BATCH_MAX;
-use venom_core::{Imported, MemoryId, NewImport};
+use venom_core::{Imported, MemoryId, NewImport, without_secrets};
 use venom_import::{Found, Record, Skipped, Unusable, Watch};
 
 /// Text of a batch at most, in bytes, unless a single memory has more (1 MiB): what one transaction embeds.
@@ -122,9 +122,11 @@ impl Tally {
         }
     }
 
+    /// Counts a record that was left out. A place may be an id and a reason may quote the record: neither tells a secret.
     fn leave_out(&mut self, place: &str, why: &str) {
         self.skipped += 1;
         if self.reasons.len() < REASONS_MAX {
+            let [place, why] = [place, why].map(without_secrets);
             self.reasons.push(format!("{place}: {why}"));
         }
     }

@@ -502,6 +502,94 @@ fn names_and_tags_are_screened_too() {
     assert_eq!(screen.masked().len(), 1);
 }
 
+/// Metadata as it is kept where secrets are masked, and what is said where they are refused.
+#[track_caller]
+fn check_metadata(metadata: &str, kept: &str, refused: &str) {
+    let parsed = || Metadata::parse(metadata).map(Some).unwrap();
+    let masked = Screen::new(SecretPolicy::Mask).metadata(parsed()).unwrap();
+    assert_eq!(masked.unwrap().as_str(), kept);
+    let error = Screen::new(SecretPolicy::Refuse).metadata(parsed());
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("metadata holds {refused}: expected")),
+        "{error}"
+    );
+    let as_it_is = Screen::new(SecretPolicy::Keep).metadata(parsed());
+    assert_eq!(as_it_is.unwrap(), parsed());
+}
+
+#[test]
+fn metadata_keeps_all_but_the_secret() {
+    let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
+    let begin = ["-----BEGIN PRIV", "ATE KEY-----"].concat();
+    let body = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
+    let mark = "[AWS access key removed]";
+    for (metadata, kept, refused) in [
+        (
+            format!(r#"{{"project":"apollo","cfg":"{key}"}}"#),
+            format!(r#"{{"project":"apollo","cfg":"{mark}"}}"#),
+            r#"an AWS access key in "cfg""#,
+        ),
+        // Behind an escape, among quotes, deep within.
+        (
+            format!(r#"{{"a":{{"b":["\"x\"\n{key}\u00e9",7]}} , "c" : null}}"#),
+            format!(r#"{{"a":{{"b":["\"x\"\n{mark}é",7]}} , "c" : null}}"#),
+            r#"an AWS access key in "a""#,
+        ),
+        (
+            format!(r#"{{"note":"\ud83d\ude00 {key}"}}"#),
+            format!(r#"{{"note":"😀 {mark}"}}"#),
+            r#"an AWS access key in "note""#,
+        ),
+        (
+            format!(r#"{{"a":1,"{key}":2}}"#),
+            format!(r#"{{"a":1,"{mark}":2}}"#),
+            "an AWS access key in the name of a field",
+        ),
+        (
+            format!(r#"{{"original_id_":"{key}"}}"#),
+            format!(r#"{{"original_id_":"{mark}"}}"#),
+            r#"an AWS access key in "original_id_", the id that it had elsewhere"#,
+        ),
+        (
+            r#"{"a":{"db_password":"hunter2\!"},"b":"c"}"#.to_owned(),
+            r#"{"a":{"db_password":"[password removed]"},"b":"c"}"#.to_owned(),
+            r#"a password in "a""#,
+        ),
+        (
+            r#"{"card":4111111111111111,"b":-1.5}"#.to_owned(),
+            r#"{"card":"[card number removed]","b":-1.5}"#.to_owned(),
+            r#"a card number in "card""#,
+        ),
+        // Without an end, and with it in another string.
+        (
+            format!(r#"{{"pem":"{begin}\n{body}","b":["c"]}}"#),
+            r#"{"pem":"[private key removed]","b":["c"]}"#.to_owned(),
+            r#"a private key in "pem""#,
+        ),
+        (
+            format!(r#"{{"a":["{begin}\n{body}",1,"x-----END PRIVATE KEY----- y"]}}"#),
+            r#"{"a":["[private key removed]",1,"[private key removed] y"]}"#.to_owned(),
+            r#"a private key in "a""#,
+        ),
+    ] {
+        check_metadata(&metadata, &kept, refused);
+    }
+}
+
+#[test]
+fn of_metadata_that_is_too_long_with_the_marks_the_length_is_kept() {
+    let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
+    let room = crate::limits::METADATA_BYTES_MAX - key.len() - 10;
+    let full = format!(r#"{{"a":"{} {key}"}}"#, "x".repeat(room));
+    let kept = Screen::new(SecretPolicy::Mask).metadata(Metadata::parse(&full).ok());
+    let expected = format!(
+        r#"{{"left_out":"{} bytes of metadata with secrets"}}"#,
+        full.len()
+    );
+    assert_eq!(kept.unwrap().unwrap().as_str(), expected);
+}
+
 #[test]
 fn a_mark_fits_a_tag_and_every_kind_has_a_name() {
     for sample in SECRETS {
@@ -524,6 +612,21 @@ fn a_mark_fits_a_tag_and_every_kind_has_a_name() {
         let (_, name) = article.split_once(' ').unwrap();
         assert_eq!(SecretKind::of_name(name).unwrap().with_article(), article);
     }
+}
+
+#[test]
+fn an_error_quotes_no_secret() {
+    let sent = |text: &str| InputError::malformed("after", "a time", text).to_string();
+    for sample in SECRETS {
+        let (text, _, span) = put_together(sample);
+        let start = &text[span.start..span.start + 6];
+        for told in [sent(&text), without_secrets(&text)] {
+            assert!(!told.contains(start), "{told}");
+        }
+    }
+    let expected = "after is malformed: expected a time, received \"soon\"";
+    assert_eq!(sent("soon"), expected);
+    assert!(sent(&"é".repeat(41)).ends_with(&format!("\"{}…\"", "é".repeat(40))));
 }
 
 #[test]
@@ -576,6 +679,15 @@ proptest! {
             let kept = Screen::new(SecretPolicy::Mask).content(content).unwrap();
             prop_assert_eq!(find(kept.as_str()), []);
         }
+    }
+
+    #[test]
+    fn masked_metadata_has_no_secret_left(text in "(\\\\.|[{}\\[\\]:, \"]|\\\\u[0-9a-f]{4}|password|card|4111111111111111|é|[0-9]{3}|a1!B2c3){0,60}") {
+        let Ok(metadata) = Metadata::parse(&format!("{{{text}}}")) else {
+            return Ok(());
+        };
+        let kept = Screen::new(SecretPolicy::Mask).metadata(Some(metadata)).unwrap();
+        prop_assert_eq!(find(json::Json::read(kept.unwrap().as_str()).plain()), []);
     }
 
     #[test]
@@ -665,6 +777,11 @@ fn fuzz_secrets() {
             && let Ok(kept) = Screen::new(SecretPolicy::Mask).content(content)
         {
             assert_eq!(find(kept.as_str()), [], "a masked text has no secret left");
+        }
+        if let Ok(metadata) = Metadata::parse(&format!("{{{text}}}")) {
+            let kept = Screen::new(SecretPolicy::Mask).metadata(Some(metadata));
+            let kept = kept.unwrap().unwrap();
+            assert_eq!(find(json::Json::read(kept.as_str()).plain()), []);
         }
         secrets
             .iter()

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use venom_core::{
     Clock as _, Foretold, Imported, MemoryId, NewImport, SecretPolicy, counted, visible,
+    without_secrets,
 };
 use venom_import::{Kind, Left, Options, Records, Unusable, Watch};
 
@@ -96,7 +97,8 @@ fn kind_of(name: &str) -> Result<Kind, Failure> {
 }
 
 fn unusable(Unusable(why): Unusable) -> Failure {
-    Failure::invalid(why)
+    // It may quote the first record.
+    Failure::invalid(without_secrets(&why))
 }
 
 /// Reads everything and stores nothing. Without a data folder everything is new.

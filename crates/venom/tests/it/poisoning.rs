@@ -458,6 +458,12 @@ fn a_text_with_a_secret_is_refused() {
         "{}",
         by_hand.stderr
     );
+    for words in [&["store", "A fact", "--space"][..], &["space", "create"]] {
+        let command = venom(&folder, []).args(words).args([&key]);
+        let named = command.run().failure(2);
+        assert!(named.contains("space holds an AWS access key"), "{named}");
+        assert!(!named.contains(&key), "{named}");
+    }
     assert_eq!(
         everything(&folder).into_values().collect::<Vec<_>>(),
         ["Staging runs in Frankfurt"]

@@ -184,6 +184,43 @@ fn a_dry_run_tells_what_would_be_refused() {
     );
 }
 
+/// A secret may stand where none belongs, also in what is read as a time or a name.
+#[test]
+fn no_secret_is_told_of_a_skipped_record() {
+    let folder = Folder::new();
+    let path = folder.join("lines.jsonl");
+    let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
+    let lines = [
+        "{\"content\": \"good\"}".to_owned(),
+        format!("{{\"content\": \"one\", \"timestamp\": \"{key}\"}}"),
+        format!("{{\"content\": \"two\", \"space\": \"{key}\"}}"),
+        format!("{{\"content\": \"three\", \"origin\": {{\"client\": \"{key}\"}}}}"),
+        format!("{{\"content\": \"four\", \"id\": \"{key}\"}}"),
+        format!("{{\"content\": \"five\", \"cfg\": \"{key}\"}}"),
+    ];
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let said = venom(&folder, ["import"]).args([&path]).run().success();
+    for reason in [
+        "skipped line 2: timestamp is malformed: expected RFC 3339 or seconds since 1970, received \"[AWS access key \
+         removed]\"",
+        "skipped line 3: space holds an AWS access key, which cannot be masked there",
+        "skipped line 4: client holds an AWS access key at character 1",
+        "skipped line 5: metadata holds an AWS access key in \"original_id\", the id that it had elsewhere",
+        "skipped line 6: metadata holds an AWS access key in \"cfg\"",
+    ] {
+        assert!(said.contains(reason), "{reason}: {said}");
+    }
+    assert!(!said.contains(&key), "{said}");
+    assert_eq!(everything(&folder).len(), 1);
+    // A file of nothing else.
+    std::fs::write(&path, &lines[1]).unwrap();
+    let said = venom(&folder, ["import"]).args([&path]).run().failure(2);
+    assert!(
+        said.contains("received \"[AWS") && !said.contains(&key),
+        "{said}"
+    );
+}
+
 /// Records that say the same again, under other ids, with other times and of other people.
 #[test]
 fn a_dry_run_tells_what_repeats_another_record() {

@@ -253,9 +253,9 @@ impl Screen {
             if secrets.is_empty() {
                 return Ok(Some(kept));
             }
-            match Metadata::parse(&json.masked(&secrets)) {
-                Ok(masked) => kept = masked,
-                Err(_) => break,
+            match json.masked(&secrets).map(|masked| Metadata::parse(&masked)) {
+                Some(Ok(masked)) => kept = masked,
+                _ => break,
             }
         }
         Ok(Some(Metadata::with_secrets(bytes)))

@@ -1,7 +1,8 @@
 //! The text of a JSON object with its strings apart: secrets are looked for in what it says, not in how that is
 //! written, and are masked so that it stays an object. Who made the text vouches for its form.
 
-use super::Secret;
+use super::{Secret, find};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -63,11 +64,7 @@ impl<'t> Json<'t> {
     pub(super) fn field_at(&self, at: usize) -> Option<&str> {
         let (mut depth, mut field) = (0_usize, None);
         for (place, part) in self.parts.iter().enumerate() {
-            let next = self.parts.get(place + 1).map(|next| next.written);
-            let is_name = part.is_string
-                && depth == 1
-                && next.is_some_and(|next| next.trim_start().starts_with(':'));
-            if is_name {
+            if depth == 1 && self.is_name(place) {
                 field = (at >= part.plain.end).then(|| &self.plain[part.plain.clone()]);
             }
             if at < part.plain.end {
@@ -82,8 +79,13 @@ impl<'t> Json<'t> {
     }
 
     /// The text with a mark in the place of each of these secrets of the plain text. A secret without an end ends with
-    /// its string; one that goes on in other strings is masked in each; a number becomes a string. O(bytes).
-    pub(super) fn masked(&self, secrets: &[Secret]) -> String {
+    /// its string; one that goes on in other strings is masked in each; a number becomes a string, and equal names of
+    /// fields get `_` behind them. `None` if a secret without an end is none without the strings behind its own. O(bytes).
+    pub(super) fn masked(&self, secrets: &[Secret]) -> Option<String> {
+        if !secrets.iter().all(|secret| self.has_end(secret)) {
+            return None;
+        }
+        let mut names = HashSet::new();
         let mut masked = String::with_capacity(self.plain.len());
         for (place, part) in self.parts.iter().enumerate() {
             if place > 0 {
@@ -94,12 +96,32 @@ impl<'t> Json<'t> {
             if within.is_empty() {
                 masked.push_str(part.written);
             } else if part.is_string {
-                escape(&super::masked(plain, &within), &mut masked);
+                let mut text = super::masked(plain, &within);
+                while self.is_name(place) && !names.insert(text.clone()) {
+                    text.push('_');
+                }
+                escape(&text, &mut masked);
             } else {
                 mask_values(plain, &within, &mut masked);
             }
         }
-        masked
+        Some(masked)
+    }
+
+    /// Whether a part is the name of a field.
+    fn is_name(&self, place: usize) -> bool {
+        let next = self.parts.get(place + 1).map(|next| next.written);
+        self.parts[place].is_string && next.is_some_and(|next| next.trim_start().starts_with(':'))
+    }
+
+    /// Whether a secret ends before the text does, or is one in its string alone, so that it may end with that.
+    fn has_end(&self, secret: &Secret) -> bool {
+        let is_one_alone = || {
+            let mut parts = self.parts.iter().map(|part| &part.plain);
+            let string = parts.find(|plain| plain.end > secret.span.start);
+            string.is_some_and(|plain| !find(&self.plain[plain.clone()]).is_empty())
+        };
+        secret.span.end < self.plain.len() || is_one_alone()
     }
 
     /// The secrets as far as they are in a part, by their place in it.

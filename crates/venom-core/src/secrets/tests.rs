@@ -578,6 +578,27 @@ fn metadata_keeps_all_but_the_secret() {
 }
 
 #[test]
+fn fields_with_secrets_for_names_keep_their_values() {
+    let keys = ["AKIA", "ASIA"].map(|start| format!("{start}IOSFODNN7EXAMPLE"));
+    let metadata = format!(r#"{{"{}":1,"{}":2}}"#, keys[0], keys[1]);
+    let mark = "[AWS access key removed]";
+    let kept = format!(r#"{{"{mark}":1,"{mark}_":2}}"#);
+    check_metadata(&metadata, &kept, "an AWS access key in the name of a field");
+}
+
+/// What its strings say one by one tells nothing of it, so that none of them can be kept.
+#[test]
+fn of_a_key_whose_lines_are_strings_of_a_list_the_length_is_kept() {
+    let begin = ["PuTTY-User-Key", "-File-2: ssh-rsa"].concat();
+    let metadata = format!(r#"{{"lines":["{begin}","Private-Lines: 14","AAAAgQCx"]}}"#);
+    let kept = format!(
+        r#"{{"left_out":"{} bytes of metadata with secrets"}}"#,
+        metadata.len()
+    );
+    check_metadata(&metadata, &kept, "a private key in \"lines\"");
+}
+
+#[test]
 fn of_metadata_that_is_too_long_with_the_marks_the_length_is_kept() {
     let key = ["AKIA", "IOSFODNN7EXAMPLE"].concat();
     let room = crate::limits::METADATA_BYTES_MAX - key.len() - 10;

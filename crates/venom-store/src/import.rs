@@ -24,7 +24,8 @@ pub(crate) fn known(connection: &Connection, arrival: &Arrival) -> Result<Option
     if arrival.keeps_id {
         let mut statement = connection.prepare_cached(
             "SELECT m.seq, m.space, s.name FROM memories AS m JOIN spaces AS s USING (space)
-             WHERE m.id = ?1 AND m.content = ?2",
+             WHERE m.id = ?1 AND (m.content = ?2 OR EXISTS
+                 (SELECT 1 FROM versions AS v WHERE v.memory = m.seq AND v.content = ?2))",
         )?;
         let values = params![rows::id_column(new.id), new.content.as_str()];
         let found = statement.query_row(values, |row| {
@@ -85,6 +86,12 @@ pub(crate) fn import(
     tx.prepare_cached("INSERT INTO imports (key, memory) VALUES (?1, ?2)")?
         .execute(params![key_column(arrival.key), seq])?;
     Ok((Imported::Stored(memory.id), Some((seq, memory))))
+}
+
+/// Whether something with this key was imported, or known when it came.
+pub(crate) fn is_noted(connection: &Connection, key: ImportKey) -> Result<bool, Fault> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM imports WHERE key = ?1")?;
+    Ok(statement.exists([key_column(key)])?)
 }
 
 /// Notes that what has a key is kept as a memory, perhaps an erased one.

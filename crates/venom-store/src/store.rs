@@ -767,11 +767,21 @@ impl MemoryStore for SqliteStore {
     }
 
     fn note_known(&self, known: &[(ImportKey, MemoryId)]) -> Result<(), StoreError> {
-        if known.is_empty() {
+        // A run that adds nothing writes nothing.
+        let new = self.shared.read(|connection| {
+            let mut new = Vec::new();
+            for one in known {
+                if !import::is_noted(connection, one.0)? {
+                    new.push(one);
+                }
+            }
+            Ok(new)
+        })?;
+        if new.is_empty() {
             return Ok(());
         }
         self.shared.write(|tx| {
-            for (key, id) in known {
+            for (key, id) in new {
                 import::note_known(tx, *key, *id)?;
             }
             Ok(((), Vec::new()))

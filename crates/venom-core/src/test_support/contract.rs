@@ -38,6 +38,7 @@ pub fn memory_store(make: MakeStore<'_>) {
     restored_is_as_before(make().as_ref());
     import::what_is_imported_is_recognised(make().as_ref());
     import::what_was_there_already_is_recognised_for_good(make().as_ref());
+    import::what_a_memory_said_once_is_recognised(make().as_ref());
     import::an_id_belongs_to_one_memory(make().as_ref());
     import::a_copy_in_another_space_is_another_memory(make().as_ref());
     backups::backups_are_known_until_they_are_gone(make().as_ref());

@@ -107,7 +107,8 @@ impl Kept {
                         let mut former = former.filter(|space| **space == new.space);
                         former.next().is_some() || self.spaces.had_name(&old.space, &new.space)
                     };
-                    old.content == new.content
+                    let mut former = entry.versions.iter().map(|version| &version.content);
+                    (old.content == new.content || former.any(|text| *text == new.content))
                         && (old.space == new.space || !was_imported() || was_there())
                 });
                 return (is_same || self.erased.contains_key(&new.id)).then_some(new.id);

@@ -14,7 +14,7 @@ struct SortedOut {
     answers: Vec<Option<Imported>>,
     /// What there is none for, each with its place.
     new: Vec<(usize, Arrival)>,
-    /// Records that were recognised by their words, and as which memories.
+    /// Records without an id of their own that are known, and as which memories.
     repeated: Vec<(ImportKey, MemoryId)>,
 }
 
@@ -116,7 +116,7 @@ impl Venom {
             match known {
                 Some(id) => {
                     answers[place] = Some(Imported::Known(id));
-                    // One that keeps its id is recognised by that for ever.
+                    // One that keeps its id is recognised by that.
                     repeated.extend((!arrival.keeps_id).then_some((arrival.key, id)));
                 }
                 None => new.push((place, arrival)),

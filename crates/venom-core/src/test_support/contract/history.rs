@@ -40,7 +40,7 @@ fn texts(store: &dyn MemoryStore, digits: u64) -> Vec<String> {
 }
 
 /// Changes the text of a memory, or its tags, at a moment.
-fn update(
+pub(super) fn update(
     store: &dyn MemoryStore,
     digits: u64,
     text: Option<&str>,

@@ -1,5 +1,6 @@
 //! Memories from elsewhere are recognised, and get ids of their own.
 
+use super::history::update;
 use super::{digits, everything, get, id, insert, list, record, search, space};
 use crate::duplicate::fnv1a;
 use crate::embedding::Passage;
@@ -66,6 +67,16 @@ pub(super) fn what_is_imported_is_recognised(store: &dyn MemoryStore) {
         ),
         [Imported::Stored(id(7)), Imported::Known(id(7))]
     );
+}
+
+/// An old export of what was changed since does not bring the old text back.
+pub(super) fn what_a_memory_said_once_is_recognised(store: &dyn MemoryStore) {
+    insert(store, &[record(5, "one", &[1.0])]);
+    update(store, 5, Some("two"), &[], 20);
+    let once = [arrival(5, "one", true)];
+    assert_eq!(imported(store, &once), [Imported::Known(id(5))]);
+    let never = [arrival(5, "three", true)];
+    assert_eq!(imported(store, &never), [Imported::Stored(id(1_000_005))]);
 }
 
 /// What says what another memory said when it came does not come back when that is gone.

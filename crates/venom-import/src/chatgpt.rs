@@ -295,6 +295,10 @@ mod tests {
         let cut = ["not conversations-000.json".to_owned()];
         let expected = [&first[..], &cut, &second].concat();
         assert_eq!(places(), expected);
+        std::fs::write(path("conversations-000.json"), "").expect("it can be written");
+        assert_eq!(places(), [&cut[..], &second].concat());
+        std::fs::write(path("conversations-000.json"), list.trim_end_matches(']'))
+            .expect("it can be written");
         for name in ["a", "b"] {
             std::fs::create_dir(path(name)).expect("it can be made");
             for part in ["conversations-000.json", "conversations-001.json"] {

@@ -50,6 +50,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         )));
     }
     // A first file that is none imports nothing, a later one is passed over like any record.
+    let are_memories = !memory_files.is_empty();
     let mut memory_files = memory_files.into_iter();
     let first = memory_files
         .next()
@@ -89,10 +90,22 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         element: "conversation",
         expected: EXPECTED,
     };
-    let records = lists(Kind::Claude, conversation_files, form, options, read)?;
+    let names = conversation_files.first().cloned();
+    let records = lists(Kind::Claude, conversation_files, form, options, read);
+    let conversations = match (records, names) {
+        (Ok(records), _) => records.found,
+        // They stop no memories.
+        (Err(unusable), Some(file)) if are_memories => {
+            let refused = crate::among_others((&bytes::name_of(&file), &file), Err(unusable));
+            Box::new(std::iter::once(Ok(refused)))
+        }
+        (Err(unusable), _) => return Err(unusable),
+    };
     Ok(Records {
-        found: Box::new(found.map(Ok).chain(records.found)),
-        ..records
+        kind: Kind::Claude,
+        total: None,
+        left: Vec::new(),
+        found: Box::new(found.map(Ok).chain(conversations)),
     })
 }
 

@@ -380,7 +380,8 @@ fn export_of(file: &Path) -> Option<PathBuf> {
     if is_part(file, CONVERSATIONS) || is_part(file, MEMORIES) {
         return Some(folder);
     }
-    is_named(&folder, MEMORIES).then(|| parent(&folder))
+    let is_memory = file.extension().is_some_and(|it| it == "json") && is_named(&folder, MEMORIES);
+    is_memory.then(|| parent(&folder))
 }
 
 #[cfg(test)]
@@ -588,6 +589,24 @@ mod tests {
         let folder = folder(&files);
         let skipped = read(folder.path(), None, 9).skipped;
         assert_eq!(skipped.len(), 1, "{skipped:?}");
+        let first = [
+            ("conversations-000.json", ""),
+            ("conversations-001.json", CHATGPT),
+        ];
+        assert_eq!(noted(&first, None), (Kind::ChatGpt, Vec::new()));
+        let claude = [("memories.json", CLAUDE), ("conversations.json", "")];
+        assert_eq!(noted(&claude, None), (Kind::Claude, Vec::new()));
+        for files in [first, claude] {
+            let folder = self::folder(&files);
+            let read = read(folder.path(), None, 9);
+            assert_eq!(
+                (read.memories.len(), read.skipped.len()),
+                (1, 1),
+                "{read:?}"
+            );
+        }
+        let memories = [("memories/a.json", CLAUDE), ("memories/b.jsonl", "nope")];
+        assert_eq!(noted(&memories, None).1.len(), 1);
         let beside = [("conversations.json", CHATGPT), ("memories.json", "")];
         let told = "memories.json is empty: expected something to import".to_owned();
         assert_eq!(noted(&beside, None), (Kind::ChatGpt, vec![told]));

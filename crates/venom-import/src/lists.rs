@@ -19,8 +19,8 @@ pub(crate) struct Form {
     pub(crate) expected: &'static str,
 }
 
-/// Reads lists one after the other; that the first is none is told before anything comes of it. Where one of several
-/// breaks off, the others come all the same.
+/// Reads lists one after the other; that none of them is one is told before anything comes of it. Where one of several is
+/// none or breaks off, the others come all the same.
 pub(crate) fn lists<F>(
     kind: Kind,
     files: Vec<PathBuf>,
@@ -55,15 +55,27 @@ where
         }
     };
     let mut files = files.into_iter();
-    let first = files.next().map(|file| Ok((open(&file)?, file)));
-    let first = first.transpose()?;
-    let first = first.map(|(records, file)| of_file(&file, Ok(records)));
+    let mut refused = Vec::new();
+    let first = loop {
+        match files.next().map(|file| (open(&file), file)) {
+            Some((Err(unusable), file)) => refused.push((file, unusable)),
+            opened => break opened,
+        }
+    };
+    let mut refused = refused.into_iter();
+    if first.is_none()
+        && let Some((_, unusable)) = refused.next()
+    {
+        return Err(unusable);
+    }
+    let refused = refused.flat_map(move |(file, unusable)| of_file(&file, Err(unusable)));
+    let first = first.map(|(records, file)| of_file(&file, records));
     let rest = files.flat_map(move |file| of_file(&file, open(&file)));
     Ok(Records {
         kind,
         total: None,
         left: Vec::new(),
-        found: Box::new(first.into_iter().flatten().chain(rest)),
+        found: Box::new(refused.chain(first.into_iter().flatten()).chain(rest)),
     })
 }
 

@@ -155,7 +155,13 @@ pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
 /// The same of a text.
 pub(crate) fn moment_of_text(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    let number = || text.parse().ok().and_then(since_epoch);
+    let number = || {
+        let is_day = text.starts_with("19") || text.starts_with("20");
+        // A year and a day written without dashes are no seconds.
+        let is_other = matches!((text.len(), is_day), (..=8, _) | (12 | 14, true));
+        let seconds = text.parse().ok().filter(|_| !is_other);
+        seconds.and_then(since_epoch)
+    };
     let in_note = || Timestamp::parse(&as_rfc_3339(text));
     Timestamp::parse(text).or_else(number).or_else(in_note)
 }
@@ -291,6 +297,9 @@ mod tests {
             json!("soon"),
             json!("14/11/2023"),
             json!("2023/11"),
+            json!("2023"),
+            json!("202311142213"),
+            json!("20231114221320"),
             json!("[[2023-11-14|Tuesday]]"),
             json!("2023-11-14 +0200"),
             json!(null),

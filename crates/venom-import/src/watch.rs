@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use venom_core::without_secrets;
 
 /// Told by those who read, heard by whoever holds a copy.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +40,9 @@ impl Watch {
     /// or of what is missing of a memory.
     pub fn take_notes(&self) -> Vec<String> {
         let notes = self.0.notes.lock();
-        let mut notes = std::mem::take(&mut *notes.unwrap_or_else(PoisonError::into_inner));
+        let notes = std::mem::take(&mut *notes.unwrap_or_else(PoisonError::into_inner));
+        // Ids are quoted in them.
+        let mut notes: Vec<String> = notes.iter().map(|note| without_secrets(note)).collect();
         match self.0.more_notes.swap(0, Ordering::Relaxed) {
             0 => {}
             more => notes.push(format!("{more} more such notes")),

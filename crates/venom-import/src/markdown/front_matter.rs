@@ -101,7 +101,8 @@ fn key_end(line: &str) -> Option<usize> {
 /// the field, or beside it as long as they are no field: then each is looked at for one field only.
 fn bracketed(value: &str, lines: &[&str], own: usize) -> usize {
     let is_within = |line: &&&str| {
-        !says(line) || indent(line) > own || (indent(line) == own && key_and_value(line).is_none())
+        let is_field = || key_end(without_comment(line.trim())).is_some();
+        !says(line) || indent(line) > own || (indent(line) == own && !is_field())
     };
     let within = lines.iter().take_while(is_within);
     let parts = std::iter::once(value).chain(within.map(|line| without_comment(line)));
@@ -512,6 +513,10 @@ mod tests {
         ] {
             check(front, &listed);
         }
+        check(
+            "tags: [\n\"a: b\",\nhttp://a.example,\nc\n]\nup: x\n",
+            &json!({"tags": ["a: b", "http://a.example", "c"], "up": "x"}),
+        );
         check(
             "in:\n  all: [\n    a\n  ]\n  up: [[b]]\nmap: {\n  \"a\": [1,\n  2]\n}\nend: c\n",
             &json!({"in": {"all": ["a"], "up": "[[b]]"}, "map": {"a": [1, 2]}, "end": "c"}),

@@ -151,7 +151,8 @@ async fn import(
         let batch = batch.map_err(|Unusable(why)| {
             let (were, known) = (if tally.stored == 1 { "was" } else { "were" }, tally.known);
             Failure::invalid(format!(
-                "{why}; before that, {} {were} imported and {known} known already",
+                "{}; before that, {} {were} imported and {known} known already",
+                without_secrets(&why),
                 counted::memories(tally.stored)
             ))
         })?;

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::imports::{Batches, Progress, Tally};
 use venom_core::use_cases::Venom;
-use venom_core::{ORIGINAL_ID, SecretPolicy, TakenOver, counted, visible};
+use venom_core::{ORIGINAL_ID, SecretPolicy, TakenOver, counted, visible, without_secrets};
 use venom_import::{CHROMA_FILE, Kind, Options, Unusable, Watch, chroma_state};
 use venom_store::SqliteStore;
 
@@ -85,8 +85,9 @@ pub(super) fn take_over(
 /// The sentence that ends a start.
 fn unusable(Unusable(why): Unusable) -> Failure {
     Failure::not_ready(format!(
-        "the memories of the predecessor cannot be taken over: {why}; to start without them, set \
-         VENOM_IMPORT_PREDECESSOR=no"
+        "the memories of the predecessor cannot be taken over: {}; to start without them, set \
+         VENOM_IMPORT_PREDECESSOR=no",
+        without_secrets(&why)
     ))
 }
 

@@ -5,7 +5,7 @@ use crate::bytes::{self, unreadable};
 use crate::chatgpt::{self, CONVERSATIONS};
 use crate::lists::{Form, lists};
 use crate::record::{Loose, moment};
-use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, detect};
+use crate::{Found, Kind, Options, Records, Skipped, Unusable, Watch, detect, several};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -90,13 +90,13 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Records, Unusable> 
         element: "conversation",
         expected: EXPECTED,
     };
-    let names = conversation_files.first().cloned();
+    let first_file = conversation_files.first().cloned();
     let records = lists(Kind::Claude, conversation_files, form, options, read);
-    let conversations = match (records, names) {
+    let conversations = match (records, first_file) {
         (Ok(records), _) => records.found,
         // They stop no memories.
         (Err(unusable), Some(file)) if are_memories => {
-            let refused = crate::among_others((&bytes::name_of(&file), &file), Err(unusable));
+            let refused = several::among_others((&bytes::name_of(&file), &file), Err(unusable));
             Box::new(std::iter::once(Ok(refused)))
         }
         (Err(unusable), _) => return Err(unusable),

@@ -6,7 +6,8 @@ use crate::bytes::{FOLDER_FILES_MAX, is_part, unreadable};
 use crate::chatgpt::CONVERSATIONS;
 use crate::chroma::CHROMA_FILE;
 use crate::claude::MEMORIES;
-use crate::{Found, Kind, Left, Options, Records, Unusable, Watch, detect, markdown};
+use crate::several::several;
+use crate::{Kind, Left, Options, Records, Unusable, Watch, detect, markdown};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use venom_core::counted;
@@ -95,7 +96,13 @@ pub(crate) fn open(
         // Its reader says what is expected there.
         places.push(root.to_owned());
     }
-    let records = all(root, kind, places, options)?;
+    let named = |place: PathBuf| (within(root, &place), place);
+    let opened = options.clone();
+    let records = several(
+        kind,
+        places.into_iter().map(named).collect(),
+        move |place| crate::open_as(kind, place, &opened),
+    )?;
     survey.note_broken(root, kind, &options.watch);
     if !is_named {
         // Whoever names a kind knows that there are others.
@@ -104,53 +111,6 @@ pub(crate) fn open(
     Ok(Records {
         left: survey.left(root, kind),
         ..records
-    })
-}
-
-/// The records of several places, one after the other. One that cannot be read is left out, unless none can.
-fn all(
-    root: &Path,
-    kind: Kind,
-    places: Vec<PathBuf>,
-    options: &Options,
-) -> Result<Records, Unusable> {
-    let mut places = places.into_iter().peekable();
-    let mut skipped: Vec<(PathBuf, Unusable)> = Vec::new();
-    let first = loop {
-        let Some(place) = places.next() else {
-            let why = skipped.into_iter().next().map(|(_, unusable)| unusable);
-            return Err(why.unwrap_or_else(|| detect::unknown(root)));
-        };
-        match crate::open_as(kind, &place, options) {
-            Ok(records) => break (place, records),
-            Err(unusable) => skipped.push((place, unusable)),
-        }
-    };
-    if skipped.is_empty() && places.peek().is_none() {
-        return Ok(first.1);
-    }
-    let (root, options) = (root.to_owned(), options.clone());
-    let skipped = skipped.into_iter().map(|(place, why)| (place, Err(why)));
-    let rest = places.map(move |place| {
-        let records = crate::open_as(kind, &place, &options);
-        (place, records)
-    });
-    let opened = skipped
-        .chain(std::iter::once((first.0, Ok(first.1))))
-        .chain(rest);
-    let found = opened.flat_map(move |(place, records)| {
-        let name = within(&root, &place);
-        let found: Box<dyn Iterator<Item = Result<Found, Unusable>> + Send> = match records {
-            Ok(records) => records.found,
-            Err(unusable) => Box::new(std::iter::once(Err(unusable))),
-        };
-        found.map(move |found| Ok(crate::among_others((&name, &place), found)))
-    });
-    Ok(Records {
-        kind,
-        total: None,
-        found: Box::new(found),
-        left: Vec::new(),
     })
 }
 

@@ -26,6 +26,7 @@ mod mem0;
 mod record;
 mod scratch;
 mod server_memory;
+mod several;
 mod start;
 mod watch;
 
@@ -142,26 +143,6 @@ fn found(place: String, made: Result<NewImport, String>) -> Found {
     match made {
         Ok(new) => Ok(Record { place, new }),
         Err(why) => Err(Skipped { place, why }),
-    }
-}
-
-/// A record of one among several sources, of the name and path of that: its place tells of which. What ends one of them
-/// is left out itself, and stops none of the others.
-fn among_others((name, path): (&str, &Path), found: Result<Found, Unusable>) -> Found {
-    let within = |place: String| format!("{name}, {place}");
-    match found {
-        Ok(Ok(record)) => Ok(Record {
-            place: within(record.place),
-            ..record
-        }),
-        Ok(Err(skipped)) => Err(Skipped {
-            place: within(skipped.place),
-            ..skipped
-        }),
-        Err(unusable) => Err(Skipped {
-            place: name.to_owned(),
-            why: calling("it", path, &unusable),
-        }),
     }
 }
 

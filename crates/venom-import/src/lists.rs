@@ -2,6 +2,7 @@
 
 use crate::bytes;
 use crate::elements::{Element, Elements};
+use crate::several::several;
 use crate::start::{NoStart, start};
 use crate::{Found, Kind, Options, Records, Skipped, Unusable};
 use serde_json::Value;
@@ -35,47 +36,10 @@ where
     for file in &files {
         watch.will_read(std::fs::metadata(file).map_or(0, |found| found.len()));
     }
-    let are_several = files.len() > 1;
-    let open = move |file: &Path| {
+    let sources = files.into_iter().map(|file| (bytes::name_of(&file), file));
+    several(kind, sources.collect(), move |file| {
         let elements = Elements::new(bytes::open(file, form.expected)?, form.keys, &watch);
         list((kind, form.element), file, elements, read.clone())
-    };
-    let of_file = move |file: &Path, records: Result<Records, Unusable>| {
-        let found = match records {
-            Ok(records) => records.found,
-            Err(unusable) => Box::new(std::iter::once(Err(unusable))),
-        };
-        let name = bytes::name_of(file);
-        let file = file.to_owned();
-        let named = move |found| Ok(crate::among_others((&name, &file), found));
-        if are_several {
-            Box::new(found.map(named))
-        } else {
-            found
-        }
-    };
-    let mut files = files.into_iter();
-    let mut refused = Vec::new();
-    let first = loop {
-        match files.next().map(|file| (open(&file), file)) {
-            Some((Err(unusable), file)) => refused.push((file, unusable)),
-            opened => break opened,
-        }
-    };
-    let mut refused = refused.into_iter();
-    if first.is_none()
-        && let Some((_, unusable)) = refused.next()
-    {
-        return Err(unusable);
-    }
-    let refused = refused.flat_map(move |(file, unusable)| of_file(&file, Err(unusable)));
-    let first = first.map(|(records, file)| of_file(&file, records));
-    let rest = files.flat_map(move |file| of_file(&file, open(&file)));
-    Ok(Records {
-        kind,
-        total: None,
-        left: Vec::new(),
-        found: Box::new(refused.chain(first.into_iter().flatten()).chain(rest)),
     })
 }
 

@@ -129,16 +129,13 @@ fn field(value: &str, below: &[&str], depth: usize) -> Value {
     }
     let said: Vec<&str> = below.iter().copied().filter(|line| says(line)).collect();
     if !value.is_empty() {
-        let more = said.iter().map(|line| without_comment(line));
-        let whole: Vec<&str> = std::iter::once(value).chain(more).collect();
-        return read(&whole.join(" "), depth);
+        return read(&in_one_line(value, &said), depth);
     }
     match said.first() {
         None => Value::Array(Vec::new()),
         Some(first) if is_item(first) => items(&said, depth),
         Some(first) if first.trim_start().starts_with(['[', '{']) => {
-            let parts: Vec<&str> = said.iter().map(|line| without_comment(line)).collect();
-            read(&parts.join(" "), depth)
+            read(&in_one_line("", &said), depth)
         }
         Some(_) => {
             let nested = if depth < DEPTH_MAX {
@@ -187,18 +184,21 @@ fn items(lines: &[&str], depth: usize) -> Value {
                 .collect();
             Value::Object(block(&lines, depth + 1))
         } else {
-            let more = below.iter().map(|line| without_comment(line));
-            let whole: Vec<&str> = std::iter::once(text)
-                .chain(more)
-                .filter(|part| !part.is_empty())
-                .collect();
-            read(&whole.join(" "), depth)
+            read(&in_one_line(text, below), depth)
         };
         if !is_nothing(&item) {
             items.push(item);
         }
     }
     Value::Array(items)
+}
+
+/// A text and what lines say besides comments, in one line.
+fn in_one_line(text: &str, lines: &[&str]) -> String {
+    let more = lines.iter().map(|line| without_comment(line));
+    let parts = std::iter::once(text).chain(more);
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join(" ")
 }
 
 /// The text of lines as they stand, or in one line (`>`).

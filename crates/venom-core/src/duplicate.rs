@@ -1,10 +1,11 @@
 //! When a new memory says again what is already kept.
 //!
 //! Two memories are the same when their texts are, but for case, white space, Unicode form and the
-//! punctuation around words (the case of an article within a sentence counts: "The Who"); or when they also differ in articles and contractions and their vectors are
-//! close. Similarity of vectors alone cannot tell: "Anna gave Ben a book" and "Ben gave Anna a book" have
-//! 0.99, two wordings of one fact down to 0.91 (`docs/retrieval.md`). So every other word has to be there,
-//! in the same order.
+//! punctuation around words (the case of an article within a sentence counts: "The Who"); or when
+//! they also differ in articles and contractions and their vectors are close. Similarity of vectors
+//! alone cannot tell: "Anna gave Ben a book" and "Ben gave Anna a book" have 0.99, two wordings of
+//! one fact down to 0.91 (`docs/retrieval.md`). So every other word has to be there, in the same
+//! order.
 
 use crate::embedding::{Passage, dot};
 use crate::memory::{Content, Memory, Origin, SessionName, SpaceName, Speaker};

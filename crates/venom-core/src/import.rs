@@ -27,6 +27,9 @@ pub struct Metadata(String);
 /// The key of the metadata under which the id stands that a memory had elsewhere, where it could not keep it.
 pub const ORIGINAL_ID: &str = "original_id";
 
+/// How metadata begins in the place of what cannot be kept.
+const LEFT_OUT: &str = "{\"left_out\":\"";
+
 impl Metadata {
     /// Takes the text of a JSON object. Only its frame is looked at: who reads JSON vouches for what is in it.
     ///
@@ -49,11 +52,14 @@ impl Metadata {
         Ok(Self(text.to_owned()))
     }
 
-    /// What is kept of so many bytes of metadata from which the secrets cannot be taken.
-    pub(crate) fn with_secrets(bytes: usize) -> Self {
-        Self(format!(
-            "{{\"left_out\":\"{bytes} bytes of metadata with secrets\"}}"
-        ))
+    /// What is kept of so many bytes of metadata that cannot be kept, `why`: a few words without quotes.
+    pub fn left_out(bytes: usize, why: &str) -> Self {
+        Self(format!("{LEFT_OUT}{bytes} bytes of metadata{why}\"}}"))
+    }
+
+    /// Whether it is that.
+    pub fn is_left_out(&self) -> bool {
+        self.0.starts_with(LEFT_OUT)
     }
 
     /// The text.

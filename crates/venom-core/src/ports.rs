@@ -181,7 +181,8 @@ pub trait MemoryStore: Send + Sync {
 
     /// The memories that arrivals are kept as already, in order; `None` for one that is new. Kept are: what was imported
     /// with the same key, whatever became of it; of an arrival that keeps its id the memory with that id that says
-    /// its text or said it once, forgotten ones included, or the one with that id that was erased; of any other the newest visible memory that it repeats ([`crate::duplicate::repeats`]).
+    /// its text or said it once, forgotten ones included, or the one with that id that was erased; of any other the
+    /// newest visible memory that it repeats ([`crate::duplicate::repeats`]).
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.

@@ -134,15 +134,7 @@ impl Screen {
         if secrets.is_empty() {
             return Ok(content);
         }
-        let mut text = masked(text, &secrets);
-        for _ in 1..ROUNDS_MAX {
-            let secrets = self.secrets("content", &text, |at| character(&text, at))?;
-            if secrets.is_empty() {
-                break;
-            }
-            text = masked(&text, &secrets);
-        }
-        Content::parse(&text)
+        Content::parse(&masked_wholly(text, |secrets| self.note(secrets)))
     }
 
     /// Tags as they may be kept: of a tag with a secret only the mark.
@@ -258,7 +250,7 @@ impl Screen {
                 _ => break,
             }
         }
-        Ok(Some(Metadata::with_secrets(bytes)))
+        Ok(Some(Metadata::left_out(bytes, " with secrets")))
     }
 
     /// The mark that takes the place of a name, if it must.
@@ -285,12 +277,17 @@ impl Screen {
                 place: place(first.span.start),
             });
         }
-        for secret in &secrets {
+        self.note(&secrets);
+        Ok(secrets)
+    }
+
+    /// Notes what is masked.
+    fn note(&mut self, secrets: &[Secret]) {
+        for secret in secrets {
             if !self.masked.contains(&secret.kind) {
                 self.masked.push(secret.kind);
             }
         }
-        Ok(secrets)
     }
 }
 
@@ -314,12 +311,18 @@ fn field(json: &Json<'_>, at: usize) -> String {
 
 /// A text as it may be told in an error, whatever the policy is: with a mark in the place of each secret. O(bytes).
 pub fn without_secrets(text: &str) -> String {
+    masked_wholly(text, |_| {})
+}
+
+/// A text with a mark in the place of each secret, also of those that come to light by the marks; `note` hears of all.
+fn masked_wholly(text: &str, mut note: impl FnMut(&[Secret])) -> String {
     let mut text = text.to_owned();
     for _ in 0..ROUNDS_MAX {
         let secrets = find(&text);
         if secrets.is_empty() {
             break;
         }
+        note(&secrets);
         text = masked(&text, &secrets);
     }
     text

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::path::Path;
 use venom_core::limits::METADATA_BYTES_MAX;
-use venom_core::{MemoryId, Source, SpaceName, Timestamp};
+use venom_core::{MemoryId, Metadata, Source, SpaceName, Timestamp};
 
 pub(crate) use copy::MAGIC;
 pub use copy::chroma_state;
@@ -303,7 +303,8 @@ fn memory(
         ..Loose::default()
     };
     let record = crate::found(id.to_owned(), loose.settle(space))?;
-    if crate::record::is_left_out(record.new.metadata.as_ref()) {
+    let metadata = record.new.metadata.as_ref();
+    if metadata.is_some_and(Metadata::is_left_out) {
         watch.note(format!(
             "{id} is kept without its metadata: expected at most {METADATA_BYTES_MAX} bytes of JSON"
         ));

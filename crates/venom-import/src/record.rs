@@ -7,8 +7,6 @@ use venom_core::{
     Speaker, Tag, Tags, Timestamp,
 };
 
-/// How metadata that is too long begins: it tells only how long it was.
-const LEFT_OUT: &str = "{\"left_out\":\"";
 /// Numbers from here on are milliseconds since 1970, from [`MICROS_MIN`] on microseconds; below it seconds.
 const MILLIS_MIN: f64 = 1e11;
 const MICROS_MIN: f64 = 1e14;
@@ -129,18 +127,8 @@ fn metadata(rest: &Map<String, Value>) -> Option<Metadata> {
     }
     // Text has no NUL here: JSON writes it as an escape.
     let text = serde_json::to_string(rest).unwrap_or_default();
-    let left_out = |_| {
-        Metadata::parse(&format!(
-            "{LEFT_OUT}{} bytes of metadata, at most {METADATA_BYTES_MAX} are kept\"}}",
-            text.len()
-        ))
-    };
-    Metadata::parse(&text).or_else(left_out).ok()
-}
-
-/// Whether metadata was too long to be kept.
-pub(crate) fn is_left_out(metadata: Option<&Metadata>) -> bool {
-    metadata.is_some_and(|kept| kept.as_str().starts_with(LEFT_OUT))
+    let why = format!(", at most {METADATA_BYTES_MAX} are kept");
+    Some(Metadata::parse(&text).unwrap_or_else(|_| Metadata::left_out(text.len(), &why)))
 }
 
 /// A time in JSON: RFC 3339 or the like, or seconds, milliseconds or microseconds since 1970.

@@ -238,7 +238,8 @@ impl Part {
     }
 }
 
-/// Makes the name of a file or folder durable, if the one above may be read: without that it can be written to, but not synced.
+/// Makes the name of a file or folder durable, if the one above may be read: without that it can be written to, but not
+/// synced.
 fn sync_above(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     match path.parent().map_or(Ok(()), folder::sync) {
